@@ -1,0 +1,42 @@
+//! `GET /api/v1/apps/{appId}/secrets`: an app's secret, to its own backends alone.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use shared::{
+    domain::ApiKeyType,
+    http::{Envelope, Failure, FailureKind, LegacySuccess, Request, Response},
+    runtime::{Route, Services},
+};
+
+/// The route of this function.
+pub const ROUTE: Route =
+    Route { name: "GET /api/v1/apps/{appId}/secrets", envelope: Envelope::Legacy, deadline: Route::READ_DEADLINE };
+
+/// Answers with the version of the secret that the app's record pins, to a caller with a read key.
+///
+/// # Errors
+/// The contract's failures of authentication; E4010 to a browser; E0000 where the table or Secrets Manager fails.
+pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
+    refuse_browser(&request)?;
+    let caller = request.authenticate(ApiKeyType::Read, &services.store).await?;
+    let app = caller.app();
+    let secret = services.secrets.app_secret(app.id, app.secret_version_id).await?;
+    Response::success(200, &LegacySuccess::new("OK", Data { secret: secret.expose() }))
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    secret: &'a str,
+}
+
+/// An API key must never be in a browser: one that arrives from there is refused before it is looked at.
+fn refuse_browser(request: &Request) -> Result<(), Failure> {
+    match ["origin", "sec-fetch-site"].into_iter().find(|name| request.header(name).is_some()) {
+        Some(name) => Err(Failure {
+            kind: FailureKind::Unauthorized,
+            cause: Some(format!("an API key in a browser: the request carries {name}")),
+        }),
+        None => Ok(()),
+    }
+}

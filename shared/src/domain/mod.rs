@@ -1,0 +1,24 @@
+//! Ids, apps, API keys, signing keys and secrets: plain types and their rules, no I/O.
+
+mod api_key;
+mod app;
+mod id;
+mod secret;
+mod signing_key;
+mod timestamp;
+
+pub use api_key::{
+    ApiKey, ApiKeyHash, ApiKeyStatus, ApiKeyType, ApiKeyValue, ImportError, MalformedApiKey, MalformedHash,
+};
+pub use app::App;
+pub use id::{ApiKeyId, AppId, MalformedId, SecretVersionId, SigningKeyId};
+pub use secret::Secret;
+pub use signing_key::{
+    GeneratedSigningKey, MalformedPublicKey, PublicKey, SigningKey, SigningKeyState, SigningKeys, TwoKeysInUse,
+};
+pub use timestamp::{MalformedTimestamp, Timestamp};
+
+/// The system's source of randomness failed; nothing can be issued without it.
+#[derive(Debug, thiserror::Error)]
+#[error("the system gave no random bytes")]
+pub struct NoRandomness;

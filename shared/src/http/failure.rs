@@ -1,0 +1,98 @@
+use std::fmt::Display;
+
+use crate::{auth::AuthError, secrets::SecretsError, store::StoreError};
+
+/// The rows of the contract's failure table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureKind {
+    /// No valid credentials for this app.
+    Unauthorized,
+    /// The declared or the real type of the key is not the route's.
+    WrongKeyType,
+    /// The path's id is malformed.
+    BadRequest,
+    /// Valid credentials, disabled app.
+    AppDisabled,
+    /// Anything else.
+    Internal,
+}
+
+impl FailureKind {
+    /// All rows.
+    pub const ALL: [Self; 5] =
+        [Self::Unauthorized, Self::WrongKeyType, Self::BadRequest, Self::AppDisabled, Self::Internal];
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(self) -> u16 {
+        self.row().0
+    }
+
+    /// The code that callers and logs tell failures apart by.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        self.row().1
+    }
+
+    /// The message of the envelopes.
+    #[must_use]
+    pub fn message(self) -> &'static str {
+        self.row().2
+    }
+
+    fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::Unauthorized => (401, "E4010", "Unauthorized Token or API key"),
+            Self::WrongKeyType => (401, "E4011", "Unauthorized API key type"),
+            Self::BadRequest => (400, "E4000", "Bad Request / validation error"),
+            Self::AppDisabled => (403, "E4030", "App Is Disabled"),
+            Self::Internal => (500, "E0000", "Internal Server Error"),
+        }
+    }
+}
+
+/// A request that fails: what the caller is told, and what the operator is.
+#[derive(Debug)]
+pub struct Failure {
+    /// For the caller.
+    pub kind: FailureKind,
+    /// For the log alone, where there is more to say than the kind does.
+    pub cause: Option<String>,
+}
+
+impl Failure {
+    /// A failure whose cause only the log may tell.
+    pub fn internal(cause: impl Display) -> Self {
+        Self { kind: FailureKind::Internal, cause: Some(cause.to_string()) }
+    }
+}
+
+impl From<FailureKind> for Failure {
+    fn from(kind: FailureKind) -> Self {
+        Self { kind, cause: None }
+    }
+}
+
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::InvalidCredentials(_) => FailureKind::Unauthorized.into(),
+            AuthError::WrongType(_) => FailureKind::WrongKeyType.into(),
+            AuthError::MalformedAppId => FailureKind::BadRequest.into(),
+            AuthError::AppDisabled(_) => FailureKind::AppDisabled.into(),
+            AuthError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl From<SecretsError> for Failure {
+    fn from(error: SecretsError) -> Self {
+        Self::internal(error)
+    }
+}

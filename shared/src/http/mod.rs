@@ -1,0 +1,11 @@
+//! HTTP as Lambda sees it: events of payload format 2.0 in, answers in the contract's two envelopes out.
+
+mod envelope;
+mod failure;
+mod request;
+mod response;
+
+pub use envelope::{Envelope, LegacySuccess, ListSuccess};
+pub use failure::{Failure, FailureKind};
+pub use request::Request;
+pub use response::{CacheControl, Payload, Response};

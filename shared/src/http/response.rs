@@ -1,0 +1,165 @@
+use serde::{Serialize, Serializer, ser::SerializeMap};
+
+use super::{Envelope, Failure, FailureKind, Request};
+
+/// What caches may do with an answer (RFC 9111).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CacheControl {
+    /// Secrets, writes and every failure.
+    NoStore,
+    /// The keys: kept by their caller alone, and asked about each time.
+    PrivateNoCache,
+}
+
+impl CacheControl {
+    fn value(self) -> &'static str {
+        match self {
+            Self::NoStore => "no-store",
+            Self::PrivateNoCache => "private, no-cache",
+        }
+    }
+}
+
+/// An answer. It may hold a secret: there is no `Debug`.
+pub struct Response {
+    status: u16,
+    body: String,
+    cache_control: CacheControl,
+    etag: Option<String>,
+}
+
+impl Response {
+    /// A success that no cache may keep.
+    ///
+    /// # Errors
+    /// The body can't be written as JSON.
+    pub fn success(status: u16, body: &impl Serialize) -> Result<Self, Failure> {
+        let body = serde_json::to_string(body).map_err(Failure::internal)?;
+        Ok(Self { status, body, cache_control: CacheControl::NoStore, etag: None })
+    }
+
+    /// The same answer for a caller that may keep it and ask whether it still holds: with a strong `etag`, and an
+    /// empty 304 to an `if-none-match` that names it (RFC 9110, section 13.1.2).
+    #[must_use]
+    pub fn revalidated(mut self, request: &Request, cache_control: CacheControl) -> Self {
+        let etag = etag(&self.body);
+        if request.header("if-none-match").is_some_and(|tags| names(tags, &etag)) {
+            self.status = 304;
+            self.body.clear();
+        }
+        Self { cache_control, etag: Some(etag), ..self }
+    }
+
+    /// A failure in the route's envelope.
+    #[must_use]
+    pub fn failure(envelope: Envelope, kind: FailureKind) -> Self {
+        Self { status: kind.status(), body: envelope.failure(kind), cache_control: CacheControl::NoStore, etag: None }
+    }
+
+    /// The HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The answer as API Gateway wants it (payload format 2.0), with all headers of the contract.
+    #[must_use]
+    pub fn into_payload(self, request_id: &str) -> Payload {
+        Payload { response: self, request_id: request_id.to_owned() }
+    }
+}
+
+/// An answer on its way to API Gateway.
+pub struct Payload {
+    response: Response,
+    request_id: String,
+}
+
+impl Serialize for Payload {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut payload = serializer.serialize_map(Some(5))?;
+        payload.serialize_entry("statusCode", &self.response.status)?;
+        payload.serialize_entry("headers", &Headers(self))?;
+        payload.serialize_entry("body", &self.response.body)?;
+        payload.serialize_entry("isBase64Encoded", &false)?;
+        // API Gateway does without; cargo-lambda's emulator does not.
+        payload.serialize_entry("cookies", &[(); 0])?;
+        payload.end()
+    }
+}
+
+struct Headers<'a>(&'a Payload);
+
+impl Serialize for Headers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Payload { response, request_id } = self.0;
+        let mut headers = serializer.serialize_map(None)?;
+        headers.serialize_entry("content-type", "application/json")?;
+        headers.serialize_entry("cache-control", response.cache_control.value())?;
+        headers.serialize_entry("x-request-id", request_id)?;
+        if let Some(etag) = &response.etag {
+            headers.serialize_entry("etag", etag)?;
+        }
+        if response.status == 401 {
+            headers.serialize_entry("www-authenticate", r#"ApiKey realm="userdocks""#)?;
+        }
+        headers.end()
+    }
+}
+
+/// The first half of the body's SHA-256.
+fn etag(body: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes());
+    let half: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    format!("\"{half}\"")
+}
+
+/// Whether an `if-none-match` names the tag; it compares weakly (RFC 9110, section 8.8.3.2).
+fn names(if_none_match: &str, etag: &str) -> bool {
+    if_none_match.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Timestamp;
+
+    fn request(if_none_match: &str) -> Request {
+        let event = serde_json::json!({"headers": {"if-none-match": if_none_match}}).to_string();
+        Request::read(&event, "id", Timestamp::now())
+    }
+
+    fn payload(response: Response) -> String {
+        serde_json::to_string(&response.into_payload("id")).unwrap()
+    }
+
+    #[test]
+    fn an_answer_is_un_chunked_json_with_the_contracts_headers() {
+        let success = payload(Response::success(200, &1).ok().unwrap());
+        assert_eq!(
+            success,
+            r#"{"statusCode":200,"headers":{"content-type":"application/json","cache-control":"no-store","x-request-id":"id"},"body":"1","isBase64Encoded":false,"cookies":[]}"#
+        );
+        let failure = payload(Response::failure(Envelope::List, FailureKind::Unauthorized));
+        assert!(failure.contains(
+            r#""cache-control":"no-store","x-request-id":"id","www-authenticate":"ApiKey realm=\"userdocks\"""#
+        ));
+    }
+
+    #[test]
+    fn a_matching_tag_is_answered_with_304_and_no_body() {
+        let respond = |tags: &str| {
+            let response = Response::success(200, &1).ok().unwrap();
+            response.revalidated(&request(tags), CacheControl::PrivateNoCache)
+        };
+        let etag = respond("").etag.unwrap();
+        for matching in [etag.clone(), format!("W/{etag}"), format!("\"other\", {etag}"), "*".to_owned()] {
+            let response = respond(&matching);
+            assert_eq!((response.status, response.body.as_str()), (304, ""), "{matching}");
+            assert_eq!(response.etag, Some(etag.clone()));
+        }
+        for other in ["", "\"other\"", etag.trim_matches('"')] {
+            assert_eq!(respond(other).status, 200, "{other}");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+use std::{env, io, str::FromStr};
+
+use tracing::Level;
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use super::Route;
+use crate::{
+    domain::AppId,
+    http::{Failure, FailureKind, Request, Response},
+};
+
+/// JSON lines on standard output, at the level that Lambda's logging controls set (`AWS_LAMBDA_LOG_LEVEL`, else INFO).
+/// Libraries only warn, and nothing is ever as verbose as TRACE: below that their lines may hold whole payloads.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
+pub fn start() {
+    let asked = env::var("AWS_LAMBDA_LOG_LEVEL").ok();
+    let level = asked.and_then(|name| Level::from_str(&name).ok()).unwrap_or(Level::INFO).min(Level::DEBUG);
+    let json =
+        fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false).with_writer(io::stdout);
+    let filter = Targets::new().with_default(Level::WARN.min(level)).with_target("shared", level);
+    tracing_subscriber::registry().with(filter).with(json).init();
+    std::panic::set_hook(Box::new(|panic| tracing::error!(cause = %panic, "panic")));
+}
+
+/// The one line about a request.
+pub fn request(route: &Route, request: &Request, outcome: &Result<Response, Failure>) {
+    let (status, code, cause) = match outcome {
+        Ok(response) => (response.status(), "OK", None),
+        Err(failure) => (failure.kind.status(), failure.kind.code(), failure.cause.as_deref()),
+    };
+    let app_id = request.app_id().and_then(|id| id.parse::<AppId>().ok()).map(|id| id.to_string());
+    let key_id = request.api_key().map(|id| id.to_string());
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                requestId = request.id(),
+                route = route.name,
+                appId = app_id,
+                keyId = key_id,
+                code,
+                status,
+                cause,
+                "request"
+            )
+        };
+    }
+    match outcome {
+        Err(failure) if failure.kind == FailureKind::Internal => line!(error),
+        Err(failure) if failure.cause.is_some() => line!(warn),
+        _ => line!(info),
+    }
+}

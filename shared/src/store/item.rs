@@ -1,0 +1,340 @@
+//! The form of the table's items: the one place that names an attribute.
+
+use std::{collections::HashMap, fmt, str::FromStr};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::domain::{ApiKey, ApiKeyHash, ApiKeyType, App, AppId, PublicKey, SigningKey, SigningKeyState, SigningKeys};
+
+/// An item as the SDK has it.
+pub type Attributes = HashMap<String, AttributeValue>;
+
+/// The partition key.
+pub const PK: &str = "pk";
+/// The sort key.
+pub const SK: &str = "sk";
+/// The count of an app's changes.
+pub const VERSION: &str = "version";
+/// When an API key was revoked.
+pub const REVOKED_AT: &str = "revokedAt";
+/// When a record last changed.
+pub const UPDATED_AT: &str = "updatedAt";
+/// The sort key of an app's own record.
+pub const APP_SK: &str = "APP";
+/// What the sort key of every API key begins with.
+pub const API_KEY_SK_PREFIX: &str = "APIKEY#";
+
+const APP_PK_PREFIX: &str = "APP#";
+const UUID: &str = "uuid";
+const NAME: &str = "name";
+const TYPE: &str = "type";
+const HINT: &str = "hint";
+const STATE: &str = "state";
+const PUBLIC_KEY: &str = "publicKey";
+const IS_DISABLED: &str = "isDisabled";
+const CREATED_AT: &str = "createdAt";
+const EXPIRES_AT: &str = "expiresAt";
+const SECRET_VERSION_ID: &str = "secretVersionId";
+const SIGNING_KEYS: &str = "signingKeys";
+
+/// An item of the table that is not what was written there: says which and where, never what.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("corrupt item {item}: attribute {attribute} is {problem}")]
+pub struct CorruptItem {
+    /// The item's keys; of a hash, its beginning.
+    pub item: String,
+    /// The attribute, with its place in a list.
+    pub attribute: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// The primary key of an app's record.
+pub fn app_key(app: AppId) -> Attributes {
+    primary_key(app, APP_SK.to_owned())
+}
+
+/// The primary key of an API key's record.
+pub fn api_key_key(app: AppId, hash: &ApiKeyHash) -> Attributes {
+    primary_key(app, api_key_sk(hash))
+}
+
+/// The sort key of an API key's record.
+pub fn api_key_sk(hash: &ApiKeyHash) -> String {
+    format!("{API_KEY_SK_PREFIX}{}", hash.as_str())
+}
+
+/// The partition key of an app's items.
+pub fn app_pk(app: AppId) -> AttributeValue {
+    AttributeValue::S(format!("{APP_PK_PREFIX}{app}"))
+}
+
+fn primary_key(app: AppId, sk: String) -> Attributes {
+    HashMap::from([(PK.to_owned(), app_pk(app)), (SK.to_owned(), AttributeValue::S(sk))])
+}
+
+/// The item of an app.
+pub fn from_app(app: &App) -> Attributes {
+    let mut item = app_key(app.id);
+    let signing_keys = app.signing_keys.iter().map(|key| AttributeValue::M(from_signing_key(key))).collect();
+    item.extend([
+        text(NAME, &app.name),
+        (IS_DISABLED.to_owned(), AttributeValue::Bool(app.is_disabled)),
+        text(CREATED_AT, app.created_at),
+        text(UPDATED_AT, app.updated_at),
+        (VERSION.to_owned(), AttributeValue::N(app.version.to_string())),
+        text(SECRET_VERSION_ID, app.secret_version_id),
+        (SIGNING_KEYS.to_owned(), AttributeValue::L(signing_keys)),
+    ]);
+    item
+}
+
+fn from_signing_key(key: &SigningKey) -> Attributes {
+    HashMap::from([
+        text(UUID, key.id),
+        text(STATE, key.state.name()),
+        text(PUBLIC_KEY, key.public_key.as_pem()),
+        text(CREATED_AT, key.created_at),
+        text(UPDATED_AT, key.updated_at),
+    ])
+}
+
+/// The item of an API key.
+pub fn from_api_key(app: AppId, key: &ApiKey) -> Attributes {
+    let mut item = api_key_key(app, &key.hash);
+    item.extend([
+        text(UUID, key.id),
+        text(NAME, &key.name),
+        text(TYPE, key.kind.name()),
+        text(HINT, &key.hint),
+        text(CREATED_AT, key.created_at),
+        text(UPDATED_AT, key.updated_at),
+    ]);
+    item.extend(key.expires_at.map(|moment| text(EXPIRES_AT, moment)));
+    item.extend(key.revoked_at.map(|moment| text(REVOKED_AT, moment)));
+    item
+}
+
+fn text(attribute: &str, value: impl fmt::Display) -> (String, AttributeValue) {
+    (attribute.to_owned(), AttributeValue::S(value.to_string()))
+}
+
+/// Whether the item has this sort key.
+pub fn has_sk(item: &Attributes, sk: &str) -> bool {
+    matches!(item.get(SK), Some(AttributeValue::S(value)) if value == sk)
+}
+
+/// Reads an app's item.
+pub fn to_app(item: Attributes) -> Result<App, CorruptItem> {
+    let mut item = Reader::of_item(item);
+    let id = item.parse_key(PK, APP_PK_PREFIX)?;
+    let keys = item.list(SIGNING_KEYS)?.into_iter().map(to_signing_key).collect::<Result<_, _>>()?;
+    Ok(App {
+        id,
+        name: item.text(NAME)?,
+        is_disabled: item.boolean(IS_DISABLED)?,
+        created_at: item.parse(CREATED_AT)?,
+        updated_at: item.parse(UPDATED_AT)?,
+        version: item.number(VERSION)?,
+        secret_version_id: item.parse(SECRET_VERSION_ID)?,
+        signing_keys: SigningKeys::new(keys).map_err(|error| item.corrupt(SIGNING_KEYS, error))?,
+    })
+}
+
+fn to_signing_key(mut item: Reader) -> Result<SigningKey, CorruptItem> {
+    let state = item.text(STATE)?;
+    let public_key = item.text(PUBLIC_KEY)?;
+    Ok(SigningKey {
+        id: item.parse(UUID)?,
+        state: SigningKeyState::of_name(&state).ok_or_else(|| item.corrupt(STATE, "not a state"))?,
+        public_key: PublicKey::stored(public_key).map_err(|error| item.corrupt(PUBLIC_KEY, error))?,
+        created_at: item.parse(CREATED_AT)?,
+        updated_at: item.parse(UPDATED_AT)?,
+    })
+}
+
+/// Reads an API key's item.
+pub fn to_api_key(item: Attributes) -> Result<ApiKey, CorruptItem> {
+    let mut item = Reader::of_item(item);
+    let kind: String = item.text(TYPE)?;
+    Ok(ApiKey {
+        id: item.parse(UUID)?,
+        name: item.text(NAME)?,
+        kind: kind.parse::<ApiKeyType>().map_err(|()| item.corrupt(TYPE, "not a type of API key"))?,
+        hash: item.parse_key(SK, API_KEY_SK_PREFIX)?,
+        hint: item.text(HINT)?,
+        created_at: item.parse(CREATED_AT)?,
+        updated_at: item.parse(UPDATED_AT)?,
+        expires_at: item.parse_optional(EXPIRES_AT)?,
+        revoked_at: item.parse_optional(REVOKED_AT)?,
+    })
+}
+
+/// Takes attributes out of an item, or out of a map inside one, and says where one is corrupt.
+struct Reader {
+    item: String,
+    /// The place of the map inside the item, with a trailing dot; empty for the item itself.
+    place: String,
+    attributes: Attributes,
+}
+
+impl Reader {
+    fn of_item(attributes: Attributes) -> Self {
+        /// Enough of an API key's hash to find its item.
+        const SHOWN_CHARACTERS: usize = API_KEY_SK_PREFIX.len() + 8;
+        let shown = |key| match attributes.get(key) {
+            Some(AttributeValue::S(value)) => value.as_str(),
+            _ => "?",
+        };
+        let sk: String = shown(SK).chars().take(SHOWN_CHARACTERS).collect();
+        Self { item: format!("{} / {sk}", shown(PK)), place: String::new(), attributes }
+    }
+
+    fn corrupt(&self, attribute: &str, problem: impl fmt::Display) -> CorruptItem {
+        CorruptItem {
+            item: self.item.clone(),
+            attribute: format!("{}{attribute}", self.place),
+            problem: problem.to_string(),
+        }
+    }
+
+    fn take(&mut self, attribute: &str) -> Result<AttributeValue, CorruptItem> {
+        self.attributes.remove(attribute).ok_or_else(|| self.corrupt(attribute, "missing"))
+    }
+
+    fn text(&mut self, attribute: &str) -> Result<String, CorruptItem> {
+        match self.take(attribute)? {
+            AttributeValue::S(value) => Ok(value),
+            _ => Err(self.corrupt(attribute, "not a string")),
+        }
+    }
+
+    fn parse<T: FromStr<Err: fmt::Display>>(&mut self, attribute: &str) -> Result<T, CorruptItem> {
+        self.text(attribute)?.parse().map_err(|error| self.corrupt(attribute, error))
+    }
+
+    fn parse_optional<T: FromStr<Err: fmt::Display>>(&mut self, attribute: &str) -> Result<Option<T>, CorruptItem> {
+        if self.attributes.contains_key(attribute) { self.parse(attribute).map(Some) } else { Ok(None) }
+    }
+
+    fn parse_key<T: FromStr<Err: fmt::Display>>(&mut self, attribute: &str, prefix: &str) -> Result<T, CorruptItem> {
+        let value = self.text(attribute)?;
+        let rest = value.strip_prefix(prefix).ok_or_else(|| self.corrupt(attribute, "of another kind"))?;
+        rest.parse().map_err(|error| self.corrupt(attribute, error))
+    }
+
+    fn boolean(&mut self, attribute: &str) -> Result<bool, CorruptItem> {
+        match self.take(attribute)? {
+            AttributeValue::Bool(value) => Ok(value),
+            _ => Err(self.corrupt(attribute, "not a boolean")),
+        }
+    }
+
+    fn number<T: FromStr>(&mut self, attribute: &str) -> Result<T, CorruptItem> {
+        match self.take(attribute)? {
+            AttributeValue::N(value) => value.parse().map_err(|_| self.corrupt(attribute, "out of range")),
+            _ => Err(self.corrupt(attribute, "not a number")),
+        }
+    }
+
+    /// The maps of a list, each with its place.
+    fn list(&mut self, attribute: &str) -> Result<Vec<Self>, CorruptItem> {
+        let AttributeValue::L(values) = self.take(attribute)? else {
+            return Err(self.corrupt(attribute, "not a list"));
+        };
+        let mut maps = Vec::with_capacity(values.len());
+        for (index, value) in values.into_iter().enumerate() {
+            let place = format!("{}{attribute}[{index}]", self.place);
+            let AttributeValue::M(attributes) = value else {
+                return Err(self.corrupt(&place, "not a map"));
+            };
+            maps.push(Self { item: self.item.clone(), place: format!("{place}."), attributes });
+        }
+        Ok(maps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ApiKeyValue, SecretVersionId, SigningKeyId, Timestamp};
+
+    fn app() -> App {
+        let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
+        let mut keys = SigningKeys::default();
+        let public_key = PublicKey::import(include_str!("../domain/testdata/rsa-2048.pem")).unwrap();
+        keys.add_in_use(SigningKeyId::random(), public_key.clone(), now);
+        keys.add_in_use(SigningKeyId::random(), public_key, now);
+        App::new(AppId::random(), "App".to_owned(), SecretVersionId::random(), keys, now)
+    }
+
+    fn api_key() -> ApiKey {
+        let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
+        let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
+        let mut key = ApiKey::new(&value, ApiKeyType::Read, "deploy".to_owned(), now, Some(now));
+        key.revoked_at = Some(now);
+        key
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let app = app();
+        assert_eq!(to_app(from_app(&app)), Ok(app));
+        let key = api_key();
+        assert_eq!(to_api_key(from_api_key(AppId::random(), &key)), Ok(key));
+        let lasting = ApiKey { expires_at: None, revoked_at: None, ..api_key() };
+        assert_eq!(to_api_key(from_api_key(AppId::random(), &lasting)), Ok(lasting));
+    }
+
+    /// Every attribute of an item, missing and of another type: the error names the attribute.
+    fn each_is_missed<T: fmt::Debug>(
+        item: &Attributes,
+        optional: &[&str],
+        read: fn(Attributes) -> Result<T, CorruptItem>,
+    ) {
+        for attribute in item.keys() {
+            let mut without = item.clone();
+            without.remove(attribute);
+            match read(without) {
+                Err(error) => assert_eq!((&error.attribute, error.problem.as_str()), (attribute, "missing")),
+                Ok(_) => assert!(optional.contains(&attribute.as_str()), "{attribute} is not missed"),
+            }
+            let mut with_null = item.clone();
+            with_null.insert(attribute.clone(), AttributeValue::Null(true));
+            match read(with_null) {
+                Err(error) => assert_eq!(&error.attribute, attribute),
+                Ok(_) => assert!(optional.contains(&attribute.as_str()), "{attribute} may be null"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_half_written_item_is_named_with_its_attribute() {
+        each_is_missed(&from_app(&app()), &[SK], to_app);
+        each_is_missed(&from_api_key(AppId::random(), &api_key()), &[PK, EXPIRES_AT, REVOKED_AT], to_api_key);
+    }
+
+    #[test]
+    fn a_corrupt_signing_key_is_named_with_its_place() {
+        let mut item = from_app(&app());
+        let Some(AttributeValue::L(keys)) = item.get_mut(SIGNING_KEYS) else { panic!() };
+        let AttributeValue::M(second) = &mut keys[1] else { panic!() };
+        second.insert(STATE.to_owned(), AttributeValue::S("lost".to_owned()));
+        let error = to_app(item.clone()).unwrap_err();
+        assert_eq!(error.attribute, "signingKeys[1].state");
+        assert!(error.item.starts_with("APP#") && error.item.ends_with(" / APP"));
+
+        let Some(AttributeValue::L(keys)) = item.get_mut(SIGNING_KEYS) else { panic!() };
+        keys[1] = AttributeValue::Bool(true);
+        assert_eq!(to_app(item).unwrap_err().attribute, "signingKeys[1]");
+    }
+
+    #[test]
+    fn a_corrupt_items_error_shows_no_value() {
+        let mut item = from_api_key(AppId::random(), &api_key());
+        item.insert(TYPE.to_owned(), AttributeValue::S("do not show me".to_owned()));
+        let error = to_api_key(item).unwrap_err();
+        assert!(!error.to_string().contains("do not show me"));
+        assert!(error.item.len() < 70, "the hash is cut: {}", error.item);
+    }
+}

@@ -1,0 +1,155 @@
+//! `userdocks-admin app …`
+
+use serde_json::{Value, json};
+use shared::{
+    domain::{
+        ApiKey, ApiKeyType, ApiKeyValue, App, AppId, GeneratedSigningKey, Secret, SecretVersionId, SigningKeyId,
+        SigningKeys, Timestamp,
+    },
+    runtime::Services,
+    store::{CorruptItem, StoreError},
+};
+
+use crate::{AdminError, Answer, api_key_json, app_json, find_app, secret_json, signing_key_json};
+
+/// Creates an app with a random secret, a new signing key in use, and a read and a write API key.
+///
+/// # Errors
+/// There is an app of that id and `if_not_exists` is not set; or a service fails.
+pub async fn create(
+    services: &Services,
+    id: Option<AppId>,
+    name: String,
+    if_not_exists: bool,
+) -> Result<Answer, AdminError> {
+    let id = id.unwrap_or_else(AppId::random);
+    let existing = services.store.find_app(id).await?;
+    if let Some(app) = existing {
+        return if if_not_exists { existing_answer(services, &app).await } else { Err(AdminError::AppExists(id)) };
+    }
+    let values = [ApiKeyValue::issue(ApiKeyType::Read)?, ApiKeyValue::issue(ApiKeyType::Write)?];
+    let (app, keys) = create_with_keys(services, id, name, &values).await?;
+    let api_keys: Vec<_> = keys.iter().zip(&values).map(|(key, value)| created_key_json(key, Some(value))).collect();
+    Ok(created_answer(&app, &api_keys))
+}
+
+/// Creates an app that is not there yet, with a given read and a given write API key.
+/// The record is written last and at once: a crash before leaves no app, and the next attempt starts afresh.
+///
+/// # Errors
+/// [`AdminError::AppExists`]; or a service fails.
+pub async fn create_with_keys(
+    services: &Services,
+    id: AppId,
+    name: String,
+    [read, write]: &[ApiKeyValue; 2],
+) -> Result<(App, Vec<ApiKey>), AdminError> {
+    let generated = GeneratedSigningKey::generate()?;
+    let (signing_key, version) = (SigningKeyId::random(), SecretVersionId::random());
+    services.secrets.put_app_secret(id, version, &Secret::random()?).await?;
+    services.secrets.put_signing_key(id, signing_key, &generated.private_key).await?;
+
+    let now = Timestamp::now();
+    let mut signing_keys = SigningKeys::default();
+    signing_keys.add_in_use(signing_key, generated.public_key, now);
+    let app = App::new(id, name, version, signing_keys, now);
+    let api_keys = vec![
+        ApiKey::new(read, ApiKeyType::Read, "read".to_owned(), now, None),
+        ApiKey::new(write, ApiKeyType::Write, "write".to_owned(), now, None),
+    ];
+    match services.store.create_app(&app, &api_keys).await {
+        Ok(()) => Ok((app, api_keys)),
+        Err(StoreError::Conflict) => Err(AdminError::AppExists(id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn existing_answer(services: &Services, app: &App) -> Result<Answer, AdminError> {
+    let keys = services.store.list_api_keys(app.id).await?;
+    let api_keys: Vec<_> = keys.iter().map(|key| created_key_json(key, None)).collect();
+    Ok(created_answer(app, &api_keys))
+}
+
+fn created_answer(app: &App, api_keys: &[Value]) -> Answer {
+    let signing_key = app.signing_keys.in_use();
+    json!({
+        "app": app_json(app),
+        "secret": secret_json(app),
+        "signingKey": signing_key.map(|key| json!({ "uuid": key.id.to_string(), "state": key.state.name() })),
+        "apiKeys": api_keys,
+    })
+    .into()
+}
+
+fn created_key_json(key: &ApiKey, value: Option<&ApiKeyValue>) -> Value {
+    json!({
+        "uuid": key.id.to_string(),
+        "type": key.kind.name(),
+        "name": key.name,
+        "value": value.map(ApiKeyValue::expose),
+        "expiresAt": key.expires_at.map(|moment| moment.to_string()),
+    })
+}
+
+/// Lists all apps that can be read, and names the records that can't.
+///
+/// # Errors
+/// DynamoDB fails.
+pub async fn list(services: &Services) -> Result<Answer, AdminError> {
+    let (mut apps, mut problems) = (Vec::new(), Vec::new());
+    let visit = |app: Result<App, CorruptItem>| match app {
+        Ok(app) => apps.push(app_json(&app)),
+        Err(error) => problems.push(error.to_string()),
+    };
+    services.store.visit_apps(visit).await?;
+    Ok(Answer { value: json!({ "apps": apps }), problems })
+}
+
+/// Shows an app and all that belongs to it.
+///
+/// # Errors
+/// There is no such app; or DynamoDB fails, or a record is corrupt.
+pub async fn show(services: &Services, id: AppId) -> Result<Answer, AdminError> {
+    let app = find_app(services, id).await?;
+    let now = Timestamp::now();
+    let api_keys = services.store.list_api_keys(id).await?;
+    Ok(json!({
+        "app": app_json(&app),
+        "secret": secret_json(&app),
+        "signingKeys": app.signing_keys.iter().map(signing_key_json).collect::<Vec<_>>(),
+        "apiKeys": api_keys.iter().map(|key| api_key_json(key, now)).collect::<Vec<_>>(),
+    })
+    .into())
+}
+
+/// Disables or enables an app; one that is so already stays as it is.
+///
+/// # Errors
+/// There is no such app, a concurrent change won, or DynamoDB fails.
+pub async fn set_disabled(services: &Services, id: AppId, is_disabled: bool) -> Result<Answer, AdminError> {
+    let app = disable(services, find_app(services, id).await?, is_disabled).await?;
+    Ok(json!({ "app": app_json(&app) }).into())
+}
+
+async fn disable(services: &Services, mut app: App, is_disabled: bool) -> Result<App, AdminError> {
+    if app.is_disabled == is_disabled {
+        return Ok(app);
+    }
+    app.is_disabled = is_disabled;
+    Ok(services.store.update_app(app, Timestamp::now()).await?)
+}
+
+/// Deletes an app. It is disabled first and its record goes last, so that a half-deleted app lets nobody in
+/// and the same command finds it again.
+///
+/// # Errors
+/// There is no such app, a concurrent change won, or a service fails.
+pub async fn delete(services: &Services, id: AppId) -> Result<Answer, AdminError> {
+    let app = disable(services, find_app(services, id).await?, true).await?;
+    services.secrets.delete_all(id, app.signing_keys.iter().map(|key| key.id)).await?;
+    for key in services.store.list_api_keys(id).await? {
+        services.store.delete_api_key(id, &key.hash).await?;
+    }
+    services.store.delete_app(id).await?;
+    Ok(json!({ "deleted": { "uuid": id.to_string(), "name": app.name } }).into())
+}

@@ -1,0 +1,149 @@
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use shared::domain::{ApiKeyId, ApiKeyType, AppId};
+
+/// Manages apps, their API keys, secrets and signing keys.
+///
+/// Region, credentials and endpoints are found as the AWS CLI finds them (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, …).
+#[derive(Parser)]
+#[command(name = "userdocks-admin", version)]
+pub struct Arguments {
+    /// The DynamoDB table.
+    #[arg(long, global = true, env = "TABLE_NAME", default_value = "userdocks", value_parser = NonEmptyStringValueParser::new())]
+    pub table: String,
+
+    /// What the names of all secrets begin with.
+    #[arg(long, global = true, env = "SECRET_PREFIX", default_value = "userdocks", value_parser = NonEmptyStringValueParser::new())]
+    pub secret_prefix: String,
+
+    /// How to print what was done.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    pub output: Format,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Human,
+    /// One JSON object on standard output, and nothing else there.
+    Json,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// The table itself.
+    #[command(subcommand)]
+    Table(TableCommand),
+    /// Apps.
+    #[command(subcommand)]
+    App(AppCommand),
+    /// The keys that an app's backends call the API with.
+    #[command(subcommand)]
+    ApiKey(ApiKeyCommand),
+    /// An app's secret.
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// The keys that an app's tokens are signed with.
+    #[command(subcommand)]
+    SigningKey(SigningKeyCommand),
+}
+
+#[derive(Subcommand)]
+pub enum TableCommand {
+    /// Makes the table, for emulators; on AWS the stack makes it.
+    Create {
+        /// Leave a table that is there as it is.
+        #[arg(long)]
+        if_not_exists: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum AppCommand {
+    /// Creates an app with a secret, a signing key in use, and a read and a write API key, whose values are shown this once.
+    Create {
+        /// What people call the app.
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
+        name: String,
+        /// Its id; a random one where this is not given.
+        #[arg(long, value_name = "UUID")]
+        id: Option<AppId>,
+        /// Show an app of that id as it is, rather than fail.
+        #[arg(long, requires = "id")]
+        if_not_exists: bool,
+    },
+    /// Lists all apps.
+    List,
+    /// Shows an app, its keys and which version of its secret is handed out.
+    Show { id: AppId },
+    /// Refuses the app's API keys with E4030, from the next request on.
+    Disable { id: AppId },
+    /// Lets the app's API keys in again.
+    Enable { id: AppId },
+    /// Deletes an app and its API keys, and schedules the deletion of its secret and private keys.
+    Delete {
+        id: AppId,
+        /// Really.
+        #[arg(long, required = true)]
+        yes: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum ApiKeyCommand {
+    /// Issues a new API key and shows its value, this once.
+    Issue {
+        app: AppId,
+        /// What it may do.
+        #[arg(long = "type", value_name = "read|write", value_parser = api_key_type)]
+        kind: ApiKeyType,
+        /// What people call the key.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// After what time it expires, such as 90d or 12h; never where this is not given.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        expires_in: Option<Duration>,
+    },
+    /// Takes in an API key from elsewhere; its value is read from standard input.
+    Import {
+        app: AppId,
+        /// What it may do.
+        #[arg(long = "type", value_name = "read|write", value_parser = api_key_type)]
+        kind: ApiKeyType,
+        /// What people call the key.
+        #[arg(long, default_value = "")]
+        name: String,
+    },
+    /// Lists an app's API keys, without their values.
+    List { app: AppId },
+    /// Refuses an API key from the next request on, for good.
+    Revoke {
+        app: AppId,
+        /// The key's id, apikey_<uuid>.
+        key: ApiKeyId,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum SecretCommand {
+    /// Sets the secret to a value of your own, read from standard input.
+    Set { app: AppId },
+    /// Replaces the secret with a new random one.
+    Rotate { app: AppId },
+}
+
+#[derive(Subcommand)]
+pub enum SigningKeyCommand {
+    /// Lists an app's signing keys.
+    List { app: AppId },
+    /// Takes in a public key (RSA, SPKI PEM, on standard input) and puts it in use.
+    Import { app: AppId },
+}
+
+fn api_key_type(name: &str) -> Result<ApiKeyType, &'static str> {
+    name.parse().map_err(|()| "read or write")
+}

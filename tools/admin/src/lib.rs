@@ -1,0 +1,115 @@
+//! What `userdocks-admin` does, for its command line and for the local stack.
+//! Every command that takes several steps can be run again after a crash at any point, and completes.
+
+pub mod api_key;
+pub mod app;
+pub mod secret;
+pub mod signing_key;
+pub mod table;
+
+use serde_json::{Value, json};
+use shared::{
+    domain::{ApiKey, ApiKeyId, App, AppId, ImportError, MalformedPublicKey, NoRandomness, SigningKey, Timestamp},
+    runtime::Services,
+    secrets::SecretsError,
+    store::StoreError,
+};
+
+/// What a command answers with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// One JSON object.
+    pub value: Value,
+    /// What could not be answered; for standard error, and a reason for exit code 1.
+    pub problems: Vec<String>,
+}
+
+impl From<Value> for Answer {
+    fn from(value: Value) -> Self {
+        Self { value, problems: Vec::new() }
+    }
+}
+
+/// Why a command failed, in a sentence for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The SDK found no region.
+    #[error("no AWS region is configured: set AWS_REGION or choose a profile that has one")]
+    NoRegion,
+    /// The table is there already.
+    #[error("the table is there already; --if-not-exists leaves it as it is")]
+    TableExists,
+    /// There is no app of that id.
+    #[error("there is no app {0}")]
+    NoSuchApp(AppId),
+    /// There is an app of that id.
+    #[error("there is an app {0} already; --if-not-exists shows it as it is")]
+    AppExists(AppId),
+    /// The app has no API key of that id.
+    #[error("app {0} has no API key {1}")]
+    NoSuchApiKey(AppId, ApiKeyId),
+    /// The app has this very API key.
+    #[error("app {0} has this API key already")]
+    ApiKeyExists(AppId),
+    /// Standard input could not be read.
+    #[error("standard input: {0}")]
+    Input(String),
+    /// The value for the secret can't be one.
+    #[error("a secret has 1 to 65536 bytes; standard input had {0}")]
+    SecretLength(usize),
+    /// The API key can't be taken in.
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    /// The public key can't be taken in.
+    #[error(transparent)]
+    PublicKey(#[from] MalformedPublicKey),
+    /// Nothing can be issued.
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    /// The table failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Secrets Manager failed.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+}
+
+async fn find_app(services: &Services, id: AppId) -> Result<App, AdminError> {
+    services.store.find_app(id).await?.ok_or(AdminError::NoSuchApp(id))
+}
+
+fn app_json(app: &App) -> Value {
+    json!({
+        "uuid": app.id.to_string(),
+        "name": app.name,
+        "isDisabled": app.is_disabled,
+        "createdAt": app.created_at.to_string(),
+        "updatedAt": app.updated_at.to_string(),
+    })
+}
+
+fn secret_json(app: &App) -> Value {
+    json!({ "versionId": app.secret_version_id.to_string() })
+}
+
+fn signing_key_json(key: &SigningKey) -> Value {
+    json!({
+        "uuid": key.id.to_string(),
+        "state": key.state.name(),
+        "createdAt": key.created_at.to_string(),
+        "updatedAt": key.updated_at.to_string(),
+    })
+}
+
+fn api_key_json(key: &ApiKey, now: Timestamp) -> Value {
+    json!({
+        "uuid": key.id.to_string(),
+        "name": key.name,
+        "type": key.kind.name(),
+        "hint": key.hint,
+        "status": key.status(now).name(),
+        "createdAt": key.created_at.to_string(),
+        "expiresAt": key.expires_at.map(|moment| moment.to_string()),
+        "revokedAt": key.revoked_at.map(|moment| moment.to_string()),
+    })
+}

@@ -1,0 +1,112 @@
+//! `userdocks-admin`: the operator's command line, for AWS and for the local stack alike.
+
+mod arguments;
+mod output;
+
+use std::{
+    io::{IsTerminal, Read},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use shared::{
+    domain::Secret,
+    runtime::{Config, Services, sdk_defaults},
+};
+use userdocks_admin::{AdminError, Answer, api_key, app, secret, signing_key, table};
+
+use crate::arguments::{ApiKeyCommand, AppCommand, Arguments, Command, SecretCommand, SigningKeyCommand, TableCommand};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let format = arguments.output;
+    match run(arguments).await {
+        Ok(answer) => {
+            output::print(format, &answer.value);
+            for problem in &answer.problems {
+                eprintln!("userdocks-admin: {problem}");
+            }
+            if answer.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("userdocks-admin: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<Answer, AdminError> {
+    let sdk = sdk_defaults().load().await;
+    if sdk.region().is_none() {
+        return Err(AdminError::NoRegion);
+    }
+    let config = Config { table: arguments.table, secret_prefix: arguments.secret_prefix };
+    let services = Services::new(&sdk, config);
+    // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
+    match arguments.command {
+        Command::Table(command) => Box::pin(run_table(command, &services)).await,
+        Command::App(command) => Box::pin(run_app(command, &services)).await,
+        Command::ApiKey(command) => Box::pin(run_api_key(command, &services)).await,
+        Command::Secret(command) => Box::pin(run_secret(command, &services)).await,
+        Command::SigningKey(command) => Box::pin(run_signing_key(command, &services)).await,
+    }
+}
+
+async fn run_table(command: TableCommand, services: &Services) -> Result<Answer, AdminError> {
+    match command {
+        TableCommand::Create { if_not_exists } => table::create(services, if_not_exists).await,
+    }
+}
+
+async fn run_app(command: AppCommand, services: &Services) -> Result<Answer, AdminError> {
+    match command {
+        AppCommand::Create { name, id, if_not_exists } => {
+            if std::io::stderr().is_terminal() {
+                eprintln!("Making an RSA-4096 key; this can take some seconds…");
+            }
+            app::create(services, id, name, if_not_exists).await
+        }
+        AppCommand::List => app::list(services).await,
+        AppCommand::Show { id } => app::show(services, id).await,
+        AppCommand::Disable { id } => app::set_disabled(services, id, true).await,
+        AppCommand::Enable { id } => app::set_disabled(services, id, false).await,
+        AppCommand::Delete { id, yes: _ } => app::delete(services, id).await,
+    }
+}
+
+async fn run_api_key(command: ApiKeyCommand, services: &Services) -> Result<Answer, AdminError> {
+    match command {
+        ApiKeyCommand::Issue { app, kind, name, expires_in } => {
+            api_key::issue(services, app, kind, name, expires_in).await
+        }
+        ApiKeyCommand::Import { app, kind, name } => {
+            api_key::import(services, app, kind, name, standard_input()?.expose()).await
+        }
+        ApiKeyCommand::List { app } => api_key::list(services, app).await,
+        ApiKeyCommand::Revoke { app, key } => api_key::revoke(services, app, key).await,
+    }
+}
+
+async fn run_secret(command: SecretCommand, services: &Services) -> Result<Answer, AdminError> {
+    match command {
+        SecretCommand::Set { app } => secret::set(services, app, &standard_input()?).await,
+        SecretCommand::Rotate { app } => secret::rotate(services, app).await,
+    }
+}
+
+async fn run_signing_key(command: SigningKeyCommand, services: &Services) -> Result<Answer, AdminError> {
+    match command {
+        SigningKeyCommand::List { app } => signing_key::list(services, app).await,
+        SigningKeyCommand::Import { app } => signing_key::import(services, app, standard_input()?.expose()).await,
+    }
+}
+
+/// All of standard input, without the line end that shells and editors leave behind it.
+fn standard_input() -> Result<Secret, AdminError> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).map_err(|error| AdminError::Input(error.to_string()))?;
+    let line_end = if text.ends_with("\r\n") { 2 } else { usize::from(text.ends_with('\n')) };
+    text.truncate(text.len() - line_end);
+    Ok(Secret::from(text))
+}

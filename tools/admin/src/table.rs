@@ -1,0 +1,18 @@
+//! `userdocks-admin table …`
+
+use serde_json::json;
+use shared::runtime::Services;
+
+use crate::{AdminError, Answer};
+
+/// Makes the table.
+///
+/// # Errors
+/// It is there already and `if_not_exists` is not set; or DynamoDB fails.
+pub async fn create(services: &Services, if_not_exists: bool) -> Result<Answer, AdminError> {
+    let created = services.store.create_table().await?;
+    if !created && !if_not_exists {
+        return Err(AdminError::TableExists);
+    }
+    Ok(json!({ "table": { "created": created } }).into())
+}
