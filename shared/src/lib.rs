@@ -2,6 +2,7 @@
 //! [`domain`] ← [`store`] and [`secrets`] ← [`auth`] ← [`http`] ← [`runtime`].
 
 pub mod auth;
+mod causes;
 pub mod domain;
 pub mod http;
 pub mod runtime;

@@ -8,11 +8,15 @@ use std::{
 
 use aws_sdk_secretsmanager::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
+    operation::put_secret_value::PutSecretValueError,
 };
 use lru::LruCache;
 
-use crate::domain::{AppId, Secret, SecretVersionId, SigningKeyId};
+use crate::{
+    causes::causes,
+    domain::{AppId, Secret, SecretVersionId, SigningKeyId},
+};
 
 /// Why Secrets Manager did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -128,8 +132,33 @@ impl Secrets {
         self.put(&self.signing_key_name(app, key), SecretVersionId::random(), private_key).await
     }
 
+    /// Puts a version; where there is no such secret it is created first, and one that waits for its deletion restored.
+    /// A secret is created empty: not every emulator heeds the `ClientRequestToken` of a creation.
     async fn put(&self, name: &str, version: SecretVersionId, value: &Secret) -> Result<(), SecretsError> {
-        self.create_empty(name).await?;
+        let Err(error) = self.try_put(name, version, value).await else { return Ok(()) };
+        match error.code() {
+            Some("ResourceNotFoundException") => {
+                let created = self.client.create_secret().name(name).send().await;
+                match created {
+                    Err(error) if error.code() != Some("ResourceExistsException") => return Err(backend(name, &error)),
+                    _ => {}
+                }
+            }
+            Some("InvalidRequestException") => {
+                let restored = self.client.restore_secret().secret_id(name).send().await;
+                restored.map_err(|error| backend(name, &error))?;
+            }
+            _ => return Err(backend(name, &error)),
+        }
+        self.try_put(name, version, value).await.map_err(|error| backend(name, &error))
+    }
+
+    async fn try_put(
+        &self,
+        name: &str,
+        version: SecretVersionId,
+        value: &Secret,
+    ) -> Result<(), SdkError<PutSecretValueError>> {
         self.client
             .put_secret_value()
             .secret_id(name)
@@ -140,21 +169,7 @@ impl Secrets {
             .version_stages(version.to_string())
             .send()
             .await
-            .map_err(|error| backend(name, &error))?;
-        Ok(())
-    }
-
-    /// Makes the secret without a value; one that is there stays, one that waits for its deletion is restored.
-    async fn create_empty(&self, name: &str) -> Result<(), SecretsError> {
-        match self.client.create_secret().name(name).send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.code() == Some("ResourceExistsException") => Ok(()),
-            Err(error) if error.code() == Some("InvalidRequestException") => {
-                let restored = self.client.restore_secret().secret_id(name).send().await;
-                restored.map(drop).map_err(|error| backend(name, &error))
-            }
-            Err(error) => Err(backend(name, &error)),
-        }
+            .map(drop)
     }
 
     /// Takes the labels from the versions of an app's secret that are not to `keep`, so that Secrets Manager can delete
@@ -223,5 +238,5 @@ where
     E: std::error::Error + 'static,
     R: std::fmt::Debug + 'static,
 {
-    SecretsError::Backend { name: name.to_owned(), cause: DisplayErrorContext(error).to_string() }
+    SecretsError::Backend { name: name.to_owned(), cause: causes(error) }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     types::{
         AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, KeySchemaElement, KeyType, KeysAndAttributes,
         Put, ScalarAttributeType, TransactWriteItem,
@@ -15,7 +15,10 @@ use aws_sdk_dynamodb::{
 
 use self::item::Attributes;
 pub use self::item::CorruptItem;
-use crate::domain::{ApiKey, ApiKeyHash, App, AppId, Timestamp};
+use crate::{
+    causes::causes,
+    domain::{ApiKey, ApiKeyHash, App, AppId, Timestamp},
+};
 
 /// Why the table did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +48,7 @@ where
             }),
             _ => false,
         };
-        if conflict { Self::Conflict } else { Self::Backend(DisplayErrorContext(&error).to_string()) }
+        if conflict { Self::Conflict } else { Self::Backend(causes(&error)) }
     }
 }
 

@@ -1,0 +1,132 @@
+//! Embedded DynamoDB and Secrets Manager behind a proxy that counts calls and can go wrong in every way.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    http::StatusCode,
+    response::Response,
+};
+use tokio::net::TcpListener;
+use userdocks_local::embedded;
+
+/// What becomes of a call.
+#[derive(Clone)]
+pub enum Fate {
+    /// It reaches the service, and its answer comes back.
+    Forwarded,
+    /// The service is not asked; this is the answer.
+    Answered(u16, String),
+    /// There is never an answer.
+    Ignored,
+    /// The connection breaks in the middle of the answer.
+    Cut,
+}
+
+type Judge = Box<dyn Fn(&Call) -> Fate + Send + Sync>;
+
+/// A call that arrived.
+#[derive(Clone)]
+pub struct Call {
+    /// The operation, such as `BatchGetItem`.
+    pub operation: String,
+    /// Which call it was, counted from 0 since the proxy started or was last told what to do.
+    pub index: usize,
+    /// The request's body.
+    pub body: String,
+}
+
+/// Both services, in memory, behind one endpoint.
+pub struct Backend {
+    /// The endpoint of both.
+    pub endpoint: String,
+    state: Arc<Proxy>,
+}
+
+struct Proxy {
+    dynamodb: String,
+    secrets_manager: String,
+    client: reqwest::Client,
+    calls: Mutex<Vec<Call>>,
+    judge: Mutex<Judge>,
+}
+
+impl Backend {
+    /// Starts both services and the proxy on free ports.
+    pub async fn start() -> Self {
+        let (dynamodb, dynamodb_url) = listener().await;
+        embedded::start_dynamodb(dynamodb, None).unwrap();
+        let (secrets_manager, secrets_manager_url) = listener().await;
+        embedded::start_secrets_manager(secrets_manager, None).await.unwrap();
+        let (proxy, endpoint) = listener().await;
+        let state = Arc::new(Proxy {
+            dynamodb: dynamodb_url,
+            secrets_manager: secrets_manager_url,
+            client: reqwest::Client::new(),
+            calls: Mutex::default(),
+            judge: Mutex::new(Box::new(|_| Fate::Forwarded)),
+        });
+        let router = Router::new().fallback(handle).with_state(Arc::clone(&state));
+        tokio::spawn(async move { axum::serve(proxy, router).await });
+        Self { endpoint, state }
+    }
+
+    /// Decides what becomes of all calls from now on, and counts from 0 again.
+    pub fn judge(&self, judge: impl Fn(&Call) -> Fate + Send + Sync + 'static) {
+        *self.state.judge.lock().unwrap() = Box::new(judge);
+        self.state.calls.lock().unwrap().clear();
+    }
+
+    /// The operations called since the last [`Backend::judge`] or [`Backend::take_calls`].
+    #[must_use]
+    pub fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut *self.state.calls.lock().unwrap()).into_iter().map(|call| call.operation).collect()
+    }
+}
+
+async fn listener() -> (TcpListener, String) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    (listener, url)
+}
+
+async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let target = parts.headers["x-amz-target"].to_str().unwrap().to_owned();
+    let (service, operation) = target.split_once('.').unwrap();
+    let call = {
+        let mut calls = proxy.calls.lock().unwrap();
+        let body = String::from_utf8_lossy(&body).into_owned();
+        let call = Call { operation: operation.to_owned(), index: calls.len(), body };
+        calls.push(call.clone());
+        call
+    };
+    let fate = (proxy.judge.lock().unwrap())(&call);
+    match fate {
+        Fate::Forwarded => {
+            let upstream = if service.starts_with("DynamoDB") { &proxy.dynamodb } else { &proxy.secrets_manager };
+            let mut headers = parts.headers;
+            headers.remove("host");
+            let answer = proxy.client.post(upstream).headers(headers).body(body).send().await.unwrap();
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = answer.status();
+            *response.headers_mut() = answer.headers().clone();
+            *response.body_mut() = Body::from(answer.bytes().await.unwrap());
+            response
+        }
+        Fate::Answered(status, body) => {
+            let mut response = Response::new(Body::from(body));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response
+        }
+        Fate::Ignored => std::future::pending().await,
+        Fate::Cut => {
+            let broken = Bytes::from_static(b"{\"Respo");
+            let stream = futures_util::stream::iter([Ok(broken), Err(std::io::Error::other("cut"))]);
+            Response::new(Body::from_stream(stream))
+        }
+    }
+}

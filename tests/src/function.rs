@@ -1,0 +1,137 @@
+//! A function's real binary, with the Lambda Runtime API around it.
+//!
+//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+
+use std::{
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, State},
+    http::StatusCode,
+    response::Response,
+    routing::{get, post},
+};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::TcpListener,
+    process::{Child, Command},
+    sync::{Mutex as AsyncMutex, mpsc},
+};
+
+use crate::{backend::Backend, binary};
+
+/// The environment of a function on the backend, as the template would set it.
+#[must_use]
+pub fn environment(backend: &Backend) -> Vec<(&'static str, String)> {
+    vec![
+        ("TABLE_NAME", "table".to_owned()),
+        ("SECRET_PREFIX", "prefix".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+        ("AWS_ENDPOINT_URL", backend.endpoint.clone()),
+    ]
+}
+
+/// A running function.
+pub struct Function {
+    process: Child,
+    events: mpsc::Sender<String>,
+    answers: mpsc::Receiver<Result<Value, String>>,
+    lines: Arc<Mutex<Vec<String>>>,
+    logging: tokio::task::JoinHandle<()>,
+}
+
+struct RuntimeApi {
+    events: AsyncMutex<mpsc::Receiver<String>>,
+    answers: mpsc::Sender<Result<Value, String>>,
+}
+
+impl Function {
+    /// Starts a function in that environment and no other.
+    pub async fn start(name: &str, environment: &[(&str, String)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let runtime_api = listener.local_addr().unwrap().to_string();
+        let (events, events_received) = mpsc::channel(1);
+        let (answers_sent, answers) = mpsc::channel(1);
+        let state = Arc::new(RuntimeApi { events: AsyncMutex::new(events_received), answers: answers_sent });
+        let router = Router::new()
+            .route("/2018-06-01/runtime/invocation/next", get(next))
+            .route("/2018-06-01/runtime/invocation/{id}/{outcome}", post(answer))
+            .with_state(state);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+
+        let mut process = Command::new(binary(name))
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (*name, value)))
+            .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
+            .env("AWS_LAMBDA_FUNCTION_NAME", name)
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
+            .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
+        let kept = Arc::clone(&lines);
+        let logging = tokio::spawn(async move {
+            while let Some(line) = output.next_line().await.unwrap() {
+                kept.lock().unwrap().push(line);
+            }
+        });
+        Self { process, events, answers, lines, logging }
+    }
+
+    /// Hands the function an event and returns its answer; a runtime error fails the test.
+    pub async fn invoke(&mut self, event: &str) -> Value {
+        self.events.send(event.to_owned()).await.unwrap();
+        tokio::select! {
+            answer = self.answers.recv() => answer.unwrap().expect("the function reports a runtime error"),
+            status = self.process.wait() => panic!("the function ended: {status:?}"),
+        }
+    }
+
+    /// Ends the function and returns every line that it logged.
+    pub async fn stop(mut self) -> Vec<Value> {
+        self.process.kill().await.unwrap();
+        self.logging.await.unwrap();
+        let lines = self.lines.lock().unwrap();
+        lines.iter().map(|line| serde_json::from_str(line).expect("a log line is JSON")).collect()
+    }
+
+    /// Waits until the function ends by itself, and returns how and what it logged.
+    pub async fn ended(mut self) -> (ExitStatus, Vec<String>) {
+        let status = self.process.wait().await.unwrap();
+        self.logging.await.unwrap();
+        (status, self.lines.lock().unwrap().clone())
+    }
+}
+
+/// The id that Lambda gives every invocation of these tests.
+pub const INVOCATION_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
+
+async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
+    let Some(event) = api.events.lock().await.recv().await else { return std::future::pending().await };
+    Response::builder()
+        .header("lambda-runtime-aws-request-id", INVOCATION_ID)
+        .header("lambda-runtime-deadline-ms", "1542409706888")
+        .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:123456789012:function:test")
+        .body(Body::from(event))
+        .unwrap()
+}
+
+async fn answer(
+    State(api): State<Arc<RuntimeApi>>,
+    Path((_, outcome)): Path<(String, String)>,
+    body: String,
+) -> StatusCode {
+    let answer = if outcome == "response" { Ok(serde_json::from_str(&body).unwrap()) } else { Err(body) };
+    api.answers.send(answer).await.unwrap();
+    StatusCode::ACCEPTED
+}

@@ -1,0 +1,115 @@
+//! The local stack as `make run` starts it.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+
+use crate::{binary, project};
+
+/// A running stack with data of its own.
+pub struct Stack {
+    process: Child,
+    data: PathBuf,
+    emulator: Option<String>,
+    /// What the `READY` line says.
+    pub ready: Value,
+    /// Everything that was printed before it.
+    pub printed: String,
+}
+
+impl Stack {
+    /// Starts a stack on free ports, and waits until it is ready; with an emulator at that endpoint in place of
+    /// both embedded services, if one is given.
+    #[must_use]
+    pub fn start(data: &Path, emulator: Option<&str>) -> Self {
+        let services = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
+        let endpoints = emulator.into_iter().flat_map(|endpoint| services.map(|name| (name, endpoint)));
+        let mut process = command(data).envs(endpoints).stdout(Stdio::piped()).spawn().unwrap();
+        let mut printed = String::new();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let ready = loop {
+            let mut line = String::new();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the stack ended: {:?}", process.wait());
+            if let Some(ready) = line.strip_prefix("READY ") {
+                break serde_json::from_str(ready).unwrap();
+            }
+            printed.push_str(&line);
+        };
+        // Whoever prints into a closed pipe ends: the functions' logs have to go somewhere.
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        Self { process, data: data.to_owned(), emulator: emulator.map(str::to_owned), ready, printed }
+    }
+
+    /// The API's address.
+    #[must_use]
+    pub fn api(&self) -> &str {
+        self.ready["api"].as_str().unwrap()
+    }
+
+    /// The endpoint of the emulator that stands in for both embedded services, if one does.
+    #[must_use]
+    pub fn emulator(&self) -> Option<String> {
+        self.emulator.clone()
+    }
+
+    /// Runs `userdocks-admin` against the stack, the way its printed line says.
+    #[must_use]
+    pub fn admin(&self, arguments: &[&str], standard_input: &str) -> Output {
+        let script = ". \"$1\" && shift && exec \"$@\"";
+        let mut process = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(self.data.join("environment"))
+            .arg(binary("userdocks-admin"))
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input may end before it is written.
+        let _ = std::io::Write::write_all(&mut process.stdin.take().unwrap(), standard_input.as_bytes());
+        process.wait_with_output().unwrap()
+    }
+
+    /// Ends the stack as Ctrl-C does; it must end well.
+    pub fn stop(mut self) {
+        kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGINT).unwrap();
+        assert!(self.process.wait().unwrap().success(), "Ctrl-C is a good end");
+    }
+}
+
+/// Starts a stack that can't come up, and returns how it ended.
+#[must_use]
+pub fn fails_to_start(data: &Path, environment: &[(&str, &str)]) -> (bool, String) {
+    let mut process = command(data).envs(environment.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut errors = String::new();
+    process.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+    (process.wait().unwrap().success(), errors)
+}
+
+fn command(data: &Path) -> Command {
+    let mut command = Command::new(binary("userdocks-local"));
+    command
+        .current_dir(project())
+        .env("DATA_DIR", data)
+        .env("API_PORT", free_port().to_string())
+        .env("DYNAMODB_PORT", free_port().to_string())
+        .env("SECRETS_MANAGER_PORT", free_port().to_string())
+        .stdin(Stdio::null());
+    command
+}
+
+/// A port that nothing listens on.
+#[must_use]
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

@@ -1,0 +1,348 @@
+//! The functions' real binaries, driven through the Lambda Runtime API, on embedded services that can go wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use aws_sdk_dynamodb::config::Credentials;
+use end_to_end::{
+    backend::{Backend, Call, Fate},
+    contract::{self, FUNCTIONS, Fixture, read_payload},
+    function::{Function, INVOCATION_ID, environment},
+};
+use serde_json::{Value, json};
+use shared::{
+    runtime::{Services, sdk_defaults},
+    secrets::Secrets,
+    store::Store,
+};
+use userdocks_local::fixtures;
+
+/// A backend with the fixtures in it.
+async fn backend() -> (Backend, aws_sdk_dynamodb::Client) {
+    let backend = Backend::start().await;
+    let sdk = sdk_defaults()
+        .region(aws_config::Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(&backend.endpoint)
+        .load()
+        .await;
+    let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
+    let services = Services {
+        store: Store::new(dynamodb.clone(), "table".to_owned()),
+        secrets: Secrets::new(aws_sdk_secretsmanager::Client::new(&sdk), "prefix".to_owned()),
+    };
+    services.store.create_table().await.unwrap();
+    Box::pin(fixtures::provision(&services, &dynamodb, "table")).await.unwrap();
+    let _ = backend.take_calls();
+    (backend, dynamodb)
+}
+
+fn event(function: &str, case: &str) -> String {
+    Fixture::all().into_iter().find(|fixture| fixture.function == function && fixture.case == case).unwrap().event
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fixture_is_answered_to_the_letter() {
+    let (backend, _) = backend().await;
+    for name in FUNCTIONS {
+        let mut function = Function::start(name, &environment(&backend)).await;
+        for fixture in Fixture::all().into_iter().filter(|fixture| fixture.function == name) {
+            let (answer, id) = read_payload(&function.invoke(&fixture.event).await);
+            assert_eq!(answer, fixture.expected(), "{name} {}", fixture.case);
+            let given = fixture.json()["requestContext"]["requestId"].as_str().map(str::to_owned);
+            assert_eq!(id, given.unwrap_or(INVOCATION_ID.to_owned()), "{name} {}", fixture.case);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_makes_one_dynamodb_call_and_a_secret_is_fetched_once() {
+    let (backend, _) = backend().await;
+    let mut keys = Function::start("get-app-keys", &environment(&backend)).await;
+    let mut secrets = Function::start("get-app-secrets", &environment(&backend)).await;
+    for _ in 0..2 {
+        keys.invoke(&event("get-app-keys", "200-ok")).await;
+        assert_eq!(backend.take_calls(), ["BatchGetItem"]);
+    }
+    secrets.invoke(&event("get-app-secrets", "200-ok")).await;
+    assert_eq!(backend.take_calls(), ["BatchGetItem", "GetSecretValue"]);
+    secrets.invoke(&event("get-app-secrets", "200-ok")).await;
+    assert_eq!(backend.take_calls(), ["BatchGetItem"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_must_be_indistinguishable_makes_the_same_calls_and_what_needs_no_look_up_makes_none() {
+    let (backend, _) = backend().await;
+    for name in FUNCTIONS {
+        let mut function = Function::start(name, &environment(&backend)).await;
+        for case in ["unknown-app", "unknown-api-key", "other-apps-api-key", "revoked-api-key", "expired-api-key"] {
+            function.invoke(&event(name, &format!("401-E4010-{case}"))).await;
+            assert_eq!(backend.take_calls(), ["BatchGetItem"], "{case}");
+        }
+        for case in ["E4010-wrong-checksum", "E4010-api-key-too-long", "E4010-missing-api-key", "E4011-missing-type"] {
+            function.invoke(&event(name, &format!("401-{case}"))).await;
+            assert!(backend.take_calls().is_empty(), "{case}");
+        }
+    }
+}
+
+/// The order of the contract's checks: of two failures in one request, the earlier check answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_check_that_fails_answers() {
+    type Change = fn(&mut Value);
+    let (backend, _) = backend().await;
+    // The checks that need no look-up, in the contract's order, each with a change that makes it fail.
+    let changes: [(&str, Change); 5] = [
+        ("E4010", |event| drop(event["headers"].as_object_mut().unwrap().remove("x-api-key"))),
+        ("E4011", |event| event["headers"]["x-api-key-type"] = "write".into()),
+        ("E4000", |event| event["pathParameters"] = json!({"appId": "no-uuid", "appUuid": "no-uuid"})),
+        ("E4010", |event| event["headers"]["x-client-id"] = fixtures::KEYLESS_APP.into()),
+        ("E4010", |event| event["headers"]["x-api-key"] = "ud_read_wrong".into()),
+    ];
+    for name in FUNCTIONS {
+        let mut function = Function::start(name, &environment(&backend)).await;
+        for (index, (code, first)) in changes.iter().enumerate() {
+            for (_, later) in &changes[index..] {
+                let mut changed: Value = serde_json::from_str(&event(name, "200-ok")).unwrap();
+                later(&mut changed);
+                first(&mut changed);
+                let (answer, _) = read_payload(&function.invoke(&changed.to_string()).await);
+                assert_eq!(answer, contract::failure(name, code), "{name}: check {}", index + 1);
+            }
+        }
+    }
+}
+
+/// A write key of a disabled app: its type answers before the app does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_key_is_unknown_before_its_app_is_disabled_or_corrupt() {
+    let (backend, dynamodb) = backend().await;
+    let update = dynamodb
+        .update_item()
+        .table_name("table")
+        .key("pk", aws_sdk_dynamodb::types::AttributeValue::S(format!("APP#{}", fixtures::APP)))
+        .key("sk", aws_sdk_dynamodb::types::AttributeValue::S("APP".to_owned()));
+    update
+        .clone()
+        .update_expression("SET isDisabled = :true")
+        .expression_attribute_values(":true", true_())
+        .send()
+        .await
+        .unwrap();
+    let mut function = Function::start("get-app-keys", &environment(&backend)).await;
+    let mut code = async |case: &str| {
+        let (answer, _) = read_payload(&function.invoke(&event("get-app-keys", case)).await);
+        answer
+    };
+    assert_eq!(code("401-E4010-revoked-api-key").await, contract::failure("get-app-keys", "E4010"));
+    assert_eq!(code("401-E4011-write-api-key").await, contract::failure("get-app-keys", "E4011"));
+    assert_eq!(code("200-ok").await, contract::failure("get-app-keys", "E4030"));
+    update.update_expression("REMOVE isDisabled").send().await.unwrap();
+    assert_eq!(code("401-E4010-revoked-api-key").await, contract::failure("get-app-keys", "E4010"));
+    assert_eq!(code("401-E4011-write-api-key").await, contract::failure("get-app-keys", "E4011"));
+    assert_eq!(code("200-ok").await, contract::failure("get-app-keys", "E0000"));
+    let lines = function.stop().await;
+    let cause = lines.last().unwrap()["cause"].as_str().unwrap();
+    assert_eq!(cause, format!("corrupt item APP#{} / APP: attribute isDisabled is missing", fixtures::APP));
+}
+
+fn true_() -> aws_sdk_dynamodb::types::AttributeValue {
+    aws_sdk_dynamodb::types::AttributeValue::Bool(true)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_event_is_answered_in_the_contract() {
+    let (backend, _) = backend().await;
+    let headers = json!({"x-api-key": fixtures::READ_KEY, "x-api-key-type": "read", "x-client-id": fixtures::APP});
+    let with_id = |id: Value| json!({"headers": headers, "pathParameters": {"appId": id}});
+    let mut malformed = vec![
+        ("E4010", json!(null)),
+        ("E4010", json!({})),
+        ("E4010", json!([])),
+        ("E4010", json!("text")),
+        ("E4010", json!(7)),
+        ("E4010", json!({"headers": null, "pathParameters": null, "requestContext": null})),
+        ("E4010", json!({"headers": ["x-api-key"], "pathParameters": [], "requestContext": "text"})),
+        ("E4010", json!({"headers": {"x-api-key": ["a"], "x-client-id": {}, "x-api-key-type": false}})),
+        ("E4010", json!({"version": "1.0", "requestContext": {"http": 5, "requestId": {}}, "body": {}})),
+        ("E4000", json!({"headers": headers})),
+        ("E4000", json!({"headers": headers, "pathParameters": "text"})),
+    ];
+    for id in [
+        json!(""),
+        json!(" "),
+        json!("x".repeat(100_000)),
+        json!("\u{0}"),
+        json!(1.5),
+        json!(["a"]),
+        json!({}),
+        json!("🗝"),
+    ] {
+        malformed.push(("E4000", with_id(id)));
+    }
+    malformed.push(("E4000", with_id(json!(format!("{{{}}}", fixtures::APP)))));
+    for name in FUNCTIONS {
+        let mut function = Function::start(name, &environment(&backend)).await;
+        for (code, event) in &malformed {
+            let (answer, id) = read_payload(&function.invoke(&event.to_string()).await);
+            assert_eq!(answer, contract::failure(name, code), "{event}");
+            assert_eq!(id, INVOCATION_ID);
+        }
+        let answer = function.invoke(&event(name, "200-ok")).await;
+        assert_eq!(answer["statusCode"], 200, "the function goes on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_or_empty_variable_is_named_at_start_up() {
+    let (backend, _) = backend().await;
+    for name in FUNCTIONS {
+        for variable in ["TABLE_NAME", "SECRET_PREFIX", "AWS_REGION"] {
+            let complete = environment(&backend);
+            let missing: Vec<_> = complete.iter().filter(|(name, _)| *name != variable).cloned().collect();
+            let empty: Vec<_> = complete
+                .iter()
+                .map(|(name, value)| (*name, if *name == variable { String::new() } else { value.clone() }))
+                .collect();
+            for (environment, problem) in [(missing, "not set"), (empty, "empty")] {
+                let (status, lines) = Function::start(name, &environment).await.ended().await;
+                assert!(!status.success());
+                let line: Value = serde_json::from_str(&lines[0]).unwrap();
+                assert_eq!(line["cause"], format!("the environment variable {variable} is {problem}"));
+            }
+        }
+    }
+}
+
+/// What can become of calls, and whether the function may try again by itself.
+fn faults() -> Vec<(&'static str, Fate)> {
+    let answered = |status, body: &str| Fate::Answered(status, body.to_owned());
+    vec![
+        (
+            "throttled",
+            answered(400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}"#),
+        ),
+        ("failing", answered(500, r#"{"__type":"InternalServerError"}"#)),
+        ("unavailable", answered(503, "<html>Service Unavailable</html>")),
+        ("denied", answered(400, r#"{"__type":"AccessDeniedException","message":"no"}"#)),
+        ("credentials expired", answered(400, r#"{"__type":"ExpiredTokenException"}"#)),
+        ("garbage", answered(200, "\u{0}\u{1}garbage")),
+        ("truncated", answered(200, r#"{"Responses":{"table":[{"pk""#)),
+        ("other types", answered(200, r#"{"Responses":[1],"SecretString":5}"#)),
+        ("black-holed", Fate::Ignored),
+        ("cut", Fate::Cut),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_is_answered_with_500_and_over_when_it_is_over() {
+    let (backend, _) = backend().await;
+    for (name, operation) in
+        [("get-app-keys", "BatchGetItem"), ("get-app-secrets", "BatchGetItem"), ("get-app-secrets", "GetSecretValue")]
+    {
+        for (fault, fate) in faults() {
+            // A function of its own for each fault: one that has the secret does not ask again.
+            let mut function = Function::start(name, &environment(&backend)).await;
+            backend.judge(move |call: &Call| if call.operation == operation { fate.clone() } else { Fate::Forwarded });
+            let (answer, _) = read_payload(&function.invoke(&event(name, "200-ok")).await);
+            assert_eq!(answer, contract::failure(name, "E0000"), "{name}: {operation} {fault}");
+
+            backend.judge(|_| Fate::Forwarded);
+            let (answer, _) = read_payload(&function.invoke(&event(name, "200-ok")).await);
+            assert_eq!(answer.status, 200, "{name}: after {operation} {fault}");
+
+            let lines = function.stop().await;
+            assert_eq!(lines.len(), 2, "one line for each request: {lines:?}");
+            assert_eq!((&lines[0]["level"], &lines[0]["code"]), (&json!("ERROR"), &json!("E0000")));
+            assert!(lines[0]["cause"].as_str().is_some_and(|cause| !cause.is_empty()), "{lines:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_connection_is_answered_with_500() {
+    let (backend, _) = backend().await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for name in FUNCTIONS {
+        let mut environment = environment(&backend);
+        environment.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
+        environment.push(("AWS_ENDPOINT_URL", format!("http://{closed}")));
+        let mut function = Function::start(name, &environment).await;
+        let (answer, _) = read_payload(&function.invoke(&event(name, "200-ok")).await);
+        assert_eq!(answer, contract::failure(name, "E0000"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_passing_fault_is_not_noticed() {
+    let (backend, _) = backend().await;
+    let mut function = Function::start("get-app-secrets", &environment(&backend)).await;
+    backend.judge(|call| match call.index {
+        0 => Fate::Answered(500, r#"{"__type":"InternalServerError"}"#.to_owned()),
+        1 => {
+            let asked: Value = serde_json::from_str(&call.body).unwrap();
+            Fate::Answered(200, json!({"Responses": {}, "UnprocessedKeys": asked["RequestItems"]}).to_string())
+        }
+        _ => Fate::Forwarded,
+    });
+    let (answer, _) = read_payload(&function.invoke(&event("get-app-secrets", "200-ok")).await);
+    assert_eq!(answer.status, 200);
+    assert_eq!(backend.take_calls(), ["BatchGetItem", "BatchGetItem", "BatchGetItem", "GetSecretValue"]);
+
+    backend.judge(|call| {
+        let asked: Value = serde_json::from_str(&call.body).unwrap();
+        Fate::Answered(200, json!({"Responses": {}, "UnprocessedKeys": asked["RequestItems"]}).to_string())
+    });
+    let (answer, _) = read_payload(&function.invoke(&event("get-app-secrets", "200-ok")).await);
+    assert_eq!(answer, contract::failure("get-app-secrets", "E0000"), "keys that stay unprocessed are no missing keys");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_request_logs_one_line_that_names_ids_and_no_value() {
+    let (backend, _) = backend().await;
+    for name in FUNCTIONS {
+        let mut environment = environment(&backend);
+        environment.push(("AWS_LAMBDA_LOG_LEVEL", "TRACE".to_owned()));
+        let mut function = Function::start(name, &environment).await;
+        let fixtures: Vec<_> = Fixture::all().into_iter().filter(|fixture| fixture.function == name).collect();
+        for fixture in &fixtures {
+            function.invoke(&fixture.event).await;
+        }
+        // Answers of the services that can't be read are not logged either.
+        backend.judge(|call| match call.operation.as_str() {
+            "GetSecretValue" => Fate::Answered(200, format!(r#"{{"SecretString":"{}"#, fixtures::SECRET)),
+            _ => Fate::Forwarded,
+        });
+        function.invoke(&event(name, "200-upper-case-ids")).await;
+        backend.judge(|_| Fate::Forwarded);
+        let lines = function.stop().await;
+        let requests: Vec<_> = lines.iter().filter(|line| line["message"] == "request").collect();
+        assert_eq!(requests.len(), fixtures.len() + 1);
+        for (line, fixture) in requests.iter().zip(&fixtures) {
+            let (status, rest) = fixture.case.split_once('-').unwrap();
+            let code = if status < "400" { "OK" } else { &rest[..5] };
+            assert_eq!(line["status"].to_string(), status, "{}", fixture.case);
+            assert_eq!(line["code"], code, "{}", fixture.case);
+            assert!(line["route"].as_str().unwrap().starts_with("GET /api/v1/apps/"));
+            let level = match code {
+                "E0000" => "ERROR",
+                _ if fixture.case.contains("browser") => "WARN",
+                _ => "INFO",
+            };
+            assert_eq!(line["level"], level, "{}", fixture.case);
+            if status < "400" {
+                assert!(line["appId"].is_string() && line["keyId"].as_str().unwrap().starts_with("apikey_"), "{line}");
+            }
+        }
+        let all = lines.iter().map(Value::to_string).collect::<String>();
+        for secret in [
+            fixtures::READ_KEY,
+            fixtures::WRITE_KEY,
+            fixtures::REVOKED_KEY,
+            fixtures::EXPIRED_KEY,
+            fixtures::IMPORTED_KEY,
+            fixtures::UNKNOWN_KEY,
+            fixtures::SECRET,
+        ] {
+            assert!(!all.contains(secret), "{secret} is logged");
+        }
+    }
+}

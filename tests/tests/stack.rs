@@ -1,0 +1,477 @@
+//! The running stack, as `make run` starts it: the contract over HTTP, the operator's commands, and restarts.
+//! `EMULATOR=moto` runs the same against moto in place of the embedded services.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::{
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, ExitCode, Stdio},
+    sync::Arc,
+};
+
+use end_to_end::{
+    contract::{self, Expected, Fixture, read_payload},
+    project,
+    stack::{Stack, fails_to_start, free_port},
+};
+use libtest_mimic::{Arguments, Trial};
+use reqwest::blocking::Client;
+use serde_json::{Value, json};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    let moto = (std::env::var("EMULATOR").as_deref() == Ok("moto")).then(Moto::start);
+    let endpoint = moto.as_ref().map(|moto| moto.endpoint.clone());
+    let data = tempfile::tempdir().unwrap();
+    let stack = Arc::new(Stack::start(data.path(), endpoint.as_deref()));
+    let conclusion = libtest_mimic::run(&arguments, trials(Some(&stack)));
+    Arc::into_inner(stack).expect("no test runs any more").stop();
+    conclusion.exit_code()
+}
+
+type Test = fn(&Stack);
+
+const TESTS: [(&str, Test); 16] = [
+    ("the printed curl lines work as pasted", the_printed_curl_lines_work),
+    ("header names are case-insensitive", header_names_are_case_insensitive),
+    ("an unknown route or method is the gateway's matter", an_unknown_route_is_not_ours),
+    ("cargo lambda invoke takes the fixtures", cargo_lambda_invoke_takes_the_fixtures),
+    ("app create makes a whole app", app_create_makes_a_whole_app),
+    ("app create with an id can be run again", app_create_can_be_run_again),
+    ("app list and show", app_list_and_show),
+    ("app disable, enable and delete", app_disable_enable_delete),
+    ("api-key issue, list and revoke", api_key_issue_list_revoke),
+    ("api-key import", api_key_import),
+    ("secret set and rotate", secret_set_and_rotate),
+    ("signing-key import and list", signing_key_import_and_list),
+    ("usage errors and failures have exit codes", exit_codes),
+    ("table create", table_create),
+    ("a restart keeps the data", a_restart_keeps_the_data),
+    ("what keeps the stack from starting is said in one sentence", one_sentence_on_what_is_wrong),
+];
+
+fn trials(stack: Option<&Arc<Stack>>) -> Vec<Trial> {
+    let trial = |name: String, test: Box<dyn FnOnce(&Stack) + Send>| {
+        let stack = stack.map(Arc::clone);
+        Trial::test(name, move || {
+            test(stack.as_deref().expect("a stack to test"));
+            Ok(())
+        })
+    };
+    let fixtures = Fixture::all().into_iter().map(|fixture| {
+        let name = format!("{} {}", fixture.function, fixture.case);
+        trial(name, Box::new(move |stack| a_fixture_is_answered(&fixture, stack)))
+    });
+    let tests = TESTS.into_iter().map(|(name, test)| trial(name.to_owned(), Box::new(test)));
+    fixtures.chain(tests).collect()
+}
+
+/// moto[server], which other people wrote.
+struct Moto {
+    process: Child,
+    endpoint: String,
+}
+
+impl Moto {
+    fn start() -> Self {
+        let port = free_port();
+        let process = Command::new("moto_server")
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("moto_server is not on the PATH: `make test-moto` installs it");
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::yield_now();
+        }
+        Self { process, endpoint: format!("http://127.0.0.1:{port}") }
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Each fixture twice: as an event, and as the HTTP request that it is the event of.
+fn a_fixture_is_answered(fixture: &Fixture, stack: &Stack) {
+    let event = fixture.json();
+    let url = format!("{}/2015-03-31/functions/{}/invocations", stack.api(), fixture.function);
+    let answer = Client::new().post(url).body(fixture.event.clone()).send().unwrap();
+    let (answer, _) = read_payload(&answer.json().unwrap());
+    assert_eq!(answer, fixture.expected());
+
+    let Some(headers) = http_headers(&event) else { return };
+    let path = event["rawPath"].as_str().unwrap();
+    if event["pathParameters"].is_null() {
+        return;
+    }
+    let (answer, request_id) =
+        get(&format!("{}{path}?{}", stack.api(), event["rawQueryString"].as_str().unwrap()), &headers);
+    assert_eq!(answer, fixture.expected());
+    assert!(!request_id.is_empty());
+}
+
+/// The event's own headers, where all of them can be sent.
+fn http_headers(event: &Value) -> Option<Vec<(&str, &str)>> {
+    let own =
+        ["x-api-key", "x-api-key-type", "x-client-id", "origin", "sec-fetch-site", "if-none-match", "content-type"];
+    let headers = event["headers"].as_object()?;
+    let sent = headers.iter().filter(|(name, _)| own.contains(&name.to_lowercase().as_str()));
+    sent.map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
+}
+
+fn get(url: &str, headers: &[(&str, &str)]) -> (Expected, String) {
+    let mut request = Client::builder().http1_title_case_headers().build().unwrap().get(url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let answer = request.send().unwrap();
+    let status = answer.status().as_u16();
+    let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let request_id = header("x-request-id").expect("every answer has an x-request-id");
+    // What a server adds, and the emulator's own name for the request's id.
+    let servers = ["date", "content-length", "x-request-id", "lambda-runtime-aws-request-id"];
+    assert!(header("transfer-encoding").is_none(), "an answer is one un-chunked body");
+    let mut headers: Vec<_> = answer
+        .headers()
+        .iter()
+        .filter(|(name, _)| !servers.contains(&name.as_str()))
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect();
+    headers.sort();
+    (Expected { status, body: answer.text().unwrap(), headers }, request_id)
+}
+
+/// What an app's backend does: one GET with its key.
+fn call(stack: &Stack, app: &str, resource: &str, key: &str) -> Expected {
+    let headers = [("x-api-key", key), ("x-api-key-type", "read"), ("x-client-id", app)];
+    get(&format!("{}/api/v1/apps/{app}/{resource}", stack.api()), &headers).0
+}
+
+fn secret(stack: &Stack, app: &str, key: &str) -> String {
+    let answer = call(stack, app, "secrets", key);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    body["data"]["secret"].as_str().unwrap().to_owned()
+}
+
+fn keys(stack: &Stack, app: &str, key: &str) -> Vec<Value> {
+    let answer = call(stack, app, "keys", key);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let body: Value = serde_json::from_str(&answer.body).unwrap();
+    body["items"].as_array().unwrap().clone()
+}
+
+fn admin_with_input(stack: &Stack, arguments: &[&str], input: &str) -> Value {
+    let output = stack.admin(&[&["--output", "json"], arguments].concat(), input);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{arguments:?}: {errors}");
+    assert_eq!(errors, "", "{arguments:?}");
+    serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else")
+}
+
+fn admin(stack: &Stack, arguments: &[&str]) -> Value {
+    admin_with_input(stack, arguments, "")
+}
+
+fn admin_fails(stack: &Stack, arguments: &[&str], input: &str) -> (Option<i32>, String) {
+    let output = stack.admin(&[&["--output", "json"], arguments].concat(), input);
+    assert_eq!(output.stdout, b"", "{arguments:?}");
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// A new app: its id, a read key and a write key.
+fn new_app(stack: &Stack) -> (String, String, String) {
+    let created = admin(stack, &["app", "create", "--name", "Test"]);
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let keys = &created["apiKeys"];
+    (text(&created["app"]["uuid"]), text(&keys[0]["value"]), text(&keys[1]["value"]))
+}
+
+fn field_names(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+fn the_printed_curl_lines_work(stack: &Stack) {
+    let lines: Vec<_> = stack.printed.lines().filter(|line| line.starts_with("curl ")).collect();
+    assert_eq!(lines.len(), 2);
+    for line in lines {
+        let output = Command::new("sh").args(["-c", line]).stderr(Stdio::null()).output().unwrap();
+        let answer = String::from_utf8(output.stdout).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{line}: {answer}");
+    }
+    let demo = &stack.ready["demoApp"];
+    let (app, read) = (demo["uuid"].as_str().unwrap(), demo["readKey"].as_str().unwrap());
+    assert_eq!(secret(stack, app, read).len(), 64);
+    assert_eq!(keys(stack, app, read).len(), 1);
+    assert!(demo["writeKey"].as_str().unwrap().starts_with("ud_write_"));
+}
+
+fn header_names_are_case_insensitive(stack: &Stack) {
+    let (app, key) = (userdocks_local::fixtures::APP, userdocks_local::fixtures::READ_KEY);
+    let headers = [("X-API-KEY", key), ("X-Api-Key-Type", "read"), ("X-CLIENT-ID", app)];
+    for resource in ["secrets", "keys"] {
+        assert_eq!(get(&format!("{}/api/v1/apps/{app}/{resource}", stack.api()), &headers).0.status, 200);
+    }
+}
+
+fn an_unknown_route_is_not_ours(stack: &Stack) {
+    let url = format!("{}/api/v1/apps/{}/secrets", stack.api(), userdocks_local::fixtures::APP);
+    assert_eq!(Client::new().put(&url).send().unwrap().status().as_u16(), 404);
+    assert_eq!(Client::new().get(url + "/").send().unwrap().status().as_u16(), 404);
+}
+
+fn cargo_lambda_invoke_takes_the_fixtures(stack: &Stack) {
+    let (host, port) = stack.api().strip_prefix("http://").unwrap().split_once(':').unwrap();
+    for (function, case) in [("get-app-keys", "200-ok"), ("get-app-secrets", "401-E4010-revoked-api-key")] {
+        let file = project().join(format!("events/{function}/{case}.json"));
+        let output = Command::new("cargo-lambda")
+            .args(["lambda", "invoke", function, "--invoke-address", host, "--invoke-port", port, "--data-file"])
+            .arg(&file)
+            .current_dir(project())
+            .output()
+            .unwrap();
+        let (answer, _) = read_payload(&serde_json::from_slice(&output.stdout).unwrap());
+        let fixture = Fixture::all().into_iter().find(|fixture| fixture.function == function && fixture.case == case);
+        assert_eq!(answer, fixture.unwrap().expected());
+    }
+}
+
+fn app_create_makes_a_whole_app(stack: &Stack) {
+    let created = admin(stack, &["app", "create", "--name", "Whole"]);
+    assert_eq!(field_names(&created), ["app", "secret", "signingKey", "apiKeys"]);
+    assert_eq!(field_names(&created["app"]), ["uuid", "name", "isDisabled", "createdAt", "updatedAt"]);
+    assert_eq!((&created["app"]["name"], &created["app"]["isDisabled"]), (&json!("Whole"), &json!(false)));
+    assert_eq!(field_names(&created["signingKey"]), ["uuid", "state"]);
+    assert_eq!(created["signingKey"]["state"], "in_use");
+    for (key, kind) in created["apiKeys"].as_array().unwrap().iter().zip(["read", "write"]) {
+        assert_eq!(field_names(key), ["uuid", "type", "name", "value", "expiresAt"]);
+        assert_eq!((&key["type"], &key["expiresAt"]), (&json!(kind), &Value::Null));
+    }
+    let (app, read) = (created["app"]["uuid"].as_str().unwrap(), created["apiKeys"][0]["value"].as_str().unwrap());
+    assert_eq!(secret(stack, app, read).len(), 64);
+    let listed = keys(stack, app, read);
+    assert_eq!((listed.len(), &listed[0]["uuid"]), (1, &created["signingKey"]["uuid"]));
+    assert_eq!(listed[0]["createdAt"], created["app"]["createdAt"]);
+    // RSA-4096 as SubjectPublicKeyInfo is 550 bytes.
+    let pem = listed[0]["value"].as_str().unwrap();
+    assert_eq!(pem.replace('\n', "").len(), "-----BEGIN PUBLIC KEY----------END PUBLIC KEY-----".len() + 736);
+    let write = created["apiKeys"][1]["value"].as_str().unwrap();
+    assert_eq!(call(stack, app, "keys", write), contract::failure("get-app-keys", "E4011"));
+}
+
+fn app_create_can_be_run_again(stack: &Stack) {
+    let id = "dddddddd-dddd-4ddd-8ddd-dddddddddddd";
+    let create = ["app", "create", "--name", "Again", "--id", id];
+    let first = admin(stack, &create);
+    let again = admin(stack, &[&create[..], &["--if-not-exists"]].concat());
+    assert_eq!(
+        (&first["app"], &first["secret"], &first["signingKey"]),
+        (&again["app"], &again["secret"], &again["signingKey"])
+    );
+    assert_eq!(again["apiKeys"][0]["value"], Value::Null, "a value is shown once");
+    let (code, error) = admin_fails(stack, &create, "");
+    assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains(id));
+}
+
+fn app_list_and_show(stack: &Stack) {
+    let (app, ..) = new_app(stack);
+    let listed = admin(stack, &["app", "list"]);
+    let of_list = listed["apps"].as_array().unwrap().iter().find(|listed| listed["uuid"] == app.as_str()).unwrap();
+    let shown = admin(stack, &["app", "show", &app]);
+    assert_eq!(field_names(&shown), ["app", "secret", "signingKeys", "apiKeys"]);
+    assert_eq!(&shown["app"], of_list);
+    assert_eq!(shown["apiKeys"].as_array().unwrap().len(), 2);
+    let human = stack.admin(&["app", "show", &app.to_uppercase()], "");
+    assert!(String::from_utf8(human.stdout).unwrap().contains(&format!("uuid        {app}\n")));
+}
+
+fn app_disable_enable_delete(stack: &Stack) {
+    let (app, read, _) = new_app(stack);
+    assert_eq!(admin(stack, &["app", "disable", &app])["app"]["isDisabled"], true);
+    for (resource, function) in [("secrets", "get-app-secrets"), ("keys", "get-app-keys")] {
+        assert_eq!(call(stack, &app, resource, &read), contract::failure(function, "E4030"));
+    }
+    assert_eq!(admin(stack, &["app", "enable", &app])["app"]["isDisabled"], false);
+    assert_eq!(call(stack, &app, "secrets", &read).status, 200);
+    assert_eq!(admin_fails(stack, &["app", "delete", &app], "").0, Some(2), "not without --yes");
+    assert_eq!(admin(stack, &["app", "delete", &app, "--yes"])["deleted"]["uuid"], app.as_str());
+    assert_eq!(call(stack, &app, "secrets", &read), contract::failure("get-app-secrets", "E4010"));
+    assert_eq!(admin_fails(stack, &["app", "show", &app], "").0, Some(1));
+    // Its secret waits for its deletion; an app of the same id brings it back.
+    let again = admin(stack, &["app", "create", "--name", "Again", "--id", &app]);
+    assert_eq!(secret(stack, &app, again["apiKeys"][0]["value"].as_str().unwrap()).len(), 64);
+}
+
+fn api_key_issue_list_revoke(stack: &Stack) {
+    let (app, ..) = new_app(stack);
+    let issued = admin(stack, &["api-key", "issue", &app, "--type", "read", "--name", "ci", "--expires-in", "90d"]);
+    let key = &issued["apiKey"];
+    assert_eq!(
+        field_names(key),
+        ["uuid", "name", "type", "hint", "status", "createdAt", "expiresAt", "revokedAt", "value"]
+    );
+    let (id, value) = (key["uuid"].as_str().unwrap(), key["value"].as_str().unwrap());
+    assert!(value.ends_with(key["hint"].as_str().unwrap()) && key["status"] == "active");
+    assert!(key["expiresAt"].as_str().unwrap() > key["createdAt"].as_str().unwrap());
+    assert_eq!(call(stack, &app, "secrets", value).status, 200);
+
+    let listed = admin(stack, &["api-key", "list", &app]);
+    let of_list = listed["apiKeys"].as_array().unwrap().iter().find(|listed| listed["uuid"] == id).unwrap();
+    assert_eq!((of_list["name"].as_str(), of_list.get("value")), (Some("ci"), None));
+
+    let revoked = admin(stack, &["api-key", "revoke", &app, id]);
+    assert_eq!(revoked["apiKey"]["status"], "revoked");
+    assert_eq!(call(stack, &app, "secrets", value), contract::failure("get-app-secrets", "E4010"));
+    let again = admin(stack, &["api-key", "revoke", &app, id]);
+    assert_eq!(again["apiKey"]["revokedAt"], revoked["apiKey"]["revokedAt"], "again changes nothing");
+
+    let expired = admin(stack, &["api-key", "issue", &app, "--type", "read", "--expires-in", "0s"]);
+    assert_eq!(expired["apiKey"]["status"], "expired");
+    let value = expired["apiKey"]["value"].as_str().unwrap();
+    assert_eq!(call(stack, &app, "keys", value), contract::failure("get-app-keys", "E4010"));
+
+    let other = "apikey_00000000-0000-4000-8000-000000000000";
+    assert_eq!(admin_fails(stack, &["api-key", "revoke", &app, other], "").0, Some(1));
+    assert_eq!(admin_fails(stack, &["api-key", "issue", &other[7..], "--type", "read"], "").0, Some(1));
+}
+
+fn api_key_import(stack: &Stack) {
+    let (app, read, _) = new_app(stack);
+    let value = format!("legacy key of {app}");
+    let import = ["api-key", "import", &app, "--type", "read", "--name", "legacy"];
+    let imported = admin_with_input(stack, &import, &format!("{value}\n"));
+    assert_eq!((&imported["apiKey"]["name"], imported["apiKey"].get("value")), (&json!("legacy"), None));
+    assert_eq!(call(stack, &app, "secrets", &value).status, 200);
+    for refused in [value.as_str(), "too short", &read[..read.len() - 1], &"x".repeat(257), ""] {
+        let (code, error) = admin_fails(stack, &import, refused);
+        assert_eq!((code, error.lines().count()), (Some(1), 1), "{error}");
+        assert!(refused.is_empty() || !error.contains(refused), "a key is never printed");
+    }
+}
+
+fn secret_set_and_rotate(stack: &Stack) {
+    let (app, read, _) = new_app(stack);
+    let first = secret(stack, &app, &read);
+    let rotated = admin(stack, &["secret", "rotate", &app]);
+    let second = secret(stack, &app, &read);
+    assert_ne!(first, second);
+    assert_eq!(rotated["secret"], admin(stack, &["app", "show", &app])["secret"]);
+    let own = "a secret of \"our\" own\\ with\nlines, 🗝";
+    admin_with_input(stack, &["secret", "set", &app], &format!("{own}\n"));
+    assert_eq!(secret(stack, &app, &read), own);
+    assert_eq!(admin_fails(stack, &["secret", "set", &app], "\n").0, Some(1), "an empty secret is none");
+    for _ in 0..25 {
+        admin(stack, &["secret", "rotate", &app]);
+    }
+    assert_eq!(secret(stack, &app, &read).len(), 64);
+}
+
+fn signing_key_import_and_list(stack: &Stack) {
+    let (app, read, _) = new_app(stack);
+    let own = keys(stack, &app, &read)[0].clone();
+    let pem = std::fs::read_to_string(project().join("shared/src/domain/testdata/rsa-2048.pem")).unwrap();
+    let imported = admin_with_input(stack, &["signing-key", "import", &app], &pem);
+    assert_eq!(imported["signingKey"]["state"], "in_use");
+    let listed = keys(stack, &app, &read);
+    assert_eq!(
+        (listed[0]["value"].as_str(), &listed[0]["uuid"]),
+        (Some(pem.as_str()), &imported["signingKey"]["uuid"])
+    );
+    assert_eq!((listed.len(), &listed[1]["uuid"]), (2, &own["uuid"]));
+    let states: Vec<_> = admin(stack, &["signing-key", "list", &app])["signingKeys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| key["state"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(states, ["previous", "in_use"]);
+    for other in ["ec-p256.pem", "rsa-1024.pem"] {
+        let pem = std::fs::read_to_string(project().join("shared/src/domain/testdata").join(other)).unwrap();
+        assert_eq!(admin_fails(stack, &["signing-key", "import", &app], &pem).0, Some(1));
+    }
+    assert_eq!(keys(stack, &app, &read).len(), 2);
+}
+
+fn exit_codes(stack: &Stack) {
+    for usage in [&["app"][..], &["app", "show", "no-uuid"], &["nonsense"], &["app", "list", "--output", "xml"]] {
+        assert_eq!(stack.admin(usage, "").status.code(), Some(2), "{usage:?}");
+    }
+    let failed = stack.admin(&["--table", "no-such-table", "app", "list"], "");
+    assert_eq!((failed.status.code(), failed.stdout.as_slice()), (Some(1), &b""[..]));
+    assert!(String::from_utf8(failed.stderr).unwrap().contains("ResourceNotFoundException"));
+    assert_eq!(stack.admin(&["--help"], "").status.code(), Some(0));
+}
+
+fn table_create(stack: &Stack) {
+    assert_eq!(admin(stack, &["table", "create", "--if-not-exists"])["table"]["created"], false);
+    assert_eq!(admin_fails(stack, &["table", "create"], "").0, Some(1));
+    assert_eq!(admin(stack, &["--table", "another", "table", "create"])["table"]["created"], true);
+}
+
+fn a_restart_keeps_the_data(stack: &Stack) {
+    let data = tempfile::tempdir().unwrap();
+    let endpoint = stack.emulator();
+    let before = Stack::start(data.path(), endpoint.as_deref());
+    let (app, read, _) = new_app(&before);
+    let kept = (secret(&before, &app, &read), keys(&before, &app, &read), before.ready["demoApp"].clone());
+    let ports: Vec<String> = ["api", "dynamodb", "secretsManager"]
+        .iter()
+        .filter(|name| **name == "api" || endpoint.is_none())
+        .map(|name| before.ready[name].as_str().unwrap().strip_prefix("http://").unwrap().to_owned())
+        .collect();
+    before.stop();
+    for port in ports {
+        assert!(TcpStream::connect(&port).is_err(), "{port} is still listened on");
+    }
+
+    let after = Stack::start(data.path(), endpoint.as_deref());
+    let found = (secret(&after, &app, &read), keys(&after, &app, &read), after.ready["demoApp"].clone());
+    assert_eq!(found, kept);
+    let demo = &kept.2;
+    assert_eq!(secret(&after, demo["uuid"].as_str().unwrap(), demo["readKey"].as_str().unwrap()).len(), 64);
+    after.stop();
+    private_files_are_private(data.path());
+}
+
+fn private_files_are_private(data: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    for file in std::fs::read_dir(data).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        assert!(name.starts_with("dynamodb.sqlite") || mode == 0o600, "{name} has mode {mode:o}");
+    }
+}
+
+fn one_sentence_on_what_is_wrong(_: &Stack) {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let path = tempfile::tempdir().unwrap();
+    let wrong: [(&[(&str, &str)], String); 6] = [
+        (&[("API_PORT", &port)], format!("port {port} is in use; choose another with API_PORT")),
+        (&[("DYNAMODB_PORT", &port)], format!("port {port} is in use; choose another with DYNAMODB_PORT")),
+        (
+            &[("SECRETS_MANAGER_PORT", &port)],
+            format!("port {port} is in use; choose another with SECRETS_MANAGER_PORT"),
+        ),
+        (&[("API_PORT", "many")], "API_PORT is not a port: many".to_owned()),
+        (&[("HOST", "nowhere")], "HOST is not an IP address: nowhere".to_owned()),
+        (
+            &[("PATH", path.path().to_str().unwrap())],
+            "cargo-lambda is not on the PATH: start with `make run`, or install it from https://www.cargo-lambda.info"
+                .to_owned(),
+        ),
+    ];
+    for (environment, sentence) in wrong {
+        let (success, errors) = fails_to_start(path.path(), environment);
+        assert!(!success);
+        assert_eq!(errors, format!("userdocks-local: {sentence}\n"));
+    }
+}
