@@ -14,7 +14,7 @@ help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: cargo-lambda ## Everything up on this machine, with demo data; Ctrl-C ends it
-	@cargo run --quiet --package userdocks-local
+	@cargo run --package userdocks-local
 
 test: format lint unit-and-end-to-end validate ## Formatting, clippy, all tests, the template
 

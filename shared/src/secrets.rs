@@ -9,7 +9,6 @@ use std::{
 use aws_sdk_secretsmanager::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    operation::put_secret_value::PutSecretValueError,
 };
 use lru::LruCache;
 
@@ -105,8 +104,34 @@ impl Secrets {
         access(&mut self.cache.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Puts a version of an app's secret, making the secret where there is none yet.
-    /// Again with the same version and value it does nothing: the version's id is the `ClientRequestToken`.
+    /// Makes an app's secret with its first version.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn create_app_secret(
+        &self,
+        app: AppId,
+        version: SecretVersionId,
+        value: &Secret,
+    ) -> Result<(), SecretsError> {
+        self.create(&self.app_secret_name(app), version, value).await
+    }
+
+    /// Makes the secret with a signing key's private half (PKCS#8 PEM).
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn create_signing_key(
+        &self,
+        app: AppId,
+        key: SigningKeyId,
+        private_key: &Secret,
+    ) -> Result<(), SecretsError> {
+        self.create(&self.signing_key_name(app, key), SecretVersionId::random(), private_key).await
+    }
+
+    /// Puts another version of an app's secret. Again with the same version and value it does nothing: the version's
+    /// id is the `ClientRequestToken`.
     ///
     /// # Errors
     /// Secrets Manager fails, or has that version with another value.
@@ -119,46 +144,21 @@ impl Secrets {
         self.put(&self.app_secret_name(app), version, value).await
     }
 
-    /// Puts a signing key's private half (PKCS#8 PEM).
-    ///
-    /// # Errors
-    /// Secrets Manager fails.
-    pub async fn put_signing_key(
-        &self,
-        app: AppId,
-        key: SigningKeyId,
-        private_key: &Secret,
-    ) -> Result<(), SecretsError> {
-        self.put(&self.signing_key_name(app, key), SecretVersionId::random(), private_key).await
-    }
-
-    /// Puts a version; where there is no such secret it is created first, and one that waits for its deletion restored.
-    /// A secret is created empty: not every emulator heeds the `ClientRequestToken` of a creation.
-    async fn put(&self, name: &str, version: SecretVersionId, value: &Secret) -> Result<(), SecretsError> {
-        let Err(error) = self.try_put(name, version, value).await else { return Ok(()) };
-        match error.code() {
-            Some("ResourceNotFoundException") => {
-                let created = self.client.create_secret().name(name).send().await;
-                match created {
-                    Err(error) if error.code() != Some("ResourceExistsException") => return Err(backend(name, &error)),
-                    _ => {}
-                }
-            }
-            Some("InvalidRequestException") => {
+    /// A secret that is there already is used, and one that waits for its deletion is restored first. The first
+    /// version is put by itself, because not every emulator heeds the `ClientRequestToken` of a creation.
+    async fn create(&self, name: &str, version: SecretVersionId, value: &Secret) -> Result<(), SecretsError> {
+        match self.client.create_secret().name(name).send().await {
+            Ok(_) => {}
+            Err(error) if matches!(error.code(), Some("ResourceExistsException" | "InvalidRequestException")) => {
                 let restored = self.client.restore_secret().secret_id(name).send().await;
                 restored.map_err(|error| backend(name, &error))?;
             }
-            _ => return Err(backend(name, &error)),
+            Err(error) => return Err(backend(name, &error)),
         }
-        self.try_put(name, version, value).await.map_err(|error| backend(name, &error))
+        self.put(name, version, value).await
     }
 
-    async fn try_put(
-        &self,
-        name: &str,
-        version: SecretVersionId,
-        value: &Secret,
-    ) -> Result<(), SdkError<PutSecretValueError>> {
+    async fn put(&self, name: &str, version: SecretVersionId, value: &Secret) -> Result<(), SecretsError> {
         self.client
             .put_secret_value()
             .secret_id(name)
@@ -170,6 +170,7 @@ impl Secrets {
             .send()
             .await
             .map(drop)
+            .map_err(|error| backend(name, &error))
     }
 
     /// Takes the labels from the versions of an app's secret that are not to `keep`, so that Secrets Manager can delete

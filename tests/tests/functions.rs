@@ -58,8 +58,13 @@ async fn a_request_makes_one_dynamodb_call_and_a_secret_is_fetched_once() {
     let (backend, _) = backend().await;
     let mut keys = Function::start("get-app-keys", &environment(&backend)).await;
     let mut secrets = Function::start("get-app-secrets", &environment(&backend)).await;
+    backend.judge(|call| {
+        let consistent = call.operation != "BatchGetItem" || call.body.contains(r#""ConsistentRead":true"#);
+        if consistent { Fate::Forwarded } else { Fate::Answered(400, "not strongly consistent".to_owned()) }
+    });
     for _ in 0..2 {
-        keys.invoke(&event("get-app-keys", "200-ok")).await;
+        let answer = keys.invoke(&event("get-app-keys", "200-ok")).await;
+        assert_eq!(answer["statusCode"], 200);
         assert_eq!(backend.take_calls(), ["BatchGetItem"]);
     }
     secrets.invoke(&event("get-app-secrets", "200-ok")).await;

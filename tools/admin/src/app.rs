@@ -46,8 +46,8 @@ pub async fn create_with_keys(
 ) -> Result<(App, Vec<ApiKey>), AdminError> {
     let generated = GeneratedSigningKey::generate()?;
     let (signing_key, version) = (SigningKeyId::random(), SecretVersionId::random());
-    services.secrets.put_app_secret(id, version, &Secret::random()?).await?;
-    services.secrets.put_signing_key(id, signing_key, &generated.private_key).await?;
+    services.secrets.create_app_secret(id, version, &Secret::random()?).await?;
+    services.secrets.create_signing_key(id, signing_key, &generated.private_key).await?;
 
     let now = Timestamp::now();
     let mut signing_keys = SigningKeys::default();

@@ -42,7 +42,7 @@ impl Api {
     pub fn start(settings: &Settings) -> Result<Self, LocalError> {
         let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let process = Command::new("cargo-lambda")
-            .args(["lambda", "watch", "--disable-cors", "--quiet"])
+            .args(["lambda", "watch", "--disable-cors"])
             .args(["--invoke-address", &settings.api.ip().to_string()])
             .args(["--invoke-port", &settings.api.port().to_string()])
             .current_dir(project)

@@ -58,7 +58,7 @@ pub async fn provision(services: &Services, dynamodb: &Client, table: &str) -> R
     for (app, keys, secret) in apps().map_err(|error| LocalError::new("the fixtures are malformed", error))? {
         let failed = |error: &dyn std::fmt::Display| LocalError::new("the fixtures can't be made", error);
         if let Some(secret) = secret {
-            let put = services.secrets.put_app_secret(app.id, app.secret_version_id, &secret).await;
+            let put = services.secrets.create_app_secret(app.id, app.secret_version_id, &secret).await;
             put.map_err(|error| failed(&error))?;
         }
         match services.store.create_app(&app, &keys).await {
