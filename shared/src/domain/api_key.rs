@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use zeroize::Zeroizing;
 
@@ -222,6 +222,8 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked, if it was.
     pub revoked_at: Option<Timestamp>,
+    /// When it last let someone in, at most [`ApiKey::LAST_USED_PRECISION`] ago more than is said here.
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// Whether an API key lets anyone in.
@@ -267,7 +269,24 @@ impl ApiKey {
             updated_at: now,
             expires_at,
             revoked_at: None,
+            last_used_at: None,
         }
+    }
+
+    /// How far `last_used_at` may lag behind.
+    pub const LAST_USED_PRECISION: Duration = Duration::from_secs(3600);
+
+    /// Whether a use at `now` is to be noted.
+    #[must_use]
+    pub fn is_use_to_be_noted(&self, now: Timestamp) -> bool {
+        self.last_used_at.is_none_or(|last| last + Self::LAST_USED_PRECISION <= now)
+    }
+
+    /// Lets the key expire after `overlap`, or when it already would have; a key that has been replaced.
+    pub fn retire(&mut self, overlap: Duration, now: Timestamp) {
+        let end = now + overlap;
+        self.expires_at = Some(self.expires_at.map_or(end, |before| before.min(end)));
+        self.updated_at = now;
     }
 
     /// Whether the key lets its holder in at `now`; a revoked key stays revoked when its time is over.
@@ -370,7 +389,33 @@ mod tests {
         assert_eq!(key.status(at("2026-01-02T00:00:00.000Z")), ApiKeyStatus::Revoked);
     }
 
+    #[test]
+    fn a_use_is_noted_once_an_hour() {
+        let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
+        let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
+        let mut key = ApiKey::new(&value, ApiKeyType::Read, String::new(), now, None);
+        assert!(key.is_use_to_be_noted(now));
+        key.last_used_at = Some(now);
+        assert!(!key.is_use_to_be_noted(now + Duration::from_secs(3599)));
+        assert!(key.is_use_to_be_noted(now + Duration::from_secs(3600)));
+    }
+
     proptest! {
+        #[test]
+        fn an_expiry_is_never_extended_by_a_rotation(expires in proptest::option::of(0_u64..1_000_000), overlaps in proptest::collection::vec(0_u64..1_000_000, 1..10)) {
+            let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
+            let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
+            let expires_at = expires.map(|seconds| now + Duration::from_secs(seconds));
+            let mut key = ApiKey::new(&value, ApiKeyType::Read, String::new(), now, expires_at);
+            for overlap in overlaps {
+                let before = key.expires_at;
+                key.retire(Duration::from_secs(overlap), now);
+                let after = key.expires_at.unwrap();
+                prop_assert!(after <= now + Duration::from_secs(overlap));
+                prop_assert!(before.is_none_or(|before| after <= before));
+            }
+        }
+
         #[test]
         fn any_text_is_judged_without_a_crash(text in ".*") {
             let _ = ApiKeyValue::present(&text);

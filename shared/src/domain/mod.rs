@@ -10,11 +10,12 @@ mod timestamp;
 pub use api_key::{
     ApiKey, ApiKeyHash, ApiKeyStatus, ApiKeyType, ApiKeyValue, ImportError, MalformedApiKey, MalformedHash,
 };
-pub use app::App;
+pub use app::{App, PreviousSecret};
 pub use id::{ApiKeyId, AppId, MalformedId, SecretVersionId, SigningKeyId};
 pub use secret::Secret;
 pub use signing_key::{
-    GeneratedSigningKey, MalformedPublicKey, PublicKey, SigningKey, SigningKeyState, SigningKeys, TwoKeysInUse,
+    GeneratedSigningKey, KeyChangeRefused, MalformedPublicKey, PublicKey, SigningKey, SigningKeyState, SigningKeys,
+    TwoKeysInUse,
 };
 pub use timestamp::{MalformedTimestamp, Timestamp};
 

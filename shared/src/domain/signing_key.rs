@@ -1,9 +1,10 @@
-use std::{cmp::Reverse, fmt};
+use std::{cmp::Reverse, fmt, time::Duration};
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
-    rsa::{KeySize, PrivateDecryptingKey, PublicEncryptingKey},
+    rsa::{self, KeySize, PrivateDecryptingKey, PublicEncryptingKey},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pem_rfc7468::LineEnding;
 
 use super::{NoRandomness, Secret, SigningKeyId, Timestamp};
@@ -83,6 +84,18 @@ impl PublicKey {
         &self.0
     }
 
+    /// The modulus and the exponent as a JWK has them (RFC 7518, section 6.3.1): big-endian, base64url.
+    ///
+    /// # Errors
+    /// What was stored is no RSA public key.
+    pub fn jwk_components(&self) -> Result<(String, String), MalformedPublicKey> {
+        let (_, der) = pem_rfc7468::decode_vec(self.0.as_bytes()).map_err(|_| MalformedPublicKey)?;
+        let key = rsa::PublicKey::from_der(&der).map_err(|_| MalformedPublicKey)?;
+        let encode =
+            |number: aws_lc_rs::io::Positive<'_>| URL_SAFE_NO_PAD.encode(number.big_endian_without_leading_zero());
+        Ok((encode(key.modulus()), encode(key.exponent())))
+    }
+
     fn of(key: &PublicEncryptingKey) -> Result<Self, NoRandomness> {
         let der: PublicKeyX509Der<'_> = key.as_der().map_err(|_| NoRandomness)?;
         pem_rfc7468::encode_string(PUBLIC_KEY_LABEL, LineEnding::LF, der.as_ref()).map(Self).map_err(|_| NoRandomness)
@@ -141,7 +154,33 @@ impl fmt::Display for TwoKeysInUse {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SigningKeys(Vec<SigningKey>);
 
+/// Why a signing key is not changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum KeyChangeRefused {
+    /// The app has no such key, or it was revoked.
+    #[error("there is no such signing key")]
+    NoSuchKey,
+    /// A verifier may still hold a key set without it.
+    #[error("the key has been published for less than 600 seconds; verifiers may not know it yet")]
+    PublishedTooRecently,
+    /// The app would be without a key.
+    #[error("the key is in use; put another in use first")]
+    InUse,
+    /// The app's record has no room for more.
+    #[error("the app has 50 signing keys; revoke those that are no longer needed")]
+    TooManyKeys,
+}
+
 impl SigningKeys {
+    /// What caches may keep the JWKS for, at the longest; and how long a key is published before it is put in use.
+    pub const PUBLISHED_BEFORE_USE: Duration = Duration::from_secs(600);
+
+    /// Keeps the app's record well below what an item can hold.
+    const MAX_PUBLISHED: usize = 50;
+
+    /// As long as an answer is remembered for its `Idempotency-Key`.
+    const REVOKED_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+
     /// The keys as they were stored.
     ///
     /// # Errors
@@ -165,18 +204,116 @@ impl SigningKeys {
     /// The keys of the keys route: the one in use, then those that were before, newest first.
     #[must_use]
     pub fn listed(&self) -> Vec<&SigningKey> {
-        let mut previous: Vec<_> = self.iter().filter(|key| key.state == SigningKeyState::Previous).collect();
+        let mut previous = self.in_state(SigningKeyState::Previous);
         previous.sort_by_key(|key| Reverse(key.created_at));
         self.in_use().into_iter().chain(previous).collect()
     }
 
+    /// The keys of the JWKS: the one in use, then previous ones and standby ones, newest first.
+    #[must_use]
+    pub fn published(&self) -> Vec<&SigningKey> {
+        let mut standby = self.in_state(SigningKeyState::Standby);
+        standby.sort_by_key(|key| Reverse(key.created_at));
+        self.listed().into_iter().chain(standby).collect()
+    }
+
+    fn in_state(&self, state: SigningKeyState) -> Vec<&SigningKey> {
+        self.iter().filter(|key| key.state == state).collect()
+    }
+
     /// Adds a new key that is in use from `now` on; the one that was becomes previous.
     pub fn add_in_use(&mut self, id: SigningKeyId, public_key: PublicKey, now: Timestamp) {
-        for key in self.0.iter_mut().filter(|key| key.state == SigningKeyState::InUse) {
-            key.state = SigningKeyState::Previous;
+        self.retire(now);
+        self.add(id, SigningKeyState::InUse, public_key, now);
+    }
+
+    /// Adds a new standby key.
+    ///
+    /// # Errors
+    /// [`KeyChangeRefused::TooManyKeys`].
+    pub fn add_standby(
+        &mut self,
+        id: SigningKeyId,
+        public_key: PublicKey,
+        now: Timestamp,
+    ) -> Result<&SigningKey, KeyChangeRefused> {
+        self.check_room()?;
+        self.add(id, SigningKeyState::Standby, public_key, now);
+        self.get(id)
+    }
+
+    /// Whether one more key can be added.
+    ///
+    /// # Errors
+    /// [`KeyChangeRefused::TooManyKeys`].
+    pub fn check_room(&self) -> Result<(), KeyChangeRefused> {
+        let published = self.published().len();
+        if published < Self::MAX_PUBLISHED { Ok(()) } else { Err(KeyChangeRefused::TooManyKeys) }
+    }
+
+    /// Puts a key in use; the one that was becomes previous. A key in use stays so. A standby key has to have been
+    /// published for [`Self::PUBLISHED_BEFORE_USE`], unless `force`; a previous one was, and can be put back at once.
+    ///
+    /// # Errors
+    /// [`KeyChangeRefused::NoSuchKey`], of a revoked key too; [`KeyChangeRefused::PublishedTooRecently`].
+    pub fn activate(&mut self, id: SigningKeyId, force: bool, now: Timestamp) -> Result<&SigningKey, KeyChangeRefused> {
+        let key = self.get(id)?;
+        match key.state {
+            SigningKeyState::InUse => return self.get(id),
+            SigningKeyState::Revoked => return Err(KeyChangeRefused::NoSuchKey),
+            SigningKeyState::Standby if !force && now < key.created_at + Self::PUBLISHED_BEFORE_USE => {
+                return Err(KeyChangeRefused::PublishedTooRecently);
+            }
+            SigningKeyState::Standby | SigningKeyState::Previous => {}
+        }
+        self.retire(now);
+        self.change(id, SigningKeyState::InUse, now);
+        self.get(id)
+    }
+
+    /// Revokes a key, at once and for good; a revoked key stays so.
+    ///
+    /// # Errors
+    /// [`KeyChangeRefused::NoSuchKey`]; [`KeyChangeRefused::InUse`] unless `force`.
+    pub fn revoke(&mut self, id: SigningKeyId, force: bool, now: Timestamp) -> Result<&SigningKey, KeyChangeRefused> {
+        match self.get(id)?.state {
+            SigningKeyState::InUse if !force => return Err(KeyChangeRefused::InUse),
+            SigningKeyState::Revoked => {}
+            _ => {
+                // Revoked keys are kept so that the same call has the same answer, but not for ever.
+                self.0.retain(|key| {
+                    key.state != SigningKeyState::Revoked || now < key.updated_at + Self::REVOKED_KEPT_FOR
+                });
+                self.change(id, SigningKeyState::Revoked, now);
+            }
+        }
+        self.get(id)
+    }
+
+    /// The key of that id, revoked or not.
+    ///
+    /// # Errors
+    /// [`KeyChangeRefused::NoSuchKey`].
+    pub fn get(&self, id: SigningKeyId) -> Result<&SigningKey, KeyChangeRefused> {
+        self.iter().find(|key| key.id == id).ok_or(KeyChangeRefused::NoSuchKey)
+    }
+
+    fn add(&mut self, id: SigningKeyId, state: SigningKeyState, public_key: PublicKey, now: Timestamp) {
+        self.0.push(SigningKey { id, state, public_key, created_at: now, updated_at: now });
+    }
+
+    /// Makes the key in use, if there is one, previous.
+    fn retire(&mut self, now: Timestamp) {
+        if let Some(id) = self.in_use().map(|key| key.id) {
+            self.change(id, SigningKeyState::Previous, now);
+        }
+    }
+
+    fn change(&mut self, id: SigningKeyId, state: SigningKeyState, now: Timestamp) {
+        for key in self.0.iter_mut().filter(|key| key.id == id) {
+            key.state = state;
             key.updated_at = now;
         }
-        self.0.push(SigningKey { id, state: SigningKeyState::InUse, public_key, created_at: now, updated_at: now });
     }
 }
 
@@ -258,5 +395,130 @@ mod tests {
         keys.add_in_use(second, PublicKey(RSA_2048.to_owned()), at("2026-01-02T00:00:00.000Z"));
         let listed: Vec<_> = keys.listed().iter().map(|key| (key.id, key.state)).collect();
         assert_eq!(listed, [(second, SigningKeyState::InUse), (first, SigningKeyState::Previous)]);
+    }
+
+    #[test]
+    fn a_standby_key_is_put_in_use_after_600_seconds_and_put_back_at_once() {
+        let start = at("2026-01-01T00:00:00.000Z");
+        let (first, second) = (SigningKeyId::random(), SigningKeyId::random());
+        let mut keys = SigningKeys::default();
+        keys.add_in_use(first, PublicKey(RSA_2048.to_owned()), start);
+        keys.add_standby(second, PublicKey(RSA_2048.to_owned()), start).unwrap();
+        let too_early = start + Duration::from_millis(599_999);
+        assert_eq!(keys.activate(second, false, too_early), Err(KeyChangeRefused::PublishedTooRecently));
+        assert_eq!(keys.clone().activate(second, true, too_early).unwrap().state, SigningKeyState::InUse);
+        let now = start + Duration::from_secs(600);
+        assert_eq!(keys.activate(second, false, now).unwrap().state, SigningKeyState::InUse);
+        assert_eq!(keys.get(first).unwrap().state, SigningKeyState::Previous);
+        assert_eq!(keys.activate(first, false, now).unwrap().state, SigningKeyState::InUse);
+        assert_eq!(keys.revoke(first, false, now), Err(KeyChangeRefused::InUse));
+        assert_eq!(keys.revoke(second, false, now).unwrap().state, SigningKeyState::Revoked);
+        assert_eq!(keys.activate(second, true, now), Err(KeyChangeRefused::NoSuchKey));
+        assert_eq!(keys.revoke(second, false, now).unwrap().updated_at, now, "again changes nothing");
+        assert_eq!(keys.revoke(first, true, now).unwrap().state, SigningKeyState::Revoked);
+        assert!(keys.published().is_empty());
+    }
+
+    #[test]
+    fn an_app_has_at_most_50_published_keys() {
+        let mut keys = SigningKeys::default();
+        let add = |keys: &mut SigningKeys| {
+            let added =
+                keys.add_standby(SigningKeyId::random(), PublicKey(String::new()), at("2026-01-01T00:00:00.000Z"));
+            added.map(|key| key.id)
+        };
+        let ids: Vec<_> = (0..50).map(|_| add(&mut keys).unwrap()).collect();
+        assert_eq!(add(&mut keys), Err(KeyChangeRefused::TooManyKeys));
+        keys.revoke(ids[0], false, at("2026-01-01T00:00:00.000Z")).unwrap();
+        add(&mut keys).unwrap();
+    }
+
+    #[test]
+    fn a_jwk_has_the_keys_modulus_and_exponent() {
+        let (n, e) = PublicKey(RSA_2048.to_owned()).jwk_components().unwrap();
+        assert_eq!((n.len(), e.as_str()), (342, "AQAB"));
+        assert_eq!(PublicKey(String::new()).jwk_components(), Err(MalformedPublicKey));
+    }
+
+    mod any_sequence_of_operations {
+        use proptest::prelude::*;
+
+        use super::*;
+
+        #[derive(Debug, Clone)]
+        enum Operation {
+            Wait(u64),
+            AddStandby,
+            AddInUse,
+            Activate(usize, bool),
+            Revoke(usize, bool),
+        }
+
+        fn operation() -> impl Strategy<Value = Operation> {
+            prop_oneof![
+                (0_u64..100_000).prop_map(Operation::Wait),
+                Just(Operation::AddStandby),
+                Just(Operation::AddInUse),
+                (0_usize..8, any::<bool>()).prop_map(|(key, force)| Operation::Activate(key, force)),
+                (0_usize..8, any::<bool>()).prop_map(|(key, force)| Operation::Revoke(key, force)),
+            ]
+        }
+
+        proptest! {
+            #[test]
+            fn keeps_the_rules(operations in proptest::collection::vec(operation(), 0..60)) {
+                let mut now = at("2026-01-01T00:00:00.000Z");
+                let mut keys = SigningKeys::default();
+                let mut ids = Vec::new();
+                let mut revoked = Vec::new();
+                for operation in operations {
+                    let before = keys.in_use().map(|key| key.id);
+                    let forced_out = matches!(operation, Operation::Revoke(_, true));
+                    match operation {
+                        Operation::Wait(seconds) => now = now + Duration::from_secs(seconds),
+                        Operation::AddStandby => {
+                            let id = SigningKeyId::random();
+                            keys.add_standby(id, PublicKey(String::new()), now).unwrap();
+                            ids.push(id);
+                        }
+                        Operation::AddInUse => {
+                            let id = SigningKeyId::random();
+                            keys.add_in_use(id, PublicKey(String::new()), now);
+                            ids.push(id);
+                        }
+                        Operation::Activate(index, force) => {
+                            if let Some(id) = ids.get(index) {
+                                let known = keys.get(*id).cloned();
+                                let activated = keys.activate(*id, force, now).is_ok();
+                                let fresh = known.is_ok_and(|key| {
+                                    key.state == SigningKeyState::Standby
+                                        && now < key.created_at + SigningKeys::PUBLISHED_BEFORE_USE
+                                });
+                                prop_assert!(!(activated && fresh && !force), "in use before caches know it");
+                            }
+                        }
+                        Operation::Revoke(index, force) => {
+                            if let Some(id) = ids.get(index) {
+                                if keys.revoke(*id, force, now).is_ok() {
+                                    revoked.push(*id);
+                                }
+                            }
+                        }
+                    }
+                    let in_use = keys.iter().filter(|key| key.state == SigningKeyState::InUse).count();
+                    prop_assert!(in_use <= 1);
+                    if let Some(before) = before.filter(|_| !forced_out) {
+                        let still = keys.get(before).map(|key| key.state);
+                        prop_assert!(matches!(still, Ok(SigningKeyState::InUse | SigningKeyState::Previous)));
+                        prop_assert!(keys.in_use().is_some(), "no key in use vanishes");
+                    }
+                    for id in &revoked {
+                        prop_assert!(keys.published().iter().all(|key| key.id != *id), "nothing revoked is answered");
+                        prop_assert!(keys.listed().iter().all(|key| key.id != *id));
+                    }
+                    prop_assert_eq!(SigningKeys::new(keys.0.clone()), Ok(keys.clone()));
+                }
+            }
+        }
     }
 }

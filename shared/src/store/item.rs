@@ -4,7 +4,9 @@ use std::{collections::HashMap, fmt, str::FromStr};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use crate::domain::{ApiKey, ApiKeyHash, ApiKeyType, App, AppId, PublicKey, SigningKey, SigningKeyState, SigningKeys};
+use crate::domain::{
+    ApiKey, ApiKeyHash, ApiKeyType, App, AppId, PreviousSecret, PublicKey, SigningKey, SigningKeyState, SigningKeys,
+};
 
 /// An item as the SDK has it.
 pub type Attributes = HashMap<String, AttributeValue>;
@@ -19,6 +21,12 @@ pub const VERSION: &str = "version";
 pub const REVOKED_AT: &str = "revokedAt";
 /// When a record last changed.
 pub const UPDATED_AT: &str = "updatedAt";
+/// When an API key last let someone in.
+pub const LAST_USED_AT: &str = "lastUsedAt";
+/// When an API key expires.
+pub const EXPIRES_AT: &str = "expiresAt";
+/// From when on DynamoDB may delete an item, in seconds since 1970.
+pub const TTL: &str = "ttl";
 /// The sort key of an app's own record.
 pub const APP_SK: &str = "APP";
 /// What the sort key of every API key begins with.
@@ -33,8 +41,9 @@ const STATE: &str = "state";
 const PUBLIC_KEY: &str = "publicKey";
 const IS_DISABLED: &str = "isDisabled";
 const CREATED_AT: &str = "createdAt";
-const EXPIRES_AT: &str = "expiresAt";
 const SECRET_VERSION_ID: &str = "secretVersionId";
+const PREVIOUS_SECRET_VERSION_ID: &str = "previousSecretVersionId";
+const PREVIOUS_SECRET_EXPIRES_AT: &str = "previousSecretExpiresAt";
 const SIGNING_KEYS: &str = "signingKeys";
 
 /// An item of the table that is not what was written there: says which and where, never what.
@@ -86,6 +95,12 @@ pub fn from_app(app: &App) -> Attributes {
         text(SECRET_VERSION_ID, app.secret_version_id),
         (SIGNING_KEYS.to_owned(), AttributeValue::L(signing_keys)),
     ]);
+    if let Some(previous) = app.previous_secret {
+        item.extend([
+            text(PREVIOUS_SECRET_VERSION_ID, previous.version_id),
+            text(PREVIOUS_SECRET_EXPIRES_AT, previous.expires_at),
+        ]);
+    }
     item
 }
 
@@ -112,6 +127,7 @@ pub fn from_api_key(app: AppId, key: &ApiKey) -> Attributes {
     ]);
     item.extend(key.expires_at.map(|moment| text(EXPIRES_AT, moment)));
     item.extend(key.revoked_at.map(|moment| text(REVOKED_AT, moment)));
+    item.extend(key.last_used_at.map(|moment| text(LAST_USED_AT, moment)));
     item
 }
 
@@ -137,6 +153,10 @@ pub fn to_app(item: Attributes) -> Result<App, CorruptItem> {
         updated_at: item.parse(UPDATED_AT)?,
         version: item.number(VERSION)?,
         secret_version_id: item.parse(SECRET_VERSION_ID)?,
+        previous_secret: item
+            .parse_optional(PREVIOUS_SECRET_VERSION_ID)?
+            .map(|version_id| Ok(PreviousSecret { version_id, expires_at: item.parse(PREVIOUS_SECRET_EXPIRES_AT)? }))
+            .transpose()?,
         signing_keys: SigningKeys::new(keys).map_err(|error| item.corrupt(SIGNING_KEYS, error))?,
     })
 }
@@ -167,6 +187,7 @@ pub fn to_api_key(item: Attributes) -> Result<ApiKey, CorruptItem> {
         updated_at: item.parse(UPDATED_AT)?,
         expires_at: item.parse_optional(EXPIRES_AT)?,
         revoked_at: item.parse_optional(REVOKED_AT)?,
+        last_used_at: item.parse_optional(LAST_USED_AT)?,
     })
 }
 
@@ -265,7 +286,9 @@ mod tests {
         let public_key = PublicKey::import(include_str!("../domain/testdata/rsa-2048.pem")).unwrap();
         keys.add_in_use(SigningKeyId::random(), public_key.clone(), now);
         keys.add_in_use(SigningKeyId::random(), public_key, now);
-        App::new(AppId::random(), "App".to_owned(), SecretVersionId::random(), keys, now)
+        let mut app = App::new(AppId::random(), "App".to_owned(), SecretVersionId::random(), keys, now);
+        app.rotate_secret(SecretVersionId::random(), App::DEFAULT_OVERLAP, now);
+        app
     }
 
     fn api_key() -> ApiKey {
@@ -273,13 +296,16 @@ mod tests {
         let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
         let mut key = ApiKey::new(&value, ApiKeyType::Read, "deploy".to_owned(), now, Some(now));
         key.revoked_at = Some(now);
+        key.last_used_at = Some(now);
         key
     }
 
     #[test]
     fn what_is_written_is_read_back() {
         let app = app();
-        assert_eq!(to_app(from_app(&app)), Ok(app));
+        assert_eq!(to_app(from_app(&app)), Ok(app.clone()));
+        let before_any_rotation = App { previous_secret: None, ..app };
+        assert_eq!(to_app(from_app(&before_any_rotation)), Ok(before_any_rotation));
         let key = api_key();
         assert_eq!(to_api_key(from_api_key(AppId::random(), &key)), Ok(key));
         let lasting = ApiKey { expires_at: None, revoked_at: None, ..api_key() };
@@ -310,8 +336,12 @@ mod tests {
 
     #[test]
     fn a_half_written_item_is_named_with_its_attribute() {
-        each_is_missed(&from_app(&app()), &[SK], to_app);
-        each_is_missed(&from_api_key(AppId::random(), &api_key()), &[PK, EXPIRES_AT, REVOKED_AT], to_api_key);
+        each_is_missed(&from_app(&app()), &[SK, PREVIOUS_SECRET_VERSION_ID], to_app);
+        each_is_missed(
+            &from_api_key(AppId::random(), &api_key()),
+            &[PK, EXPIRES_AT, REVOKED_AT, LAST_USED_AT],
+            to_api_key,
+        );
     }
 
     #[test]
