@@ -1,8 +1,11 @@
 //! Who is calling, and may they: the contract's eight checks, in its order, in one function.
 
 use crate::{
-    domain::{ApiKey, ApiKeyId, ApiKeyStatus, ApiKeyType, ApiKeyValue, App, AppId, Timestamp},
-    store::{Store, StoreError},
+    domain::{
+        ApiKey, ApiKeyId, ApiKeyStatus, ApiKeyType, ApiKeyValue, App, AppId, DoneWrite, IdempotencyKey, Timestamp,
+        WriteId,
+    },
+    store::{Found, Store, StoreError},
 };
 
 /// What a caller presents; a missing or unreadable part is `None`.
@@ -16,6 +19,8 @@ pub struct Credentials<'a> {
     pub client_id: Option<&'a str>,
     /// The app's id in the path.
     pub app_id: Option<&'a str>,
+    /// What the caller names a write by.
+    pub idempotency_key: Option<&'a IdempotencyKey>,
 }
 
 /// An authenticated caller of an enabled app. Only [`authenticate`] makes one.
@@ -23,9 +28,23 @@ pub struct Credentials<'a> {
 pub struct Caller {
     app: App,
     api_key: ApiKey,
+    write_id: Option<WriteId>,
+    done_write: Option<DoneWrite>,
 }
 
 impl Caller {
+    /// The write that the caller's idempotency key names.
+    #[must_use]
+    pub fn write_id(&self) -> Option<&WriteId> {
+        self.write_id.as_ref()
+    }
+
+    /// That write, where it was done before and is still remembered.
+    #[must_use]
+    pub fn done_write(&self) -> Option<&DoneWrite> {
+        self.done_write.as_ref()
+    }
+
     /// The app, as it was when the caller was authenticated.
     #[must_use]
     pub fn app(&self) -> &App {
@@ -92,7 +111,9 @@ pub async fn authenticate(
         return Err(AuthError::InvalidCredentials(None));
     }
     let presented = ApiKeyValue::present(api_key).map_err(|_| AuthError::InvalidCredentials(None))?;
-    let Some((api_key, app)) = store.find_app_with_api_key(app_id, &presented.hash()).await? else {
+    let hash = presented.hash();
+    let write_id = credentials.idempotency_key.map(|key| WriteId::new(&hash, key));
+    let Some(Found { api_key, app, done_write }) = store.find_caller(app_id, &hash, write_id.as_ref()).await? else {
         return Err(AuthError::InvalidCredentials(None));
     };
     if api_key.status(now) != ApiKeyStatus::Active {
@@ -105,7 +126,8 @@ pub async fn authenticate(
     if app.is_disabled {
         return Err(AuthError::AppDisabled(api_key.id));
     }
-    Ok(Caller { app, api_key })
+    let done_write = done_write.transpose().map_err(StoreError::from)?.filter(|done| done.is_remembered(now));
+    Ok(Caller { app, api_key, write_id, done_write })
 }
 
 fn given(header: Option<&str>) -> Option<&str> {

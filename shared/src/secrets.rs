@@ -3,7 +3,7 @@
 use std::{
     num::NonZeroUsize,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime},
 };
 
 use aws_sdk_secretsmanager::{
@@ -53,7 +53,7 @@ impl Secrets {
     /// Versions kept per process; at some 100 bytes each they are never what fills its memory.
     const CACHED_VERSIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
-    /// No change of an app takes longer, from putting a version to pinning it.
+    /// No change of an app takes longer, from putting a version of its secret to pinning it.
     const LONGEST_CHANGE: Duration = Duration::from_secs(3600);
 
     /// The label that keeps the newest version findable for people; the app's record decides what is handed out.
@@ -141,7 +141,9 @@ impl Secrets {
         version: SecretVersionId,
         value: &Secret,
     ) -> Result<(), SecretsError> {
-        self.put(&self.app_secret_name(app), version, value).await
+        self.put(&self.app_secret_name(app), version, value).await?;
+        self.cached(|cache| cache.put((app, version), Arc::new(value.clone())));
+        Ok(())
     }
 
     /// A secret that is there already is used, and one that waits for its deletion is restored first. The first
@@ -164,7 +166,6 @@ impl Secrets {
             .secret_id(name)
             .client_request_token(version.to_string())
             .secret_string(value.expose())
-            .version_stages(Self::CURRENT)
             // A version without a label may be deleted at any time; its own label stays with it until it is let go.
             .version_stages(version.to_string())
             .send()
@@ -173,42 +174,67 @@ impl Secrets {
             .map_err(|error| backend(name, &error))
     }
 
-    /// Takes the labels from the versions of an app's secret that are not to `keep`, so that Secrets Manager can delete
-    /// them; but not from one so young that a change under way may be about to pin it.
+    /// Puts the labels of an app's secret in order after a change: `AWSCURRENT` to the `pinned` version, for people who
+    /// look; none on `dropped` versions, nor on those that no change pinned and none under way can be about to, so that
+    /// Secrets Manager deletes them. A version that is `kept`, like the pinned one, keeps its own.
     ///
     /// # Errors
-    /// Secrets Manager fails.
-    pub async fn let_go_of_app_secrets(&self, app: AppId, keep: &[SecretVersionId]) -> Result<(), SecretsError> {
+    /// Secrets Manager fails; nothing depends on the labels that are left then, and the next change puts them in order.
+    pub async fn tidy_app_secret(
+        &self,
+        app: AppId,
+        pinned: SecretVersionId,
+        kept: Option<SecretVersionId>,
+        dropped: &[SecretVersionId],
+    ) -> Result<(), SecretsError> {
         let name = self.app_secret_name(app);
-        let youngest = SystemTime::now().checked_sub(Self::LONGEST_CHANGE).unwrap_or(UNIX_EPOCH);
-        let versions = self
-            .client
-            .list_secret_version_ids()
-            .secret_id(&name)
-            .send()
-            .await
-            .map_err(|error| backend(&name, &error))?
-            .versions
-            .unwrap_or_default();
+        let answer = self.client.list_secret_version_ids().secret_id(&name).send().await;
+        let versions = answer.map_err(|error| backend(&name, &error))?.versions.unwrap_or_default();
+        let now = SystemTime::now();
         for version in versions {
             let Some(id) = version.version_id else { continue };
-            let own_label = version.version_stages.unwrap_or_default().contains(&id);
-            let old = version
-                .created_date
-                .and_then(|date| SystemTime::try_from(date).ok())
-                .is_some_and(|date| date < youngest);
-            if own_label && old && !keep.iter().any(|kept| kept.to_string() == id) {
-                self.client
-                    .update_secret_version_stage()
-                    .secret_id(&name)
-                    .version_stage(&id)
-                    .remove_from_version_id(&id)
-                    .send()
-                    .await
-                    .map_err(|error| backend(&name, &error))?;
+            let labels = version.version_stages.unwrap_or_default();
+            let in_use = |used: &SecretVersionId| used.to_string() == id;
+            if labels.iter().any(|label| label == Self::CURRENT) && !in_use(&pinned) {
+                self.move_label(&name, Self::CURRENT, &id, Some(pinned)).await?;
+            }
+            let made = version.created_date.and_then(|date| SystemTime::try_from(date).ok());
+            let is_left_over =
+                made.and_then(|made| now.duration_since(made).ok()).is_some_and(|age| age > Self::LONGEST_CHANGE);
+            let is_unused = !in_use(&pinned) && !kept.as_ref().is_some_and(in_use);
+            if is_unused && labels.contains(&id) && (is_left_over || dropped.iter().any(in_use)) {
+                self.move_label(&name, &id, &id, None).await?;
             }
         }
         Ok(())
+    }
+
+    /// Takes the label from a version that was put for a change which did not come about.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn let_go_of_app_secret(&self, app: AppId, version: SecretVersionId) -> Result<(), SecretsError> {
+        let id = version.to_string();
+        self.move_label(&self.app_secret_name(app), &id, &id, None).await
+    }
+
+    async fn move_label(
+        &self,
+        name: &str,
+        label: &str,
+        from: &str,
+        to: Option<SecretVersionId>,
+    ) -> Result<(), SecretsError> {
+        self.client
+            .update_secret_version_stage()
+            .secret_id(name)
+            .version_stage(label)
+            .remove_from_version_id(from)
+            .set_move_to_version_id(to.map(|version| version.to_string()))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| backend(name, &error))
     }
 
     /// Schedules the deletion of an app's secret and of its signing keys' private halves, with Secrets Manager's

@@ -4,16 +4,21 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use shared::{
-    domain::ApiKeyType,
+    domain::{ApiKeyType, Secret},
     http::{Envelope, Failure, FailureKind, LegacySuccess, Request, Response},
     runtime::{Route, Services},
 };
 
 /// The route of this function.
-pub const ROUTE: Route =
-    Route { name: "GET /api/v1/apps/{appId}/secrets", envelope: Envelope::Legacy, deadline: Route::READ_DEADLINE };
+pub const ROUTE: Route = Route {
+    name: "GET /api/v1/apps/{appId}/secrets",
+    envelope: Envelope::Legacy,
+    is_public: false,
+    deadline: Route::READ_DEADLINE,
+};
 
-/// Answers with the version of the secret that the app's record pins, to a caller with a read key.
+/// Answers with the version of the secret that the app's record pins, to a caller with a read key; with
+/// `?include=previous` also with the one before, while their overlap lasts.
 ///
 /// # Errors
 /// The contract's failures of authentication; E4010 to a browser; E0000 where the table or Secrets Manager fails.
@@ -22,12 +27,33 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
     let caller = request.authenticate(ApiKeyType::Read, &services.store).await?;
     let app = caller.app();
     let secret = services.secrets.app_secret(app.id, app.secret_version_id).await?;
-    Response::success(200, &LegacySuccess::new("OK", Data { secret: secret.expose() }))
+    if request.query_parameter("include") != Some("previous") {
+        return Response::success(200, &LegacySuccess::new("OK", Data { secret: secret.expose() }));
+    }
+    let previous = app.previous_secret(request.received_at());
+    let previous_secret = match previous {
+        Some(previous) => Some(services.secrets.app_secret(app.id, previous.version_id).await?),
+        None => None,
+    };
+    let data = DataWithPrevious {
+        secret: secret.expose(),
+        previous_secret: previous_secret.as_deref().map(Secret::expose),
+        previous_expires_at: previous.map(|previous| previous.expires_at.to_string()),
+    };
+    Response::success(200, &LegacySuccess::new("OK", data))
 }
 
 #[derive(Serialize)]
 struct Data<'a> {
     secret: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DataWithPrevious<'a> {
+    secret: &'a str,
+    previous_secret: Option<&'a str>,
+    previous_expires_at: Option<String>,
 }
 
 /// An API key must never be in a browser: one that arrives from there is refused before it is looked at.

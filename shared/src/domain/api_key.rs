@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use zeroize::Zeroizing;
 
-use super::{ApiKeyId, NoRandomness, Timestamp};
+use super::{ApiKeyId, NoRandomness, Timestamp, hexadecimal};
 
 /// What an API key is for. A write key does not read, a read key does not write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,7 +126,7 @@ impl ApiKeyValue {
     #[must_use]
     pub fn hash(&self) -> ApiKeyHash {
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.0.as_bytes());
-        ApiKeyHash(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+        ApiKeyHash(hexadecimal(digest.as_ref()))
     }
 
     /// The last four characters, by which people tell their keys apart.

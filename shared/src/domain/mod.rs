@@ -3,6 +3,7 @@
 mod api_key;
 mod app;
 mod id;
+mod idempotency;
 mod secret;
 mod signing_key;
 mod timestamp;
@@ -12,6 +13,7 @@ pub use api_key::{
 };
 pub use app::{App, PreviousSecret};
 pub use id::{ApiKeyId, AppId, MalformedId, SecretVersionId, SigningKeyId};
+pub use idempotency::{DoneWrite, IdempotencyKey, MalformedIdempotencyKey, WriteId, fingerprint, hexadecimal};
 pub use secret::Secret;
 pub use signing_key::{
     GeneratedSigningKey, KeyChangeRefused, MalformedPublicKey, PublicKey, SigningKey, SigningKeyState, SigningKeys,

@@ -23,6 +23,19 @@ impl Timestamp {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(OffsetDateTime::UNIX_EPOCH) + since_epoch
     }
+
+    /// Whole seconds since 1970, as DynamoDB's time to live has them.
+    #[must_use]
+    pub fn seconds_since_epoch(self) -> u64 {
+        self.0.unix_timestamp().try_into().unwrap_or_default()
+    }
+
+    /// The moment `duration` before.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        let duration = time::Duration::try_from(duration).unwrap_or(time::Duration::MAX);
+        Self(self.0.saturating_sub(duration).truncate_to_millisecond())
+    }
 }
 
 impl Add<Duration> for Timestamp {

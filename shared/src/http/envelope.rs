@@ -1,6 +1,7 @@
 use serde::Serialize;
 
-use super::FailureKind;
+use super::{FailureKind, ListedSigningKey};
+use crate::domain::SigningKey;
 
 /// Which of the two forms a route's answers have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,14 @@ impl<T> ListSuccess<T> {
     /// Wraps all `items`; there is no paging, so both counts are theirs.
     pub fn new(kind: &'static str, items: Vec<T>) -> Self {
         Self { kind, total_items: items.len(), items_length: items.len(), items }
+    }
+}
+
+impl<'a> ListSuccess<ListedSigningKey<'a>> {
+    /// The key that a write changed, with its state.
+    #[must_use]
+    pub fn written(key: &'a SigningKey) -> Self {
+        Self::new("appKeys", vec![ListedSigningKey::with_state(key)])
     }
 }
 

@@ -1,6 +1,11 @@
 use std::fmt::Display;
 
-use crate::{auth::AuthError, secrets::SecretsError, store::StoreError};
+use crate::{
+    auth::AuthError,
+    domain::{KeyChangeRefused, NoRandomness},
+    secrets::SecretsError,
+    store::StoreError,
+};
 
 /// The rows of the contract's failure table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,14 +18,25 @@ pub enum FailureKind {
     BadRequest,
     /// Valid credentials, disabled app.
     AppDisabled,
+    /// There is no such key of this app.
+    NotFound,
+    /// The change is not allowed now, or a concurrent one won; nothing was changed.
+    Conflict,
     /// Anything else.
     Internal,
 }
 
 impl FailureKind {
     /// All rows.
-    pub const ALL: [Self; 5] =
-        [Self::Unauthorized, Self::WrongKeyType, Self::BadRequest, Self::AppDisabled, Self::Internal];
+    pub const ALL: [Self; 7] = [
+        Self::Unauthorized,
+        Self::WrongKeyType,
+        Self::BadRequest,
+        Self::AppDisabled,
+        Self::NotFound,
+        Self::Conflict,
+        Self::Internal,
+    ];
 
     /// The HTTP status.
     #[must_use]
@@ -46,6 +62,8 @@ impl FailureKind {
             Self::WrongKeyType => (401, "E4011", "Unauthorized API key type"),
             Self::BadRequest => (400, "E4000", "Bad Request / validation error"),
             Self::AppDisabled => (403, "E4030", "App Is Disabled"),
+            Self::NotFound => (404, "E4040", "Not Found"),
+            Self::Conflict => (409, "E4090", "Conflict"),
             Self::Internal => (500, "E0000", "Internal Server Error"),
         }
     }
@@ -87,6 +105,27 @@ impl From<AuthError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict => FailureKind::Conflict.into(),
+            StoreError::Backend(_) | StoreError::Corrupt(_) => Self::internal(error),
+        }
+    }
+}
+
+impl From<KeyChangeRefused> for Failure {
+    fn from(refused: KeyChangeRefused) -> Self {
+        let kind = match refused {
+            KeyChangeRefused::NoSuchKey => FailureKind::NotFound,
+            KeyChangeRefused::PublishedTooRecently | KeyChangeRefused::InUse | KeyChangeRefused::TooManyKeys => {
+                FailureKind::Conflict
+            }
+        };
+        Self { kind, cause: Some(refused.to_string()) }
+    }
+}
+
+impl From<NoRandomness> for Failure {
+    fn from(error: NoRandomness) -> Self {
         Self::internal(error)
     }
 }

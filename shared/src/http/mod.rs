@@ -4,8 +4,12 @@ mod envelope;
 mod failure;
 mod request;
 mod response;
+mod signing_key;
+mod write;
 
 pub use envelope::{Envelope, LegacySuccess, ListSuccess};
 pub use failure::{Failure, FailureKind};
 pub use request::Request;
 pub use response::{CacheControl, Payload, Response};
+pub use signing_key::ListedSigningKey;
+pub use write::{NewWrite, Write};

@@ -1,11 +1,19 @@
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::{task::JoinHandle, time::timeout};
 
-use super::Failure;
+use super::{Failure, FailureKind, Write};
 use crate::{
     auth::{self, Caller, Credentials},
-    domain::{ApiKeyId, ApiKeyType, Timestamp},
+    domain::{ApiKeyId, ApiKeyType, IdempotencyKey, SigningKeyId, Timestamp, fingerprint},
     store::Store,
 };
 
@@ -19,6 +27,7 @@ pub struct Request {
     event: Value,
     headers: BTreeMap<String, String>,
     api_key: OnceLock<ApiKeyId>,
+    noting: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Request {
@@ -29,7 +38,7 @@ impl Request {
         let gateway_id = event.pointer("/requestContext/requestId").and_then(Value::as_str);
         let id = gateway_id.filter(|id| is_header_value(id)).unwrap_or(invocation_id).to_owned();
         let headers = read_headers(event.get("headers"));
-        Self { id, received_at, event, headers, api_key: OnceLock::new() }
+        Self { id, received_at, event, headers, api_key: OnceLock::new(), noting: Mutex::default() }
     }
 
     /// The gateway's id of the request, for the answer's `x-request-id` and the log.
@@ -57,16 +66,96 @@ impl Request {
         self.api_key.get().copied()
     }
 
+    /// When it arrived.
+    #[must_use]
+    pub fn received_at(&self) -> Timestamp {
+        self.received_at
+    }
+
+    /// The path's signing key.
+    ///
+    /// # Errors
+    /// E4000 where it is no id of one.
+    pub fn signing_key_id(&self) -> Result<SigningKeyId, Failure> {
+        let id = self.event.pointer("/pathParameters/keyUuid").and_then(Value::as_str);
+        id.and_then(|id| id.parse().ok()).ok_or(FailureKind::BadRequest.into())
+    }
+
+    /// A query parameter's value.
+    #[must_use]
+    pub fn query_parameter(&self, name: &str) -> Option<&str> {
+        self.event.get("queryStringParameters")?.get(name)?.as_str()
+    }
+
+    /// The body, a JSON object; none at all is the empty one.
+    ///
+    /// # Errors
+    /// E4000 where it is something else or not what `T` takes.
+    pub fn body<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        let malformed = || Failure::from(FailureKind::BadRequest);
+        let text = self.body_text().ok_or_else(malformed)?;
+        if text.trim().is_empty() {
+            return serde_json::from_str("{}").map_err(|_| malformed());
+        }
+        // A derived `Deserialize` would take an array for an object.
+        let is_object = text.trim_start().starts_with('{');
+        let body = serde_json::from_str(&text).map_err(|_| malformed())?;
+        if is_object { Ok(body) } else { Err(malformed()) }
+    }
+
+    /// The body as text; `None` where it is none.
+    fn body_text(&self) -> Option<Cow<'_, str>> {
+        let body = match self.event.get("body") {
+            None | Some(Value::Null) => "",
+            Some(body) => body.as_str()?,
+        };
+        if self.event.get("isBase64Encoded") == Some(&Value::Bool(true)) {
+            let bytes = STANDARD.decode(body).ok()?;
+            return String::from_utf8(bytes).ok().map(Cow::Owned);
+        }
+        Some(Cow::Borrowed(body))
+    }
+
+    /// What tells this request from another by the same caller.
+    pub(super) fn fingerprint(&self) -> String {
+        let text = |pointer| self.event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let body = self.body_text().unwrap_or_default();
+        fingerprint(&[text("/requestContext/http/method"), text("/rawPath"), text("/rawQueryString"), &body])
+    }
+
+    /// Lets in who presents a valid write key for the path's app, and finds out whether the write was done before.
+    ///
+    /// # Errors
+    /// The first row of the contract's table that applies; then E4000 for a malformed `Idempotency-Key`, and E4090 for
+    /// one that named another request.
+    pub async fn authenticate_write(&self, store: &Store) -> Result<Write, Failure> {
+        let idempotency_key = self.header("idempotency-key").map(str::parse::<IdempotencyKey>).transpose();
+        let usable = idempotency_key.as_ref().ok().and_then(Option::as_ref);
+        let caller = self.authenticate_with(ApiKeyType::Write, usable, store).await?;
+        idempotency_key.map_err(|_| FailureKind::BadRequest)?;
+        Write::begin(caller, self)
+    }
+
     /// Lets in who presents a valid key of the `required` type for the path's app.
     ///
     /// # Errors
     /// The first row of the contract's table that applies.
     pub async fn authenticate(&self, required: ApiKeyType, store: &Store) -> Result<Caller, Failure> {
+        self.authenticate_with(required, None, store).await
+    }
+
+    async fn authenticate_with(
+        &self,
+        required: ApiKeyType,
+        idempotency_key: Option<&IdempotencyKey>,
+        store: &Store,
+    ) -> Result<Caller, Failure> {
         let credentials = Credentials {
             api_key: self.header("x-api-key"),
             api_key_type: self.header("x-api-key-type"),
             client_id: self.header("x-client-id"),
             app_id: self.app_id(),
+            idempotency_key,
         };
         let outcome = auth::authenticate(credentials, required, store, self.received_at).await;
         let api_key = match &outcome {
@@ -76,9 +165,40 @@ impl Request {
         if let Some(api_key) = api_key {
             self.api_key.get_or_init(|| api_key);
         }
-        Ok(outcome?)
+        let caller = outcome?;
+        if caller.api_key().is_use_to_be_noted(self.received_at) {
+            self.note_use(&caller, store);
+        }
+        Ok(caller)
+    }
+
+    /// Notes the API key's use while the request's work goes on; [`Request::use_noted`] waits for it.
+    fn note_use(&self, caller: &Caller, store: &Store) {
+        let (store, app, hash, now) = (store.clone(), caller.app().id, caller.api_key().hash.clone(), self.received_at);
+        let id = self.id.clone();
+        let noting = tokio::spawn(async move {
+            let cause = match timeout(NOTING_A_USE, store.note_use(app, &hash, now)).await {
+                Ok(Ok(())) => return,
+                Ok(Err(error)) => error.to_string(),
+                Err(late) => late.to_string(),
+            };
+            tracing::warn!(requestId = id, cause, "the API key's use is not noted");
+        });
+        *self.noting.lock().unwrap_or_else(PoisonError::into_inner) = Some(noting);
+    }
+
+    /// Waits until the API key's use is noted, but neither long nor for success: no request is worse for it.
+    pub async fn use_noted(&self) {
+        let noting = self.noting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(noting) = noting {
+            // A panic in there is logged by the panic hook.
+            let _ = noting.await;
+        }
     }
 }
+
+/// How long an answer may wait for its API key's use to be noted, once an hour for each key.
+const NOTING_A_USE: Duration = Duration::from_millis(250);
 
 /// Lower-cases names and joins what differs only by case, as API Gateway joins repeated headers.
 fn read_headers(headers: Option<&Value>) -> BTreeMap<String, String> {

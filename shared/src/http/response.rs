@@ -1,6 +1,7 @@
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{Envelope, Failure, FailureKind, Request};
+use crate::domain::{SigningKeys, hexadecimal};
 
 /// What caches may do with an answer (RFC 9111).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,13 +10,16 @@ pub enum CacheControl {
     NoStore,
     /// The keys: kept by their caller alone, and asked about each time.
     PrivateNoCache,
+    /// The JWKS: kept by anyone, no longer than a key is published before it is put in use.
+    PublicUntilUse,
 }
 
 impl CacheControl {
-    fn value(self) -> &'static str {
+    fn value(self) -> String {
         match self {
-            Self::NoStore => "no-store",
-            Self::PrivateNoCache => "private, no-cache",
+            Self::NoStore => "no-store".to_owned(),
+            Self::PrivateNoCache => "private, no-cache".to_owned(),
+            Self::PublicUntilUse => format!("public, max-age={}", SigningKeys::PUBLISHED_BEFORE_USE.as_secs()),
         }
     }
 }
@@ -34,8 +38,21 @@ impl Response {
     /// # Errors
     /// The body can't be written as JSON.
     pub fn success(status: u16, body: &impl Serialize) -> Result<Self, Failure> {
-        let body = serde_json::to_string(body).map_err(Failure::internal)?;
-        Ok(Self { status, body, cache_control: CacheControl::NoStore, etag: None })
+        Ok(Self::of_json(status, Self::body_of(body)?))
+    }
+
+    /// A body as it is sent.
+    ///
+    /// # Errors
+    /// It can't be written as JSON.
+    pub fn body_of(body: &impl Serialize) -> Result<String, Failure> {
+        serde_json::to_string(body).map_err(Failure::internal)
+    }
+
+    /// A success that no cache may keep, with a body that is JSON already.
+    #[must_use]
+    pub fn of_json(status: u16, body: String) -> Self {
+        Self { status, body, cache_control: CacheControl::NoStore, etag: None }
     }
 
     /// The same answer for a caller that may keep it and ask whether it still holds: with a strong `etag`, and an
@@ -63,9 +80,10 @@ impl Response {
     }
 
     /// The answer as API Gateway wants it (payload format 2.0), with all headers of the contract.
+    /// That of a public route may be read by scripts of any origin (<https://fetch.spec.whatwg.org/#http-cors-protocol>).
     #[must_use]
-    pub fn into_payload(self, request_id: &str) -> Payload {
-        Payload { response: self, request_id: request_id.to_owned() }
+    pub fn into_payload(self, request_id: &str, is_public: bool) -> Payload {
+        Payload { response: self, request_id: request_id.to_owned(), is_public }
     }
 }
 
@@ -73,6 +91,7 @@ impl Response {
 pub struct Payload {
     response: Response,
     request_id: String,
+    is_public: bool,
 }
 
 impl Serialize for Payload {
@@ -92,13 +111,16 @@ struct Headers<'a>(&'a Payload);
 
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Payload { response, request_id } = self.0;
+        let Payload { response, request_id, is_public } = self.0;
         let mut headers = serializer.serialize_map(None)?;
         headers.serialize_entry("content-type", "application/json")?;
-        headers.serialize_entry("cache-control", response.cache_control.value())?;
+        headers.serialize_entry("cache-control", &response.cache_control.value())?;
         headers.serialize_entry("x-request-id", request_id)?;
         if let Some(etag) = &response.etag {
             headers.serialize_entry("etag", etag)?;
+        }
+        if *is_public {
+            headers.serialize_entry("access-control-allow-origin", "*")?;
         }
         if response.status == 401 {
             headers.serialize_entry("www-authenticate", r#"ApiKey realm="userdocks""#)?;
@@ -110,8 +132,8 @@ impl Serialize for Headers<'_> {
 /// The first half of the body's SHA-256.
 fn etag(body: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes());
-    let half: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{half}\"")
+    let half = digest.as_ref().iter().take(16).copied().collect::<Vec<_>>();
+    format!("\"{}\"", hexadecimal(&half))
 }
 
 /// Whether an `if-none-match` names the tag; it compares weakly (RFC 9110, section 8.8.3.2).
@@ -130,7 +152,7 @@ mod tests {
     }
 
     fn payload(response: Response) -> String {
-        serde_json::to_string(&response.into_payload("id")).unwrap()
+        serde_json::to_string(&response.into_payload("id", false)).unwrap()
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub fn request(route: &Route, request: &Request, outcome: &Result<Response, Fail
     }
     match outcome {
         Err(failure) if failure.kind == FailureKind::Internal => line!(error),
-        Err(failure) if failure.cause.is_some() => line!(warn),
+        Err(Failure { kind: FailureKind::Unauthorized, cause: Some(_) }) => line!(warn),
         _ => line!(info),
     }
 }

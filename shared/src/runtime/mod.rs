@@ -27,6 +27,8 @@ pub struct Route {
     pub name: &'static str,
     /// The form of its answers.
     pub envelope: Envelope,
+    /// Whether anyone may call it, scripts in browsers among them.
+    pub is_public: bool,
     /// After this time the answer is the contract's 500; well inside the function's own timeout.
     pub deadline: Duration,
 }
@@ -34,6 +36,8 @@ pub struct Route {
 impl Route {
     /// The deadline of a route that only reads.
     pub const READ_DEADLINE: Duration = Duration::from_millis(3500);
+    /// The deadline of a route that makes a change, of several calls one after the other.
+    pub const WRITE_DEADLINE: Duration = Duration::from_secs(8);
 }
 
 /// A route with its handler and what the handler works with.
@@ -63,9 +67,10 @@ where
             Ok(Err(_)) => Err(Failure::internal(format_args!("no answer after {:?}", self.route.deadline))),
             Err(_) => Err(Failure::internal("the handler panicked; the line before says where")),
         };
+        request.use_noted().await;
         logs::request(&self.route, &request, &outcome);
         let response = outcome.unwrap_or_else(|failure| Response::failure(self.route.envelope, failure.kind));
-        response.into_payload(request.id())
+        response.into_payload(request.id(), self.route.is_public)
     }
 }
 
@@ -102,7 +107,8 @@ mod tests {
     use super::*;
     use crate::http::FailureKind;
 
-    const ROUTE: Route = Route { name: "GET /test", envelope: Envelope::List, deadline: Duration::from_millis(1) };
+    const ROUTE: Route =
+        Route { name: "GET /test", envelope: Envelope::List, is_public: false, deadline: Duration::from_millis(1) };
 
     async fn respond<F: Future<Output = Result<Response, Failure>>>(handler: fn() -> F) -> serde_json::Value {
         let function = Function::new(ROUTE, |_, _| handler(), Services::unreachable());

@@ -5,7 +5,8 @@ use std::{collections::HashMap, fmt, str::FromStr};
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::domain::{
-    ApiKey, ApiKeyHash, ApiKeyType, App, AppId, PreviousSecret, PublicKey, SigningKey, SigningKeyState, SigningKeys,
+    ApiKey, ApiKeyHash, ApiKeyType, App, AppId, DoneWrite, PreviousSecret, PublicKey, SigningKey, SigningKeyState,
+    SigningKeys, WriteId,
 };
 
 /// An item as the SDK has it.
@@ -32,6 +33,10 @@ pub const APP_SK: &str = "APP";
 /// What the sort key of every API key begins with.
 pub const API_KEY_SK_PREFIX: &str = "APIKEY#";
 
+/// What the sort key of every remembered write begins with.
+const WRITE_SK_PREFIX: &str = "IDEMPOTENCY#";
+const REQUEST: &str = "request";
+const ANSWER: &str = "answer";
 const APP_PK_PREFIX: &str = "APP#";
 const UUID: &str = "uuid";
 const NAME: &str = "name";
@@ -71,6 +76,16 @@ pub fn api_key_key(app: AppId, hash: &ApiKeyHash) -> Attributes {
 /// The sort key of an API key's record.
 pub fn api_key_sk(hash: &ApiKeyHash) -> String {
     format!("{API_KEY_SK_PREFIX}{}", hash.as_str())
+}
+
+/// The primary key of a remembered write.
+pub fn write_key(app: AppId, write: &WriteId) -> Attributes {
+    primary_key(app, write_sk(write))
+}
+
+/// The sort key of a remembered write.
+pub fn write_sk(write: &WriteId) -> String {
+    format!("{WRITE_SK_PREFIX}{}", write.as_str())
 }
 
 /// The partition key of an app's items.
@@ -129,6 +144,23 @@ pub fn from_api_key(app: AppId, key: &ApiKey) -> Attributes {
     item.extend(key.revoked_at.map(|moment| text(REVOKED_AT, moment)));
     item.extend(key.last_used_at.map(|moment| text(LAST_USED_AT, moment)));
     item
+}
+
+/// The item of a remembered write.
+pub fn from_done_write(app: AppId, done: &DoneWrite) -> Attributes {
+    let mut item = write_key(app, &done.id);
+    item.extend([
+        text(REQUEST, &done.request),
+        text(ANSWER, &done.answer),
+        (TTL.to_owned(), AttributeValue::N(done.remembered_until.to_string())),
+    ]);
+    item
+}
+
+/// Reads the item of the remembered write of that id.
+pub fn to_done_write(id: WriteId, item: Attributes) -> Result<DoneWrite, CorruptItem> {
+    let mut item = Reader::of_item(item);
+    Ok(DoneWrite { id, request: item.text(REQUEST)?, answer: item.text(ANSWER)?, remembered_until: item.number(TTL)? })
 }
 
 fn text(attribute: &str, value: impl fmt::Display) -> (String, AttributeValue) {

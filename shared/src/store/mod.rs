@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     Client,
-    error::{ProvideErrorMetadata, SdkError},
+    error::{BuildError, ProvideErrorMetadata, SdkError},
     types::{
         AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, KeySchemaElement, KeyType, KeysAndAttributes,
-        Put, ScalarAttributeType, TransactWriteItem,
+        Put, ScalarAttributeType, TransactWriteItem, Update, builders::PutBuilder,
     },
 };
 
@@ -17,7 +17,7 @@ use self::item::Attributes;
 pub use self::item::CorruptItem;
 use crate::{
     causes::causes,
-    domain::{ApiKey, ApiKeyHash, App, AppId, Timestamp},
+    domain::{ApiKey, ApiKeyHash, App, AppId, DoneWrite, Timestamp, WriteId},
 };
 
 /// Why the table did not do what was asked.
@@ -52,6 +52,17 @@ where
     }
 }
 
+/// A caller's records. What is corrupt is an error of its own, for after the API key has been judged.
+#[derive(Debug)]
+pub struct Found {
+    /// The API key.
+    pub api_key: ApiKey,
+    /// The app.
+    pub app: Result<App, CorruptItem>,
+    /// The write that was asked for, if it was done before.
+    pub done_write: Option<Result<DoneWrite, CorruptItem>>,
+}
+
 /// The table that holds apps and API keys.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -70,36 +81,49 @@ impl Store {
         Self { client, table }
     }
 
-    /// The app and its API key of that hash, in one strongly consistent round trip; `None` where either is missing.
-    /// A corrupt app is an error of its own, for after the key has been judged.
+    /// The app, its API key of that hash and the write of that id, in one strongly consistent round trip; `None` where
+    /// the app or the key is missing.
     ///
     /// # Errors
     /// DynamoDB fails, or the API key's record is corrupt.
-    pub async fn find_app_with_api_key(
+    pub async fn find_caller(
         &self,
         app: AppId,
         hash: &ApiKeyHash,
-    ) -> Result<Option<(ApiKey, Result<App, CorruptItem>)>, StoreError> {
+        write: Option<&WriteId>,
+    ) -> Result<Option<Found>, StoreError> {
         let mut wanted = vec![item::app_key(app), item::api_key_key(app, hash)];
-        let mut found = Vec::with_capacity(wanted.len());
-        let mut waits = Self::RETRY_UNPROCESSED_AFTER.into_iter();
-        loop {
-            let unprocessed = self.batch_get(wanted, &mut found).await?;
-            if unprocessed.is_empty() {
-                break;
-            }
-            wanted = unprocessed;
-            let wait = waits.next().ok_or_else(|| StoreError::Backend("keys stayed unprocessed".to_owned()))?;
-            tokio::time::sleep(wait).await;
-        }
-        let api_key_sk = item::api_key_sk(hash);
+        wanted.extend(write.map(|write| item::write_key(app, write)));
+        let mut found = self.find_all(wanted).await?;
         let mut take = |sk: &str| {
             let index = found.iter().position(|item| item::has_sk(item, sk))?;
             Some(found.swap_remove(index))
         };
-        match (take(item::APP_SK), take(&api_key_sk)) {
-            (Some(app), Some(api_key)) => Ok(Some((item::to_api_key(api_key)?, item::to_app(app)))),
-            _ => Ok(None),
+        let (Some(app), Some(api_key)) = (take(item::APP_SK), take(&item::api_key_sk(hash))) else { return Ok(None) };
+        let done_write = write.and_then(|id| Some(item::to_done_write(id.clone(), take(&item::write_sk(id))?)));
+        Ok(Some(Found { api_key: item::to_api_key(api_key)?, app: item::to_app(app), done_write }))
+    }
+
+    /// The write of that id, if it was done and is kept.
+    ///
+    /// # Errors
+    /// DynamoDB fails, or the record is corrupt.
+    pub async fn find_done_write(&self, app: AppId, id: &WriteId) -> Result<Option<DoneWrite>, StoreError> {
+        let mut found = self.find_all(vec![item::write_key(app, id)]).await?;
+        Ok(found.pop().map(|item| item::to_done_write(id.clone(), item)).transpose()?)
+    }
+
+    /// Reads items strongly consistently, and asks again for what DynamoDB left unprocessed.
+    async fn find_all(&self, mut wanted: Vec<Attributes>) -> Result<Vec<Attributes>, StoreError> {
+        let mut found = Vec::with_capacity(wanted.len());
+        let mut waits = Self::RETRY_UNPROCESSED_AFTER.into_iter();
+        loop {
+            wanted = self.batch_get(wanted, &mut found).await?;
+            if wanted.is_empty() {
+                return Ok(found);
+            }
+            let wait = waits.next().ok_or_else(|| StoreError::Backend("keys stayed unprocessed".to_owned()))?;
+            tokio::time::sleep(wait).await;
         }
     }
 
@@ -188,30 +212,38 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] where the app or one of the keys exists; or DynamoDB fails.
     pub async fn create_app(&self, app: &App, api_keys: &[ApiKey]) -> Result<(), StoreError> {
-        let app_put = self.put_new(item::from_app(app))?;
-        let key_puts = api_keys.iter().map(|key| self.put_new(item::from_api_key(app.id, key)));
-        let puts = std::iter::once(Ok(app_put)).chain(key_puts).collect::<Result<_, _>>()?;
-        self.client.transact_write_items().set_transact_items(Some(puts)).send().await?;
-        Ok(())
+        let keys = api_keys.iter().map(|key| item::from_api_key(app.id, key));
+        let items = std::iter::once(item::from_app(app)).chain(keys);
+        self.transact(items.map(|item| into_transaction(self.put_new(item)))).await
     }
 
-    /// Replaces the app's record with `changed`, whose `version` is the one that was read, and counts it up.
+    /// Replaces the app's record with `changed`, whose `version` is the one that was read, and counts it up; with `done`,
+    /// remembers the write in the same transaction.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where the record has changed since or is gone; or DynamoDB fails.
-    pub async fn update_app(&self, mut changed: App, now: Timestamp) -> Result<App, StoreError> {
+    /// [`StoreError::Conflict`] where the record has changed since or is gone, or the write was done already; or DynamoDB fails.
+    pub async fn update_app(
+        &self,
+        mut changed: App,
+        now: Timestamp,
+        done: Option<&DoneWrite>,
+    ) -> Result<App, StoreError> {
         let read = changed.version;
         changed.version += 1;
         changed.updated_at = now;
-        self.client
-            .put_item()
-            .table_name(&self.table)
-            .set_item(Some(item::from_app(&changed)))
+        let app = self
+            .put(item::from_app(&changed))
             .condition_expression("#version = :read")
             .expression_attribute_names("#version", item::VERSION)
-            .expression_attribute_values(":read", AttributeValue::N(read.to_string()))
-            .send()
-            .await?;
+            .expression_attribute_values(":read", AttributeValue::N(read.to_string()));
+        let done = done.map(|done| {
+            self.put(item::from_done_write(changed.id, done))
+                .condition_expression("attribute_not_exists(#pk) OR #ttl <= :now")
+                .expression_attribute_names("#pk", item::PK)
+                .expression_attribute_names("#ttl", item::TTL)
+                .expression_attribute_values(":now", AttributeValue::N(now.seconds_since_epoch().to_string()))
+        });
+        self.transact(std::iter::once(app).chain(done).map(into_transaction)).await?;
         Ok(changed)
     }
 
@@ -226,14 +258,64 @@ impl Store {
             .condition_expression("attribute_exists(#pk)")
             .expression_attribute_names("#pk", item::PK)
             .build()
-            .map_err(|error| StoreError::Backend(error.to_string()))?;
-        self.client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().condition_check(app_exists).build())
-            .transact_items(self.put_new(item::from_api_key(app, key))?)
+            .map(|check| TransactWriteItem::builder().condition_check(check).build());
+        self.transact([app_exists, into_transaction(self.put_new(item::from_api_key(app, key)))]).await
+    }
+
+    /// Adds an API key to an app and lets the one that it replaces expire as `retired` says, all or nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the replaced key is gone, revoked or changed since; or DynamoDB fails.
+    pub async fn replace_api_key(
+        &self,
+        app: AppId,
+        new: &ApiKey,
+        read: &ApiKey,
+        retired: &ApiKey,
+    ) -> Result<(), StoreError> {
+        let end = retired.expires_at.unwrap_or(retired.updated_at);
+        let retirement = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(item::api_key_key(app, &retired.hash)))
+            .update_expression("SET #expires = :end, #updated = :now")
+            .condition_expression("#updated = :read AND attribute_not_exists(#revoked)")
+            .expression_attribute_names("#expires", item::EXPIRES_AT)
+            .expression_attribute_names("#updated", item::UPDATED_AT)
+            .expression_attribute_names("#revoked", item::REVOKED_AT)
+            .expression_attribute_values(":end", AttributeValue::S(end.to_string()))
+            .expression_attribute_values(":now", AttributeValue::S(retired.updated_at.to_string()))
+            .expression_attribute_values(":read", AttributeValue::S(read.updated_at.to_string()))
+            .build()
+            .map(|update| TransactWriteItem::builder().update(update).build());
+        self.transact([into_transaction(self.put_new(item::from_api_key(app, new))), retirement]).await
+    }
+
+    /// Notes that an API key let someone in at `now`: forward only, at most once an hour, never on a revoked key.
+    ///
+    /// # Errors
+    /// DynamoDB fails.
+    pub async fn note_use(&self, app: AppId, hash: &ApiKeyHash, now: Timestamp) -> Result<(), StoreError> {
+        let noted = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(item::api_key_key(app, hash)))
+            .update_expression("SET #used = :now")
+            .condition_expression(
+                "attribute_exists(#pk) AND attribute_not_exists(#revoked) AND (attribute_not_exists(#used) OR #used <= :old)",
+            )
+            .expression_attribute_names("#pk", item::PK)
+            .expression_attribute_names("#revoked", item::REVOKED_AT)
+            .expression_attribute_names("#used", item::LAST_USED_AT)
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+            .expression_attribute_values(":old", AttributeValue::S(now.before(ApiKey::LAST_USED_PRECISION).to_string()))
             .send()
-            .await?;
-        Ok(())
+            .await
+            .map_err(StoreError::from);
+        match noted {
+            Ok(_) | Err(StoreError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Revokes an API key from `now` on; one that is revoked stays as it is.
@@ -277,15 +359,22 @@ impl Store {
         Ok(())
     }
 
-    fn put_new(&self, item: Attributes) -> Result<TransactWriteItem, StoreError> {
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(#pk)")
-            .expression_attribute_names("#pk", item::PK)
-            .build()
-            .map_err(|error| StoreError::Backend(error.to_string()))?;
-        Ok(TransactWriteItem::builder().put(put).build())
+    fn put(&self, item: Attributes) -> PutBuilder {
+        Put::builder().table_name(&self.table).set_item(Some(item))
+    }
+
+    fn put_new(&self, item: Attributes) -> PutBuilder {
+        self.put(item).condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", item::PK)
+    }
+
+    async fn transact(
+        &self,
+        items: impl IntoIterator<Item = Result<TransactWriteItem, BuildError>>,
+    ) -> Result<(), StoreError> {
+        let items =
+            items.into_iter().collect::<Result<_, _>>().map_err(|error| StoreError::Backend(error.to_string()))?;
+        self.client.transact_write_items().set_transact_items(Some(items)).send().await?;
+        Ok(())
     }
 
     /// Makes the table, for emulators; on AWS the stack makes it. `false` where it was there before.
@@ -293,7 +382,7 @@ impl Store {
     /// # Errors
     /// DynamoDB fails.
     pub async fn create_table(&self) -> Result<bool, StoreError> {
-        let invalid = |error: aws_sdk_dynamodb::error::BuildError| StoreError::Backend(error.to_string());
+        let invalid = |error: BuildError| StoreError::Backend(error.to_string());
         let mut request = self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
         for (attribute, key_type) in [(item::PK, KeyType::Hash), (item::SK, KeyType::Range)] {
             let definition = AttributeDefinition::builder()
@@ -311,4 +400,8 @@ impl Store {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+fn into_transaction(put: PutBuilder) -> Result<TransactWriteItem, BuildError> {
+    Ok(TransactWriteItem::builder().put(put.build()?).build())
 }

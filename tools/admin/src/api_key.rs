@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::{
-    domain::{ApiKey, ApiKeyId, ApiKeyType, ApiKeyValue, AppId, Timestamp},
+    domain::{ApiKey, ApiKeyId, ApiKeyStatus, ApiKeyType, ApiKeyValue, App, AppId, Timestamp},
     runtime::Services,
     store::StoreError,
 };
@@ -26,11 +26,43 @@ pub async fn issue(
     let now = Timestamp::now();
     let key = ApiKey::new(&value, kind, name, now, expires_in.map(|time| now + time));
     add(services, app, &key).await?;
-    let mut answer = api_key_json(&key, now);
+    Ok(json!({ "apiKey": with_value(&key, &value, now) }).into())
+}
+
+fn with_value(key: &ApiKey, value: &ApiKeyValue, now: Timestamp) -> Value {
+    let mut answer = api_key_json(key, now);
     if let Some(fields) = answer.as_object_mut() {
         fields.insert("value".to_owned(), value.expose().into());
     }
-    Ok(json!({ "apiKey": answer }).into())
+    answer
+}
+
+/// Issues a new key of the same type and name, and lets the old one expire after `overlap`, or when it already would have.
+///
+/// # Errors
+/// The overlap is longer than 30 days; the app has no such key, or it is expired or revoked; a concurrent change won, or
+/// DynamoDB fails.
+pub async fn rotate(services: &Services, app: AppId, id: ApiKeyId, overlap: Duration) -> Result<Answer, AdminError> {
+    if overlap > App::MAX_OVERLAP {
+        return Err(AdminError::OverlapTooLong);
+    }
+    let old = find(services, app, id).await?;
+    let now = Timestamp::now();
+    match old.status(now) {
+        ApiKeyStatus::Active => {}
+        status => return Err(AdminError::ApiKeyNotActive(id, status.name())),
+    }
+    let value = ApiKeyValue::issue(old.kind)?;
+    let new = ApiKey::new(&value, old.kind, old.name.clone(), now, None);
+    let mut retired = old.clone();
+    retired.retire(overlap, now);
+    services.store.replace_api_key(app, &new, &old, &retired).await?;
+    Ok(json!({ "apiKey": with_value(&new, &value, now), "previous": api_key_json(&retired, now) }).into())
+}
+
+async fn find(services: &Services, app: AppId, id: ApiKeyId) -> Result<ApiKey, AdminError> {
+    let mut keys = services.store.list_api_keys(app).await?.into_iter();
+    keys.find(|key| key.id == id).ok_or(AdminError::NoSuchApiKey(app, id))
 }
 
 /// Takes in an API key from elsewhere.
@@ -75,8 +107,7 @@ pub async fn list(services: &Services, app: AppId) -> Result<Answer, AdminError>
 /// # Errors
 /// The app has no such key; or DynamoDB fails.
 pub async fn revoke(services: &Services, app: AppId, id: ApiKeyId) -> Result<Answer, AdminError> {
-    let mut keys = services.store.list_api_keys(app).await?.into_iter();
-    let mut key = keys.find(|key| key.id == id).ok_or(AdminError::NoSuchApiKey(app, id))?;
+    let mut key = find(services, app, id).await?;
     let now = Timestamp::now();
     if key.revoked_at.is_none() {
         services.store.revoke_api_key(app, &key.hash, now).await?;

@@ -74,7 +74,7 @@ fn created_answer(app: &App, api_keys: &[Value]) -> Answer {
     let signing_key = app.signing_keys.in_use();
     json!({
         "app": app_json(app),
-        "secret": secret_json(app),
+        "secret": { "versionId": app.secret_version_id.to_string() },
         "signingKey": signing_key.map(|key| json!({ "uuid": key.id.to_string(), "state": key.state.name() })),
         "apiKeys": api_keys,
     })
@@ -115,7 +115,7 @@ pub async fn show(services: &Services, id: AppId) -> Result<Answer, AdminError> 
     let api_keys = services.store.list_api_keys(id).await?;
     Ok(json!({
         "app": app_json(&app),
-        "secret": secret_json(&app),
+        "secret": secret_json(&app, now),
         "signingKeys": app.signing_keys.iter().map(signing_key_json).collect::<Vec<_>>(),
         "apiKeys": api_keys.iter().map(|key| api_key_json(key, now)).collect::<Vec<_>>(),
     })
@@ -136,7 +136,7 @@ async fn disable(services: &Services, mut app: App, is_disabled: bool) -> Result
         return Ok(app);
     }
     app.is_disabled = is_disabled;
-    Ok(services.store.update_app(app, Timestamp::now()).await?)
+    Ok(services.store.update_app(app, Timestamp::now(), None).await?)
 }
 
 /// Deletes an app. It is disabled first and its record goes last, so that a half-deleted app lets nobody in

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
-use shared::domain::{ApiKeyId, ApiKeyType, AppId};
+use shared::domain::{ApiKeyId, ApiKeyType, AppId, SigningKeyId};
 
 /// Manages apps, their API keys, secrets and signing keys.
 ///
@@ -120,6 +120,15 @@ pub enum ApiKeyCommand {
     },
     /// Lists an app's API keys, without their values.
     List { app: AppId },
+    /// Issues a new key of the same type and name, and lets the old one expire after a while.
+    Rotate {
+        app: AppId,
+        /// The old key's id, apikey_<uuid>.
+        key: ApiKeyId,
+        /// How long both let their holder in.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+        overlap: Duration,
+    },
     /// Refuses an API key from the next request on, for good.
     Revoke {
         app: AppId,
@@ -131,9 +140,21 @@ pub enum ApiKeyCommand {
 #[derive(Subcommand)]
 pub enum SecretCommand {
     /// Sets the secret to a value of your own, read from standard input.
-    Set { app: AppId },
+    Set {
+        app: AppId,
+        /// How long the secret before is handed out beside it.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+        overlap: Duration,
+    },
     /// Replaces the secret with a new random one.
-    Rotate { app: AppId },
+    Rotate {
+        app: AppId,
+        /// How long the secret before is handed out beside it.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+        overlap: Duration,
+    },
+    /// Hands out the secret before no more.
+    EndOverlap { app: AppId },
 }
 
 #[derive(Subcommand)]
@@ -142,6 +163,26 @@ pub enum SigningKeyCommand {
     List { app: AppId },
     /// Takes in a public key (RSA, SPKI PEM, on standard input) and puts it in use.
     Import { app: AppId },
+    /// Makes a new standby key (RSA-4096): published at once, in use when it is activated.
+    Create { app: AppId },
+    /// Puts a key in use; the one that was becomes previous. A previous key can be put back.
+    Activate {
+        app: AppId,
+        /// The key's id, appkey_<uuid>.
+        key: SigningKeyId,
+        /// Even if verifiers may not know it yet.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Takes a key out of every answer, at once and for good.
+    Revoke {
+        app: AppId,
+        /// The key's id, appkey_<uuid>.
+        key: SigningKeyId,
+        /// Even if it is in use.
+        #[arg(long)]
+        force: bool,
+    },
 }
 
 fn api_key_type(name: &str) -> Result<ApiKeyType, &'static str> {

@@ -9,7 +9,10 @@ pub mod table;
 
 use serde_json::{Value, json};
 use shared::{
-    domain::{ApiKey, ApiKeyId, App, AppId, ImportError, MalformedPublicKey, NoRandomness, SigningKey, Timestamp},
+    domain::{
+        ApiKey, ApiKeyId, App, AppId, ImportError, KeyChangeRefused, MalformedPublicKey, NoRandomness, SigningKey,
+        Timestamp,
+    },
     runtime::Services,
     secrets::SecretsError,
     store::StoreError,
@@ -63,6 +66,15 @@ pub enum AdminError {
     /// The public key can't be taken in.
     #[error(transparent)]
     PublicKey(#[from] MalformedPublicKey),
+    /// The overlap is longer than the contract allows.
+    #[error("an overlap is 30 days at most")]
+    OverlapTooLong,
+    /// The API key can't be rotated.
+    #[error("API key {0} is {1}: issue a new one")]
+    ApiKeyNotActive(ApiKeyId, &'static str),
+    /// The signing key can't be changed so.
+    #[error(transparent)]
+    KeyChange(#[from] KeyChangeRefused),
     /// Nothing can be issued.
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
@@ -88,8 +100,13 @@ fn app_json(app: &App) -> Value {
     })
 }
 
-fn secret_json(app: &App) -> Value {
-    json!({ "versionId": app.secret_version_id.to_string() })
+fn secret_json(app: &App, now: Timestamp) -> Value {
+    let previous = app.previous_secret(now);
+    json!({
+        "versionId": app.secret_version_id.to_string(),
+        "previousVersionId": previous.map(|previous| previous.version_id.to_string()),
+        "previousExpiresAt": previous.map(|previous| previous.expires_at.to_string()),
+    })
 }
 
 fn signing_key_json(key: &SigningKey) -> Value {
@@ -111,5 +128,6 @@ fn api_key_json(key: &ApiKey, now: Timestamp) -> Value {
         "createdAt": key.created_at.to_string(),
         "expiresAt": key.expires_at.map(|moment| moment.to_string()),
         "revokedAt": key.revoked_at.map(|moment| moment.to_string()),
+        "lastUsedAt": key.last_used_at.map(|moment| moment.to_string()),
     })
 }

@@ -62,9 +62,7 @@ async fn run_table(command: TableCommand, services: &Services) -> Result<Answer,
 async fn run_app(command: AppCommand, services: &Services) -> Result<Answer, AdminError> {
     match command {
         AppCommand::Create { name, id, if_not_exists } => {
-            if std::io::stderr().is_terminal() {
-                eprintln!("Making an RSA-4096 key; this can take some seconds…");
-            }
+            say_that_it_takes_a_while();
             app::create(services, id, name, if_not_exists).await
         }
         AppCommand::List => app::list(services).await,
@@ -84,14 +82,16 @@ async fn run_api_key(command: ApiKeyCommand, services: &Services) -> Result<Answ
             api_key::import(services, app, kind, name, standard_input()?.expose()).await
         }
         ApiKeyCommand::List { app } => api_key::list(services, app).await,
+        ApiKeyCommand::Rotate { app, key, overlap } => api_key::rotate(services, app, key, overlap).await,
         ApiKeyCommand::Revoke { app, key } => api_key::revoke(services, app, key).await,
     }
 }
 
 async fn run_secret(command: SecretCommand, services: &Services) -> Result<Answer, AdminError> {
     match command {
-        SecretCommand::Set { app } => secret::set(services, app, &standard_input()?).await,
-        SecretCommand::Rotate { app } => secret::rotate(services, app).await,
+        SecretCommand::Set { app, overlap } => secret::set(services, app, &standard_input()?, overlap).await,
+        SecretCommand::Rotate { app, overlap } => secret::rotate(services, app, overlap).await,
+        SecretCommand::EndOverlap { app } => secret::end_overlap(services, app).await,
     }
 }
 
@@ -99,6 +99,19 @@ async fn run_signing_key(command: SigningKeyCommand, services: &Services) -> Res
     match command {
         SigningKeyCommand::List { app } => signing_key::list(services, app).await,
         SigningKeyCommand::Import { app } => signing_key::import(services, app, standard_input()?.expose()).await,
+        SigningKeyCommand::Create { app } => {
+            say_that_it_takes_a_while();
+            signing_key::create(services, app).await
+        }
+        SigningKeyCommand::Activate { app, key, force } => signing_key::activate(services, app, key, force).await,
+        SigningKeyCommand::Revoke { app, key, force } => signing_key::revoke(services, app, key, force).await,
+    }
+}
+
+/// Making an RSA-4096 key takes over a second; whoever watches should know what it is.
+fn say_that_it_takes_a_while() {
+    if std::io::stderr().is_terminal() {
+        eprintln!("Making an RSA-4096 key; this can take some seconds…");
     }
 }
 

@@ -5,7 +5,7 @@ use crate::arguments::Format;
 /// Prints what a command answers with, on standard output.
 pub fn print(format: Format, answer: &Value) {
     match format {
-        Format::Json => println!("{}", answer),
+        Format::Json => println!("{answer}"),
         Format::Human => print!("{}", human(answer)),
     }
 }

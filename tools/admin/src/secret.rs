@@ -1,43 +1,72 @@
 //! `userdocks-admin secret …`
 
+use std::time::Duration;
+
 use serde_json::json;
 use shared::{
-    domain::{AppId, Secret, SecretVersionId, Timestamp},
+    domain::{App, AppId, Secret, Timestamp},
+    rotation::PreparedRotation,
     runtime::Services,
+    store::StoreError,
 };
 
 use crate::{AdminError, Answer, app_json, find_app, secret_json};
 
-/// Sets an app's secret to a given value.
+/// Sets an app's secret to a given value; the one before is handed out for `overlap` more.
 ///
 /// # Errors
-/// The value is empty or longer than Secrets Manager takes; there is no such app, a concurrent change won, or a service fails.
-pub async fn set(services: &Services, app: AppId, value: &Secret) -> Result<Answer, AdminError> {
+/// The value is empty or longer than Secrets Manager takes; otherwise as [`rotate`].
+pub async fn set(services: &Services, app: AppId, value: &Secret, overlap: Duration) -> Result<Answer, AdminError> {
     /// Secrets Manager's limit, in bytes.
     const MAX_LENGTH: usize = 65_536;
     let length = value.expose().len();
     if !(1..=MAX_LENGTH).contains(&length) {
         return Err(AdminError::SecretLength(length));
     }
-    replace(services, app, value).await
+    replace(services, app, value, overlap).await
 }
 
-/// Replaces an app's secret with a new random one.
+/// Replaces an app's secret with a new random one; the one before is handed out for `overlap` more.
 ///
 /// # Errors
-/// There is no such app, a concurrent change won, or a service fails.
-pub async fn rotate(services: &Services, app: AppId) -> Result<Answer, AdminError> {
-    replace(services, app, &Secret::random()?).await
+/// The overlap is longer than 30 days; there is no such app, a concurrent change won, or a service fails.
+pub async fn rotate(services: &Services, app: AppId, overlap: Duration) -> Result<Answer, AdminError> {
+    replace(services, app, &Secret::random()?, overlap).await
 }
 
-/// First the new version, then the record that pins it: a crash between leaves a version that nobody uses.
-async fn replace(services: &Services, id: AppId, value: &Secret) -> Result<Answer, AdminError> {
+async fn replace(services: &Services, id: AppId, value: &Secret, overlap: Duration) -> Result<Answer, AdminError> {
+    if overlap > App::MAX_OVERLAP {
+        return Err(AdminError::OverlapTooLong);
+    }
+    let app = find_app(services, id).await?;
+    let now = Timestamp::now();
+    let prepared = PreparedRotation::new(&services.secrets, app, value, overlap, now).await?;
+    match services.store.update_app(prepared.app.clone(), now, None).await {
+        Ok(app) => {
+            prepared.finish(&services.secrets).await;
+            Ok(answer(&app, now))
+        }
+        Err(StoreError::Conflict) => {
+            prepared.abandon(&services.secrets).await;
+            Err(StoreError::Conflict.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends the overlap: the previous secret is handed out no more. Where there is none, nothing changes.
+///
+/// # Errors
+/// There is no such app, a concurrent change won, or DynamoDB fails.
+pub async fn end_overlap(services: &Services, id: AppId) -> Result<Answer, AdminError> {
     let mut app = find_app(services, id).await?;
-    let previous = app.secret_version_id;
-    app.secret_version_id = SecretVersionId::random();
-    services.secrets.put_app_secret(id, app.secret_version_id, value).await?;
-    let app = services.store.update_app(app, Timestamp::now()).await?;
-    // The previous version stays for requests under way, which read the record before it changed.
-    services.secrets.let_go_of_app_secrets(id, &[app.secret_version_id, previous]).await?;
-    Ok(json!({ "app": app_json(&app), "secret": secret_json(&app) }).into())
+    let now = Timestamp::now();
+    if app.end_overlap().is_some() {
+        app = services.store.update_app(app, now, None).await?;
+    }
+    Ok(answer(&app, now))
+}
+
+fn answer(app: &App, now: Timestamp) -> Answer {
+    json!({ "app": app_json(app), "secret": secret_json(app, now) }).into()
 }

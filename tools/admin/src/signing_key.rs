@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shared::{
-    domain::{AppId, PublicKey, SigningKeyId, Timestamp},
+    domain::{App, AppId, GeneratedSigningKey, KeyChangeRefused, PublicKey, SigningKeyId, Timestamp},
     runtime::Services,
 };
 
@@ -23,9 +23,58 @@ pub async fn list(services: &Services, app: AppId) -> Result<Answer, AdminError>
 /// It is no RSA public key in SPKI PEM; there is no such app, a concurrent change won, or DynamoDB fails.
 pub async fn import(services: &Services, app: AppId, pem: &str) -> Result<Answer, AdminError> {
     let public_key = PublicKey::import(pem)?;
-    let mut app = find_app(services, app).await?;
+    let id = SigningKeyId::random();
+    let app = find_app(services, app).await?;
+    app.signing_keys.check_room()?;
+    change(services, app, id, |app, now| {
+        app.signing_keys.add_in_use(id, public_key, now);
+        Ok(())
+    })
+    .await
+}
+
+/// Makes a new standby key (RSA-4096), whose private half goes to Secrets Manager.
+///
+/// # Errors
+/// There is no such app or it has too many keys, a concurrent change won, or a service fails.
+pub async fn create(services: &Services, app: AppId) -> Result<Answer, AdminError> {
+    let app = find_app(services, app).await?;
+    app.signing_keys.check_room()?;
+    let generated = GeneratedSigningKey::generate()?;
+    let id = SigningKeyId::random();
+    services.secrets.create_signing_key(app.id, id, &generated.private_key).await?;
+    change(services, app, id, |app, now| app.signing_keys.add_standby(id, generated.public_key, now).map(drop)).await
+}
+
+/// Puts a key in use; the one that was becomes previous.
+///
+/// # Errors
+/// The app has no such key, or it was published too recently and `force` is not set; a concurrent change won, or DynamoDB fails.
+pub async fn activate(services: &Services, app: AppId, key: SigningKeyId, force: bool) -> Result<Answer, AdminError> {
+    let app = find_app(services, app).await?;
+    change(services, app, key, |app, now| app.signing_keys.activate(key, force, now).map(drop)).await
+}
+
+/// Revokes a key, at once and for good.
+///
+/// # Errors
+/// The app has no such key, or it is in use and `force` is not set; a concurrent change won, or DynamoDB fails.
+pub async fn revoke(services: &Services, app: AppId, key: SigningKeyId, force: bool) -> Result<Answer, AdminError> {
+    let app = find_app(services, app).await?;
+    change(services, app, key, |app, now| app.signing_keys.revoke(key, force, now).map(drop)).await
+}
+
+async fn change(
+    services: &Services,
+    read: App,
+    key: SigningKeyId,
+    change: impl FnOnce(&mut App, Timestamp) -> Result<(), KeyChangeRefused>,
+) -> Result<Answer, AdminError> {
     let now = Timestamp::now();
-    app.signing_keys.add_in_use(SigningKeyId::random(), public_key, now);
-    let app = services.store.update_app(app, now).await?;
-    Ok(json!({ "signingKey": app.signing_keys.in_use().map(signing_key_json) }).into())
+    let mut app = read.clone();
+    change(&mut app, now)?;
+    if app != read {
+        app = services.store.update_app(app, now, None).await?;
+    }
+    Ok(json!({ "signingKey": signing_key_json(app.signing_keys.get(key)?) }).into())
 }

@@ -102,7 +102,7 @@ impl SecretsManager {
         if answer.status == 200 && !reads {
             self.save().await?;
         }
-        let mut response = Response::new(Body::from(Bytes::from(answer.body)));
+        let mut response = Response::new(Body::from(answer.body));
         *response.headers_mut() = answer.headers;
         *response.status_mut() =
             axum::http::StatusCode::from_u16(answer.status).map_err(|error| LocalError::new("answer", error))?;

@@ -1,0 +1,8 @@
+//! The Lambda function of [`delete_app_key::ROUTE`].
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    shared::runtime::run(delete_app_key::ROUTE, delete_app_key::handle).await
+}

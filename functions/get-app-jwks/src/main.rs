@@ -1,0 +1,8 @@
+//! The Lambda function of [`get_app_jwks::ROUTE`].
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    shared::runtime::run(get_app_jwks::ROUTE, get_app_jwks::handle).await
+}

@@ -1,0 +1,48 @@
+//! `POST /api/v1/apps/{appUuid}/keys`: a new standby signing key.
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use shared::{
+    domain::{GeneratedSigningKey, SigningKeyId},
+    http::{Envelope, Failure, ListSuccess, Request, Response, Write},
+    runtime::{Route, Services},
+};
+
+/// The route of this function.
+pub const ROUTE: Route = Route {
+    name: "POST /api/v1/apps/{appUuid}/keys",
+    envelope: Envelope::List,
+    is_public: false,
+    // Making an RSA-4096 key takes seconds now and then; API Gateway waits for 30.
+    deadline: Duration::from_secs(25),
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {}
+
+/// Makes an RSA-4096 key, whose private half goes to Secrets Manager, and publishes it.
+///
+/// # Errors
+/// The contract's failures of authentication; E4000 for a body; E4090 where another change won or the app has too many
+/// keys; E0000 where a service fails.
+pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
+    let write = match request.authenticate_write(&services.store).await? {
+        Write::Done { answer, .. } => return Ok(Response::of_json(201, answer)),
+        Write::New(write) => write,
+    };
+    let Body {} = request.body()?;
+    let mut app = write.app().clone();
+    app.signing_keys.check_room()?;
+
+    let made = tokio::task::spawn_blocking(GeneratedSigningKey::generate).await.map_err(Failure::internal)?;
+    let GeneratedSigningKey { public_key, private_key } = made?;
+    let id = SigningKeyId::random();
+    services.secrets.create_signing_key(app.id, id, &private_key).await?;
+
+    let key = app.signing_keys.add_standby(id, public_key, write.now())?;
+    let answer = Response::body_of(&ListSuccess::written(key))?;
+    let answer = write.commit(&services.store, app, answer).await?;
+    Ok(Response::of_json(201, answer))
+}

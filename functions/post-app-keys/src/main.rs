@@ -1,0 +1,8 @@
+//! The Lambda function of [`post_app_keys::ROUTE`].
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    shared::runtime::run(post_app_keys::ROUTE, post_app_keys::handle).await
+}

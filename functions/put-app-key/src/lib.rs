@@ -1,0 +1,53 @@
+//! `PUT /api/v1/apps/{appUuid}/keys/{keyUuid}`: puts a signing key in use.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use shared::{
+    http::{Envelope, Failure, ListSuccess, Request, Response, Write},
+    runtime::{Route, Services},
+};
+
+/// The route of this function.
+pub const ROUTE: Route = Route {
+    name: "PUT /api/v1/apps/{appUuid}/keys/{keyUuid}",
+    envelope: Envelope::List,
+    is_public: false,
+    deadline: Route::WRITE_DEADLINE,
+};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    #[serde(rename = "state")]
+    _state: State,
+    #[serde(default)]
+    force: bool,
+}
+
+/// The one state that a key can be put in.
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    InUse,
+}
+
+/// Puts a standby or previous key in use; the one that was becomes previous.
+///
+/// # Errors
+/// The contract's failures of authentication; E4000 for a malformed body or key id; E4040 where the app has no such key;
+/// E4090 where the key was published too recently or another change won; E0000 where the table fails.
+pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
+    let write = match request.authenticate_write(&services.store).await? {
+        Write::Done { answer, .. } => return Ok(Response::of_json(200, answer)),
+        Write::New(write) => write,
+    };
+    let key_id = request.signing_key_id()?;
+    let body: Body = request.body()?;
+
+    let mut app = write.app().clone();
+    let key = app.signing_keys.activate(key_id, body.force, write.now())?;
+    let answer = Response::body_of(&ListSuccess::written(key))?;
+    let answer = write.commit(&services.store, app, answer).await?;
+    Ok(Response::of_json(200, answer))
+}

@@ -1,0 +1,8 @@
+//! The Lambda function of [`put_app_key::ROUTE`].
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    shared::runtime::run(put_app_key::ROUTE, put_app_key::handle).await
+}

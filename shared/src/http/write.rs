@@ -1,0 +1,89 @@
+use super::{Failure, FailureKind, Request};
+use crate::{
+    auth::Caller,
+    domain::{App, DoneWrite, Timestamp},
+    store::{Store, StoreError},
+};
+
+/// A write by an authenticated caller.
+pub enum Write {
+    /// To be done now.
+    New(Box<NewWrite>),
+    /// Done before, by the same API key under the same `Idempotency-Key`: what its answer is made from again.
+    Done {
+        /// The caller's app, as it is now.
+        app: Box<App>,
+        /// What was remembered.
+        answer: String,
+    },
+}
+
+/// A write that is to be done now.
+pub struct NewWrite {
+    caller: Caller,
+    request: String,
+    now: Timestamp,
+}
+
+impl Write {
+    /// Finds out whether the caller's write was done before.
+    ///
+    /// # Errors
+    /// E4090 where the `Idempotency-Key` named another request.
+    pub(super) fn begin(caller: Caller, request: &Request) -> Result<Self, Failure> {
+        let fingerprint = request.fingerprint();
+        match caller.done_write() {
+            Some(done) => {
+                let answer = same_request(done, &fingerprint)?;
+                Ok(Self::Done { app: Box::new(caller.app().clone()), answer })
+            }
+            None => Ok(Self::New(Box::new(NewWrite { caller, request: fingerprint, now: request.received_at() }))),
+        }
+    }
+}
+
+impl NewWrite {
+    /// The caller's app, as it was read.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        self.caller.app()
+    }
+
+    /// When the request arrived.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Stores the changed app and, for an `Idempotency-Key`, what its `answer` is made from again: both or nothing.
+    /// Where nothing changes and nothing is to be remembered, nothing is stored.
+    /// Returns the answer that counts: where the same write was done meanwhile, by a parallel request, it is that one's.
+    ///
+    /// # Errors
+    /// E4090 where another change won; E0000 where the table fails.
+    pub async fn commit(self, store: &Store, changed: App, answer: String) -> Result<String, Failure> {
+        let app = changed.id;
+        if changed == *self.app() && self.caller.write_id().is_none() {
+            return Ok(answer);
+        }
+        let done =
+            self.caller.write_id().map(|id| DoneWrite::new(id.clone(), self.request.clone(), answer.clone(), self.now));
+        match (store.update_app(changed, self.now, done.as_ref()).await, done) {
+            (Ok(_), _) => Ok(answer),
+            (Err(StoreError::Conflict), Some(mine)) => match store.find_done_write(app, &mine.id).await? {
+                Some(theirs) if theirs.is_remembered(self.now) => same_request(&theirs, &mine.request),
+                _ => Err(FailureKind::Conflict.into()),
+            },
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+}
+
+fn same_request(done: &DoneWrite, request: &str) -> Result<String, Failure> {
+    if done.request == request {
+        Ok(done.answer.clone())
+    } else {
+        let cause = "the Idempotency-Key was used for another request".to_owned();
+        Err(Failure { kind: FailureKind::Conflict, cause: Some(cause) })
+    }
+}

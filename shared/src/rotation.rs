@@ -1,0 +1,59 @@
+//! Rotating an app's secret: the one order of steps, for the functions and for `userdocks-admin`.
+//!
+//! First the new version, then the record that pins it, then the labels: a crash between leaves a version that nobody
+//! uses, or labels that the next rotation puts in order, but never an app without a secret.
+
+use std::time::Duration;
+
+use crate::{
+    domain::{App, Secret, SecretVersionId, Timestamp},
+    secrets::{Secrets, SecretsError},
+};
+
+/// A rotation whose new version is in Secrets Manager, and not yet pinned.
+pub struct PreparedRotation {
+    /// The app's record as it is to be stored.
+    pub app: App,
+    dropped: Option<SecretVersionId>,
+}
+
+impl PreparedRotation {
+    /// Puts the new version and pins it in the record that is to be stored.
+    ///
+    /// # Errors
+    /// Secrets Manager fails; nothing has changed.
+    pub async fn new(
+        secrets: &Secrets,
+        mut app: App,
+        value: &Secret,
+        overlap: Duration,
+        now: Timestamp,
+    ) -> Result<Self, SecretsError> {
+        let version = SecretVersionId::random();
+        secrets.put_app_secret(app.id, version, value).await?;
+        let dropped = app.rotate_secret(version, overlap, now);
+        Ok(Self { app, dropped })
+    }
+
+    /// The version that is to be handed out.
+    #[must_use]
+    pub fn version(&self) -> SecretVersionId {
+        self.app.secret_version_id
+    }
+
+    /// Puts the labels in order when the record is stored. A failure is logged: nothing depends on it.
+    pub async fn finish(self, secrets: &Secrets) {
+        let kept = self.app.previous_secret.map(|previous| previous.version_id);
+        let tidied = secrets.tidy_app_secret(self.app.id, self.version(), kept, self.dropped.as_slice()).await;
+        if let Err(error) = tidied {
+            tracing::warn!(cause = %error, "the secret's labels are left for the next rotation to put in order");
+        }
+    }
+
+    /// Lets go of the new version when the record was not stored, because another change won.
+    pub async fn abandon(self, secrets: &Secrets) {
+        if let Err(error) = secrets.let_go_of_app_secret(self.app.id, self.version()).await {
+            tracing::warn!(cause = %error, "an unused version keeps its label until a later rotation");
+        }
+    }
+}
