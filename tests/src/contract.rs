@@ -2,12 +2,28 @@
 
 use std::{fs, path::PathBuf};
 
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use serde_json::{Value, json};
 
 use crate::project;
 
-/// Both routes' functions.
-pub const FUNCTIONS: [&str; 2] = ["get-app-secrets", "get-app-keys"];
+/// The functions of all routes.
+pub const FUNCTIONS: [&str; 8] = [
+    "get-app-secrets",
+    "get-app-keys",
+    "get-app-jwks",
+    "post-app-keys",
+    "put-app-key",
+    "delete-app-key",
+    "post-app-secrets",
+    "delete-previous-app-secret",
+];
+
+/// The functions of the routes that a read key opens.
+pub const READING: [&str; 2] = ["get-app-secrets", "get-app-keys"];
 
 /// An event of a function.
 pub struct Fixture {
@@ -45,14 +61,17 @@ impl Fixture {
         serde_json::from_str(&self.event).unwrap()
     }
 
-    /// What the contract says it is answered with.
-    #[must_use]
-    pub fn expected(&self) -> Expected {
+    /// Fails unless the answer is what the contract says, to the letter; of what is made anew, unless it has the form.
+    pub fn assert_answered(&self, mut answer: Expected) {
         let status: u16 = self.case[..3].parse().unwrap();
-        match status {
-            200 | 304 => success(&self.function, &self.case, status),
+        let expected = match status {
+            200 | 201 | 304 => success(&self.function, &self.case, status),
             _ => failure(&self.function, &self.case[4..9]),
+        };
+        if status == 201 {
+            answer.body = without_what_is_new(&answer.body);
         }
+        assert_eq!(answer, expected, "{} {}", self.function, self.case);
     }
 }
 
@@ -75,6 +94,8 @@ pub fn failure(function: &str, code: &str) -> Expected {
         "E4011" => (401, "Unauthorized API key type"),
         "E4000" => (400, "Bad Request / validation error"),
         "E4030" => (403, "App Is Disabled"),
+        "E4040" => (404, "Not Found"),
+        "E4090" => (409, "Conflict"),
         "E0000" => (500, "Internal Server Error"),
         _ => panic!("no such code: {code}"),
     };
@@ -84,6 +105,9 @@ pub fn failure(function: &str, code: &str) -> Expected {
         format!(r#"{{"errors":[{{"validation":"error","code":"[{code}]","message":"{message}"}}]}}"#)
     };
     let mut headers = vec![("cache-control", "no-store"), ("content-type", "application/json")];
+    if function == "get-app-jwks" {
+        headers.insert(0, ("access-control-allow-origin", "*"));
+    }
     if status == 401 {
         headers.push(("www-authenticate", r#"ApiKey realm="userdocks""#));
     }
@@ -92,37 +116,106 @@ pub fn failure(function: &str, code: &str) -> Expected {
 
 fn success(function: &str, case: &str, status: u16) -> Expected {
     let json = ("content-type", "application/json");
-    if function == "get-app-secrets" {
-        let body = r#"{"success":true,"message":"OK","error":null,"data":{"secret":"test-secret-of-the-fixture-app"}}"#;
-        return Expected { status, body: body.to_owned(), headers: owned(&[("cache-control", "no-store"), json]) };
-    }
+    let no_store = owned(&[("cache-control", "no-store"), json]);
     let revalidated = |etag| owned(&[("cache-control", "private, no-cache"), json, ("etag", etag)]);
-    match case {
-        "200-no-keys" | "200-upper-case-ids" => Expected {
-            status,
-            body: r#"{"kind":"appKeys","totalItems":0,"itemsLength":0,"items":[]}"#.to_owned(),
-            headers: revalidated("\"c1f518da31a94116d592aa3db86a57cb\""),
-        },
-        _ => Expected {
-            status,
-            body: if status == 304 { String::new() } else { listed_keys() },
-            headers: revalidated("\"3af615c8ec2b0fecae8094e915d72b37\""),
-        },
-    }
+    let public = |etag| {
+        owned(&[("access-control-allow-origin", "*"), ("cache-control", "public, max-age=600"), json, ("etag", etag)])
+    };
+    let legacy =
+        |message: &str, data: &str| format!(r#"{{"success":true,"message":"{message}","error":null,"data":{data}}}"#);
+    let list = |items: &[String]| {
+        let length = items.len();
+        format!(r#"{{"kind":"appKeys","totalItems":{length},"itemsLength":{length},"items":[{}]}}"#, items.join(","))
+    };
+    let in_use = |state| item("9", "2026-02-01T00:00:00.000Z", "in-use.pem", state);
+    let previous = item("8", "2026-01-01T00:00:00.000Z", "previous.pem", "");
+    let (body, headers) = match (function, case) {
+        ("get-app-secrets", "200-include-previous") => {
+            let data = r#"{"secret":"test-secret-of-the-fixture-app","previousSecret":null,"previousExpiresAt":null}"#;
+            (legacy("OK", data), no_store)
+        }
+        ("get-app-secrets", _) => (legacy("OK", r#"{"secret":"test-secret-of-the-fixture-app"}"#), no_store),
+        ("get-app-keys", "200-no-keys" | "200-upper-case-ids") => {
+            (list(&[]), revalidated("\"c1f518da31a94116d592aa3db86a57cb\""))
+        }
+        ("get-app-keys", _) => (list(&[in_use(""), previous]), revalidated("\"3af615c8ec2b0fecae8094e915d72b37\"")),
+        ("get-app-jwks", "200-upper-case-id" | "200-disabled-app") => {
+            (r#"{"keys":[]}"#.to_owned(), public("\"9638d11914735d0072002dd4d67c734a\""))
+        }
+        ("get-app-jwks", _) => (jwks(), public("\"6b176debc79e23cf1cf525928265c934\"")),
+        ("post-app-keys", _) => (list(&[NEW_KEY.to_owned()]), no_store),
+        ("put-app-key", _) => (list(&[in_use("in_use")]), no_store),
+        ("delete-app-key", _) => (list(&[item("7", "2026-01-01T00:00:00.000Z", "revoked.pem", "revoked")]), no_store),
+        ("post-app-secrets", _) => {
+            (legacy("Created", r#"{"secret":"<64 characters>","previousExpiresAt":"<time>"}"#), no_store)
+        }
+        ("delete-previous-app-secret", _) => {
+            (legacy("OK", r#"{"previousSecret":null,"previousExpiresAt":null}"#), no_store)
+        }
+        other => panic!("no such case: {other:?}"),
+    };
+    Expected { status, body: if status == 304 { String::new() } else { body }, headers }
 }
 
-/// The key in use first, then the previous one; neither the standby nor the revoked one.
-fn listed_keys() -> String {
-    let item = |uuid: &str, created: &str, file: &str| {
-        let pem = fs::read_to_string(project().join("tools/local/src/fixtures").join(file)).unwrap();
-        let pem = Value::from(pem);
-        format!(
-            r#"{{"uuid":"{uuid}","createdAt":"{created}","updatedAt":"2026-02-01T00:00:00.000Z","type":{{"uuid":"appkeytype_11111111-1111-1111-1111-111111111111","name":"public","createdAt":"2026-01-01T00:00:00.000Z","updatedAt":"2026-01-01T00:00:00.000Z"}},"value":{pem}}}"#
-        )
+const NEW_KEY: &str = r#"{"uuid":"<key id>","createdAt":"<time>","updatedAt":"<time>","type":{"uuid":"appkeytype_11111111-1111-1111-1111-111111111111","name":"public","createdAt":"2026-01-01T00:00:00.000Z","updatedAt":"2026-01-01T00:00:00.000Z"},"value":"<RSA-4096>","state":"standby"}"#;
+
+/// Replaces what differs from call to call by its form.
+fn without_what_is_new(body: &str) -> String {
+    let mut body: Value = serde_json::from_str(body).unwrap();
+    let form = |value: &mut Value, form: &str, is_good: fn(&str) -> bool| {
+        assert!(value.as_str().is_some_and(is_good), "{value} is no {form}");
+        *value = form.into();
     };
-    let in_use = item("appkey_99999999-9999-4999-8999-999999999999", "2026-02-01T00:00:00.000Z", "in-use.pem");
-    let previous = item("appkey_88888888-8888-4888-8888-888888888888", "2026-01-01T00:00:00.000Z", "previous.pem");
-    format!(r#"{{"kind":"appKeys","totalItems":2,"itemsLength":2,"items":[{in_use},{previous}]}}"#)
+    let is_time = |text: &str| text.len() == 24 && text.as_bytes()[19] == b'.' && text.ends_with('Z');
+    if body["data"].is_object() {
+        form(&mut body["data"]["secret"], "<64 characters>", |text| text.len() == 64);
+        form(&mut body["data"]["previousExpiresAt"], "<time>", is_time);
+    } else {
+        let key = &mut body["items"][0];
+        form(&mut key["uuid"], "<key id>", |text| text.len() == 43 && text.starts_with("appkey_"));
+        form(&mut key["createdAt"], "<time>", is_time);
+        form(&mut key["updatedAt"], "<time>", is_time);
+        form(&mut key["value"], "<RSA-4096>", |pem| {
+            pem.starts_with("-----BEGIN PUBLIC KEY-----\n") && pem.len() == 800
+        });
+    }
+    body.to_string()
+}
+
+/// A key of the fixtures as the list envelope has it; with its state where one is given.
+fn item(digit: &str, created: &str, file: &str, state: &str) -> String {
+    let uuid =
+        format!("appkey_{0}-{1}-4{2}-8{2}-{3}", digit.repeat(8), digit.repeat(4), digit.repeat(3), digit.repeat(12));
+    let pem = Value::from(pem(file));
+    let state = if state.is_empty() { String::new() } else { format!(r#","state":"{state}""#) };
+    format!(
+        r#"{{"uuid":"{uuid}","createdAt":"{created}","updatedAt":"2026-02-01T00:00:00.000Z","type":{{"uuid":"appkeytype_11111111-1111-1111-1111-111111111111","name":"public","createdAt":"2026-01-01T00:00:00.000Z","updatedAt":"2026-01-01T00:00:00.000Z"}},"value":{pem}{state}}}"#
+    )
+}
+
+fn pem(file: &str) -> String {
+    fs::read_to_string(project().join("tools/local/src/fixtures").join(file)).unwrap()
+}
+
+/// The key in use, the previous and the standby one; the moduli cut by hand from where RSA-4096's SPKI has them.
+fn jwks() -> String {
+    let key = |digit: &str, file: &str| {
+        let encoded: String = pem(file).lines().filter(|line| !line.starts_with('-')).collect();
+        let der = STANDARD.decode(encoded).unwrap();
+        // 550 bytes: 33 before the modulus, 512 of it, and 02 03 01 00 01, the exponent.
+        assert_eq!((der.len(), &der[545..]), (550, &[2, 3, 1, 0, 1][..]));
+        let n = URL_SAFE_NO_PAD.encode(&der[33..545]);
+        let kid = format!(
+            "appkey_{0}-{1}-4{2}-8{2}-{3}",
+            digit.repeat(8),
+            digit.repeat(4),
+            digit.repeat(3),
+            digit.repeat(12)
+        );
+        format!(r#"{{"kty":"RSA","use":"sig","alg":"RS256","kid":"{kid}","n":"{n}","e":"AQAB"}}"#)
+    };
+    let keys = [key("9", "in-use.pem"), key("8", "previous.pem"), key("a", "standby.pem")];
+    format!(r#"{{"keys":[{}]}}"#, keys.join(","))
 }
 
 fn owned(headers: &[(&str, &str)]) -> Vec<(String, String)> {
