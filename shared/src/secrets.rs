@@ -141,7 +141,7 @@ impl Secrets {
         version: SecretVersionId,
         value: &Secret,
     ) -> Result<(), SecretsError> {
-        self.put(&self.app_secret_name(app), version, value).await?;
+        self.put(&self.app_secret_name(app), version, value, vec![version.to_string()]).await?;
         self.cached(|cache| cache.put((app, version), Arc::new(value.clone())));
         Ok(())
     }
@@ -157,17 +157,23 @@ impl Secrets {
             }
             Err(error) => return Err(backend(name, &error)),
         }
-        self.put(name, version, value).await
+        self.put(name, version, value, vec![version.to_string(), Self::CURRENT.to_owned()]).await
     }
 
-    async fn put(&self, name: &str, version: SecretVersionId, value: &Secret) -> Result<(), SecretsError> {
+    /// A version without a label may be deleted at any time: its own stays with it until it is let go.
+    async fn put(
+        &self,
+        name: &str,
+        version: SecretVersionId,
+        value: &Secret,
+        labels: Vec<String>,
+    ) -> Result<(), SecretsError> {
         self.client
             .put_secret_value()
             .secret_id(name)
             .client_request_token(version.to_string())
             .secret_string(value.expose())
-            // A version without a label may be deleted at any time; its own label stays with it until it is let go.
-            .version_stages(version.to_string())
+            .set_version_stages(Some(labels))
             .send()
             .await
             .map(drop)

@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, Mutex};
 
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::config::Credentials;
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
@@ -9,14 +11,22 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use tokio::net::TcpListener;
-use userdocks_local::embedded;
+use shared::runtime::{Config, Services, sdk_defaults};
+use tokio::{net::TcpListener, sync::Notify};
+use userdocks_local::{embedded, fixtures};
+
+/// The table's name.
+pub const TABLE: &str = "table";
+/// What the names of all secrets begin with.
+pub const SECRET_PREFIX: &str = "prefix";
 
 /// What becomes of a call.
 #[derive(Clone)]
 pub enum Fate {
     /// It reaches the service, and its answer comes back.
     Forwarded,
+    /// It reaches the service, but there is never an answer; [`Backend::unanswered`] tells.
+    Unanswered,
     /// The service is not asked; this is the answer.
     Answered(u16, String),
     /// There is never an answer.
@@ -42,6 +52,7 @@ pub struct Call {
 pub struct Backend {
     /// The endpoint of both.
     pub endpoint: String,
+    sdk: SdkConfig,
     state: Arc<Proxy>,
 }
 
@@ -51,6 +62,7 @@ struct Proxy {
     client: reqwest::Client,
     calls: Mutex<Vec<Call>>,
     judge: Mutex<Judge>,
+    unanswered: Notify,
 }
 
 impl Backend {
@@ -67,10 +79,49 @@ impl Backend {
             client: reqwest::Client::new(),
             calls: Mutex::default(),
             judge: Mutex::new(Box::new(|_| Fate::Forwarded)),
+            unanswered: Notify::new(),
         });
         let router = Router::new().fallback(handle).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(proxy, router).await });
-        Self { endpoint, state }
+        let sdk = sdk_defaults()
+            .region(aws_config::Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+            .endpoint_url(&endpoint)
+            .load()
+            .await;
+        let backend = Self { endpoint, sdk, state };
+        backend.services().store.create_table().await.unwrap();
+        backend
+    }
+
+    /// Puts the fixtures in.
+    pub async fn provision_fixtures(&self) {
+        Box::pin(fixtures::provision(&self.services(), &self.dynamodb(), TABLE)).await.unwrap();
+        let _ = self.take_calls();
+    }
+
+    /// The functions' own way to the services.
+    #[must_use]
+    pub fn services(&self) -> Services {
+        let config = Config { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.to_owned() };
+        Services::new(&self.sdk, config)
+    }
+
+    /// DynamoDB, for looking at the table and breaking it.
+    #[must_use]
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.sdk)
+    }
+
+    /// Secrets Manager, for looking at the secrets.
+    #[must_use]
+    pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        aws_sdk_secretsmanager::Client::new(&self.sdk)
+    }
+
+    /// Waits for a call that was left [`Fate::Unanswered`] to have reached its service.
+    pub async fn unanswered(&self) {
+        self.state.unanswered.notified().await;
     }
 
     /// Decides what becomes of all calls from now on, and counts from 0 again.
@@ -106,7 +157,7 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     };
     let fate = (proxy.judge.lock().unwrap())(&call);
     match fate {
-        Fate::Forwarded => {
+        Fate::Forwarded | Fate::Unanswered => {
             let upstream = if service.starts_with("DynamoDB") { &proxy.dynamodb } else { &proxy.secrets_manager };
             let mut headers = parts.headers;
             headers.remove("host");
@@ -115,6 +166,10 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
             *response.status_mut() = answer.status();
             *response.headers_mut() = answer.headers().clone();
             *response.body_mut() = Body::from(answer.bytes().await.unwrap());
+            if matches!(fate, Fate::Unanswered) {
+                proxy.unanswered.notify_one();
+                std::future::pending::<()>().await;
+            }
             response
         }
         Fate::Answered(status, body) => {

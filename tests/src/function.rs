@@ -23,14 +23,17 @@ use tokio::{
     sync::{Mutex as AsyncMutex, mpsc},
 };
 
-use crate::{backend::Backend, binary};
+use crate::{
+    backend::{Backend, SECRET_PREFIX, TABLE},
+    binary,
+};
 
 /// The environment of a function on the backend, as the template would set it.
 #[must_use]
 pub fn environment(backend: &Backend) -> Vec<(&'static str, String)> {
     vec![
-        ("TABLE_NAME", "table".to_owned()),
-        ("SECRET_PREFIX", "prefix".to_owned()),
+        ("TABLE_NAME", TABLE.to_owned()),
+        ("SECRET_PREFIX", SECRET_PREFIX.to_owned()),
         ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),

@@ -1,37 +1,18 @@
 //! The functions' real binaries, driven through the Lambda Runtime API, on embedded services that can go wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use aws_sdk_dynamodb::config::Credentials;
 use end_to_end::{
     backend::{Backend, Call, Fate},
     contract::{self, FUNCTIONS, Fixture, READING, read_payload},
     function::{Function, INVOCATION_ID, environment},
 };
 use serde_json::{Value, json};
-use shared::{
-    runtime::{Services, sdk_defaults},
-    secrets::Secrets,
-    store::Store,
-};
 use userdocks_local::fixtures;
 
-/// A backend with the fixtures in it.
 async fn backend() -> (Backend, aws_sdk_dynamodb::Client) {
     let backend = Backend::start().await;
-    let sdk = sdk_defaults()
-        .region(aws_config::Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .endpoint_url(&backend.endpoint)
-        .load()
-        .await;
-    let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
-    let services = Services {
-        store: Store::new(dynamodb.clone(), "table".to_owned()),
-        secrets: Secrets::new(aws_sdk_secretsmanager::Client::new(&sdk), "prefix".to_owned()),
-    };
-    services.store.create_table().await.unwrap();
-    Box::pin(fixtures::provision(&services, &dynamodb, "table")).await.unwrap();
-    let _ = backend.take_calls();
+    backend.provision_fixtures().await;
+    let dynamodb = backend.dynamodb();
     (backend, dynamodb)
 }
 
@@ -344,7 +325,7 @@ async fn each_request_logs_one_line_that_names_ids_and_no_value() {
             assert!(line["route"].as_str().unwrap().contains(" /api/v1/apps/{app"));
             let level = match code {
                 "E0000" => "ERROR",
-                _ if fixture.case.contains("browser") => "WARN",
+                _ if fixture.case.contains("E4010-browser") => "WARN",
                 _ => "INFO",
             };
             assert_eq!(line["level"], level, "{}", fixture.case);
