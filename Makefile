@@ -24,11 +24,11 @@ format:
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-unit-and-end-to-end: cargo-lambda
-	cargo test --workspace --locked --no-fail-fast
+unit-and-end-to-end: cargo-lambda verifiers
+	PYTHON=$(TOOLS)/bin/python cargo test --workspace --locked --no-fail-fast
 
-test-moto: cargo-lambda moto ## The end-to-end tests against moto in place of the embedded services
-	EMULATOR=moto cargo test --package end-to-end --locked --test stack
+test-moto: cargo-lambda verifiers moto ## The end-to-end tests against moto in place of the embedded services
+	EMULATOR=moto PYTHON=$(TOOLS)/bin/python cargo test --package end-to-end --locked --test stack
 
 validate: sam
 	AWS_REGION=us-east-1 sam validate --lint
@@ -42,10 +42,14 @@ clean: ## Deletes what was built; the local stack's data in .local stays
 
 # Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
 # cargo-lambda, without one.
-.PHONY: cargo-lambda moto sam
+.PHONY: cargo-lambda verifiers moto sam
 cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cargo-lambda==$(CARGO_LAMBDA_VERSION); } \
 	  || cargo install --locked --root $(TOOLS) --version $(CARGO_LAMBDA_VERSION) cargo-lambda
+
+verifiers:
+	@$(TOOLS)/bin/python -c 'import jwt, cryptography' 2>/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet 'PyJWT[crypto]==2.15.1'; }
+	@test -d tests/verifiers/node_modules || npm ci --silent --prefix tests/verifiers
 
 moto:
 	@command -v $(TOOLS)/bin/moto_server >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet 'moto[server]==5.2.5'; }

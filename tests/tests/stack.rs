@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::{
+    io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Child, ChildStdout, Command, ExitCode, Stdio},
     sync::Arc,
 };
 
+use aws_sdk_dynamodb::{config::Credentials, types::AttributeValue};
 use end_to_end::{
     contract::{self, Expected, Fixture, read_payload},
     project,
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&Stack);
 
-const TESTS: [(&str, Test); 16] = [
+const TESTS: [(&str, Test); 20] = [
     ("the printed curl lines work as pasted", the_printed_curl_lines_work),
     ("header names are case-insensitive", header_names_are_case_insensitive),
     ("an unknown route or method is the gateway's matter", an_unknown_route_is_not_ours),
@@ -47,6 +49,10 @@ const TESTS: [(&str, Test); 16] = [
     ("api-key import", api_key_import),
     ("secret set and rotate", secret_set_and_rotate),
     ("signing-key import and list", signing_key_import_and_list),
+    ("signing-key create, activate and revoke", signing_key_create_activate_revoke),
+    ("secret rotate with an overlap and end-overlap", secret_overlap),
+    ("api-key rotate", api_key_rotate),
+    ("verifiers that other people wrote do not notice a rotation", verifiers_do_not_notice_a_rotation),
     ("usage errors and failures have exit codes", exit_codes),
     ("table create", table_create),
     ("a restart keeps the data", a_restart_keeps_the_data),
@@ -483,4 +489,205 @@ fn one_sentence_on_what_is_wrong(_: &Stack) {
         assert!(!success);
         assert_eq!(errors, format!("userdocks-local: {sentence}\n"));
     }
+}
+
+fn signing_key_create_activate_revoke(stack: &Stack) {
+    let (app, read, _) = new_app(stack);
+    let first = keys(stack, &app, &read)[0]["uuid"].as_str().unwrap().to_owned();
+    let created = admin(stack, &["signing-key", "create", &app]);
+    assert_eq!(created["signingKey"]["state"], "standby");
+    let second = created["signingKey"]["uuid"].as_str().unwrap();
+    let (code, error) = admin_fails(stack, &["signing-key", "activate", &app, second], "");
+    assert!(code == Some(1) && error.contains("600 seconds"), "{error}");
+    let activated = admin(stack, &["signing-key", "activate", &app, second, "--force"]);
+    assert_eq!(activated["signingKey"]["state"], "in_use");
+    assert_eq!(keys(stack, &app, &read)[0]["uuid"], second);
+    assert_eq!(admin_fails(stack, &["signing-key", "revoke", &app, second], "").0, Some(1), "it is in use");
+    assert_eq!(admin(stack, &["signing-key", "revoke", &app, &first])["signingKey"]["state"], "revoked");
+    assert_eq!(keys(stack, &app, &read).len(), 1);
+    assert_eq!(admin_fails(stack, &["signing-key", "activate", &app, &first], "").0, Some(1), "it is gone");
+    admin(stack, &["signing-key", "revoke", &app, second, "--force"]);
+    assert!(keys(stack, &app, &read).is_empty());
+}
+
+fn secret_overlap(stack: &Stack) {
+    let (app, read, _) = new_app(stack);
+    let both = || {
+        let headers = [("x-api-key", read.as_str()), ("x-api-key-type", "read"), ("x-client-id", app.as_str())];
+        let (answer, _) = get(&format!("{}/api/v1/apps/{app}/secrets?include=previous", stack.api()), &headers);
+        serde_json::from_str::<Value>(&answer.body).unwrap()["data"].clone()
+    };
+    let first = secret(stack, &app, &read);
+    let rotated = admin(stack, &["secret", "rotate", &app, "--overlap", "1h"]);
+    assert_eq!(both()["previousSecret"], first);
+    assert_eq!(both()["previousExpiresAt"], rotated["secret"]["previousExpiresAt"]);
+    assert_eq!(admin(stack, &["secret", "end-overlap", &app])["secret"]["previousExpiresAt"], Value::Null);
+    assert_eq!(both()["previousSecret"], Value::Null);
+    assert_eq!(admin_fails(stack, &["secret", "rotate", &app, "--overlap", "31d"], "").0, Some(1));
+}
+
+fn api_key_rotate(stack: &Stack) {
+    let (app, read, _) = new_app(stack);
+    let of_type = |kind: &str| {
+        let listed = admin(stack, &["api-key", "list", &app]);
+        let keys = listed["apiKeys"].as_array().unwrap().clone();
+        keys.into_iter().find(|key| key["type"] == kind && key["status"] == "active").unwrap()
+    };
+    let old = of_type("read")["uuid"].as_str().unwrap().to_owned();
+    let rotated = admin(stack, &["api-key", "rotate", &app, &old, "--overlap", "2h"]);
+    let new = rotated["apiKey"]["value"].as_str().unwrap();
+    assert_eq!((&rotated["apiKey"]["type"], &rotated["apiKey"]["name"]), (&json!("read"), &json!("read")));
+    assert_eq!((&rotated["previous"]["uuid"], &rotated["previous"]["status"]), (&json!(old), &json!("active")));
+    assert!(rotated["previous"]["expiresAt"].is_string());
+    for key in [&read, new] {
+        assert_eq!(call(stack, &app, "secrets", key).status, 200, "both, while they overlap");
+    }
+    let listed = admin(stack, &["api-key", "list", &app]);
+    assert!(
+        listed["apiKeys"].as_array().unwrap().iter().all(|key| key["lastUsedAt"].is_string() || key["type"] == "write")
+    );
+
+    let again = admin(stack, &["api-key", "rotate", &app, &old, "--overlap", "30d"]);
+    assert_eq!(again["previous"]["expiresAt"], rotated["previous"]["expiresAt"], "an expiry is never extended");
+    let ended = admin(stack, &["api-key", "rotate", &app, &old, "--overlap", "0s"]);
+    assert_eq!(ended["previous"]["status"], "expired");
+    assert_eq!(call(stack, &app, "secrets", &read), contract::failure("get-app-secrets", "E4010"));
+    let (code, error) = admin_fails(stack, &["api-key", "rotate", &app, &old], "");
+    assert!(code == Some(1) && error.contains("expired"), "{error}");
+    let write = of_type("write")["uuid"].as_str().unwrap().to_owned();
+    admin(stack, &["api-key", "revoke", &app, &write]);
+    assert!(admin_fails(stack, &["api-key", "rotate", &app, &write], "").1.contains("revoked"));
+}
+
+/// A verifier of tokens in a process of its own, which takes commands and gives answers as JSON lines.
+struct Verifier {
+    process: Child,
+    answers: BufReader<ChildStdout>,
+    about: Value,
+}
+
+impl Verifier {
+    fn start(program: &str, script: &str, jwks: &str) -> Self {
+        let script = project().join("tests/verifiers").join(script);
+        let mut process = Command::new(program)
+            .arg(script)
+            .arg(jwks)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        let answers = BufReader::new(process.stdout.take().unwrap());
+        let mut verifier = Self { process, answers, about: Value::Null };
+        verifier.about = verifier.answer();
+        verifier
+    }
+
+    fn ask(&mut self, command: &Value) -> Value {
+        writeln!(self.process.stdin.as_mut().unwrap(), "{command}").unwrap();
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Value {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{} answers {line:?}: {error}", self.about))
+    }
+}
+
+impl Drop for Verifier {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// PyJWT and jose, which keep the JWKS for its max-age, verify every token before, during and after a rotation; a client
+/// that knows no kid and takes items[0] of the keys route verifies every token of the key in use.
+fn verifiers_do_not_notice_a_rotation(stack: &Stack) {
+    let (app, read, write) = new_app(stack);
+    let jwks = format!("{}/api/v1/apps/{app}/jwks.json", stack.api());
+    let python = std::env::var("PYTHON").unwrap_or("python3".to_owned());
+    let mut pyjwt = Verifier::start(&python, "pyjwt_verifier.py", &jwks);
+    let jose = Verifier::start("node", "jose_verifier.mjs", &jwks);
+    println!("verifiers: {} and {}", pyjwt.about, jose.about);
+
+    let first = keys(stack, &app, &read)[0]["uuid"].as_str().unwrap().to_owned();
+    let token_before = sign(stack, &mut pyjwt, &app, &first);
+    let mut both = [pyjwt, jose];
+    let in_use = || keys(stack, &app, &read)[0]["value"].clone();
+    assert_verified(&mut both, &[(&token_before, &first)], &in_use());
+
+    let headers = [("x-api-key", write.as_str()), ("x-api-key-type", "write"), ("x-client-id", app.as_str())];
+    let path = |key: &str| format!("{}/api/v1/apps/{app}/keys{key}", stack.api());
+    let (created, _) = send("POST", &path(""), &headers, None);
+    let created: Value = serde_json::from_str(&created.body).unwrap();
+    let second = created["items"][0]["uuid"].as_str().unwrap().to_owned();
+    assert_verified(&mut both, &[(&token_before, &first)], &in_use());
+    let put = Some(r#"{"state":"in_use"}"#);
+    assert_eq!(send("PUT", &path(&format!("/{second}")), &headers, put).0, contract::failure("put-app-key", "E4090"));
+
+    // 600 seconds pass: for the key, and for the verifiers that have kept the key set since before it was made.
+    make_standby_key_older(stack, &app);
+    for verifier in &mut both {
+        assert_eq!(verifier.ask(&json!({"advance": 600})), json!({}));
+    }
+    assert_eq!(send("PUT", &path(&format!("/{second}")), &headers, put).0.status, 200);
+    let token_after = sign(stack, &mut both[0], &app, &second);
+    assert_verified(&mut both, &[(&token_before, &first), (&token_after, &second)], &in_use());
+
+    assert_eq!(send("DELETE", &path(&format!("/{first}")), &headers, None).0.status, 200);
+    for verifier in &mut both {
+        assert_eq!(verifier.ask(&json!({"advance": 601})), json!({}));
+        assert_eq!(verifier.ask(&json!({"verify": token_after})), json!({"kid": second}), "{}", verifier.about);
+        let revoked = verifier.ask(&json!({"verify": token_before}));
+        assert!(revoked["error"].is_string(), "{}: a revoked key verifies nothing: {revoked}", verifier.about);
+    }
+}
+
+/// Each verifier verifies each token; and the newest verifies with the key in use, whatever its kid.
+fn assert_verified(verifiers: &mut [Verifier; 2], tokens: &[(&String, &str)], in_use: &Value) {
+    for (token, kid) in tokens {
+        for verifier in &mut *verifiers {
+            assert_eq!(verifier.ask(&json!({"verify": token})), json!({"kid": kid}), "{}", verifier.about);
+        }
+    }
+    let (newest, _) = tokens.last().unwrap();
+    assert_eq!(verifiers[0].ask(&json!({"verify": newest, "with": in_use})), json!({}), "with items[0]");
+}
+
+/// A token signed with the private key from Secrets Manager.
+fn sign(stack: &Stack, pyjwt: &mut Verifier, app: &str, key: &str) -> String {
+    let name = format!("{}/apps/{app}/signing-keys/{key}", stack.ready["secretPrefix"].as_str().unwrap());
+    let private = block_on(async {
+        let client = aws_sdk_secretsmanager::Client::new(&sdk(stack, "secretsManager").await);
+        client.get_secret_value().secret_id(name).send().await.unwrap().secret_string.unwrap()
+    });
+    pyjwt.ask(&json!({"sign": private, "kid": key}))["token"].as_str().unwrap().to_owned()
+}
+
+fn make_standby_key_older(stack: &Stack, app: &str) {
+    block_on(async {
+        let client = aws_sdk_dynamodb::Client::new(&sdk(stack, "dynamodb").await);
+        let update = client
+            .update_item()
+            .table_name(stack.ready["table"].as_str().unwrap())
+            .key("pk", AttributeValue::S(format!("APP#{app}")))
+            .key("sk", AttributeValue::S("APP".to_owned()))
+            .update_expression("SET signingKeys[1].createdAt = :then")
+            .expression_attribute_values(":then", AttributeValue::S("2026-01-01T00:00:00.000Z".to_owned()));
+        update.send().await.unwrap();
+    });
+}
+
+async fn sdk(stack: &Stack, service: &str) -> aws_config::SdkConfig {
+    shared::runtime::sdk_defaults()
+        .region(aws_config::Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+        .endpoint_url(stack.ready[service].as_str().unwrap())
+        .load()
+        .await
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

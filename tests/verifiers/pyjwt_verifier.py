@@ -1,0 +1,44 @@
+"""Verifies tokens with PyJWT: by the JWKS, cached as PyJWKClient caches it, and by the keys route's items[0].
+
+One JSON command a line on standard input, one JSON answer a line on standard output:
+  {"sign": PEM, "kid": KID}      → {"token": ...}
+  {"advance": SECONDS}           → {}          the verifier's clock goes forward
+  {"verify": TOKEN}              → {"kid": ...} or {"error": ...}
+  {"verify": TOKEN, "with": PEM} → {} or {"error": ...}; RS256, whatever its kid
+"""
+
+import json
+import sys
+import time
+from unittest import mock
+
+import jwt
+
+offset = 0
+real_monotonic = time.monotonic
+mock.patch("time.monotonic", lambda: real_monotonic() + offset).start()
+client = jwt.PyJWKClient(sys.argv[1], cache_keys=False, lifespan=600)
+
+
+def answer(command):
+    global offset
+    if "sign" in command:
+        headers = {"kid": command["kid"]}
+        return {"token": jwt.encode({"sub": "user"}, command["sign"], algorithm="RS256", headers=headers)}
+    if "advance" in command:
+        offset += command["advance"]
+        return {}
+    try:
+        if "with" in command:
+            jwt.decode(command["verify"], command["with"], algorithms=["RS256"])
+            return {}
+        key = client.get_signing_key_from_jwt(command["verify"])
+        jwt.decode(command["verify"], key, algorithms=["RS256"])
+        return {"kid": key.key_id}
+    except jwt.PyJWTError as error:
+        return {"error": str(error)}
+
+
+print(json.dumps({"name": "PyJWT", "version": jwt.__version__}), flush=True)
+for line in sys.stdin:
+    print(json.dumps(answer(json.loads(line))), flush=True)
