@@ -2,11 +2,12 @@
 //! and killed after each single call.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, process::Stdio};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use end_to_end::{
     backend::{Backend, Fate, SECRET_PREFIX, TABLE},
+    binary,
     contract::{self, read_payload},
     function::{Function, environment},
 };
@@ -511,4 +512,74 @@ async fn a_change_between_reading_and_writing_refuses_the_write() {
     let (answer, _) = read_payload(&answer);
     assert_eq!(answer, contract::failure("post-app-secrets", "E4090"));
     assert_eq!(api.secret(&app).await, before, "nothing was changed");
+}
+
+/// Runs one command of `userdocks-admin`, and kills it when its backend call of that index has been carried out but not
+/// answered. `None`: killed. Otherwise its exit code and what it printed.
+async fn admin(api: &Api, arguments: &[&str], killed_after: Option<usize>) -> Option<(bool, Value)> {
+    if let Some(index) = killed_after {
+        api.backend.judge(move |call| if call.index == index { Fate::Unanswered } else { Fate::Forwarded });
+    }
+    let process = tokio::process::Command::new(binary("userdocks-admin"))
+        .args(["--output", "json"])
+        .args(arguments)
+        .env_clear()
+        .envs(environment(&api.backend))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let outcome = tokio::select! {
+        output = process.wait_with_output() => Some(output.unwrap()),
+        () = api.backend.unanswered() => None,
+    };
+    api.backend.judge(|_| Fate::Forwarded);
+    outcome.map(|output| (output.status.success(), serde_json::from_slice(&output.stdout).unwrap_or_default()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_any_call_a_command_completes_when_it_is_run_again() {
+    let api = Api::start().await;
+    for command in ["app create", "app delete", "secret rotate", "signing-key create", "api-key rotate"] {
+        let mut index = 0;
+        loop {
+            let app = App::create(&api.backend).await;
+            let id = if command == "app create" { AppId::random().to_string() } else { app.id.to_string() };
+            let keys = api.backend.services().store.list_api_keys(app.id).await.unwrap();
+            let key = keys.iter().find(|key| key.kind == ApiKeyType::Write).unwrap().id.to_string();
+            let arguments = match command {
+                "app create" => vec!["app", "create", "--name", "Killed", "--id", &id, "--if-not-exists"],
+                "app delete" => vec!["app", "delete", &id, "--yes"],
+                "secret rotate" => vec!["secret", "rotate", &id],
+                "signing-key create" => vec!["signing-key", "create", &id],
+                _ => vec!["api-key", "rotate", &id, &key],
+            };
+            let over = admin(&api, &arguments, Some(index)).await;
+            if command != "app create" && command != "app delete" {
+                api.assert_nothing_is_lost(&app, &[]).await;
+            }
+            let (succeeds, answer) = admin(&api, &arguments, None).await.unwrap();
+            let shown = admin(&api, &["app", "show", &id], None).await.unwrap();
+            match command {
+                "app delete" => assert!(!shown.0, "killed after call {index}: the app is gone, whichever run did it"),
+                _ => assert!(succeeds && shown.0, "{command}, killed after call {index}: {answer}"),
+            }
+            match command {
+                "app create" => assert_eq!(answer["signingKey"]["state"], "in_use"),
+                "app delete" => {
+                    let (status, _) = api.call("get-app-secrets", &app.event("GET", "secrets", "", None)).await;
+                    assert_eq!(status, 401);
+                    assert!(api.backend.services().store.list_api_keys(app.id).await.unwrap().is_empty());
+                }
+                _ => api.assert_nothing_is_lost(&app, &[]).await,
+            }
+            if over.is_some() {
+                break;
+            }
+            index += 1;
+        }
+        assert!(index >= 2, "{command} makes calls to be killed after");
+    }
 }
