@@ -498,10 +498,10 @@ mod tests {
                             }
                         }
                         Operation::Revoke(index, force) => {
-                            if let Some(id) = ids.get(index) {
-                                if keys.revoke(*id, force, now).is_ok() {
-                                    revoked.push(*id);
-                                }
+                            if let Some(id) = ids.get(index)
+                                && keys.revoke(*id, force, now).is_ok()
+                            {
+                                revoked.push(*id);
                             }
                         }
                     }
