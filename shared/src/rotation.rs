@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use crate::{
     domain::{App, Secret, SecretVersionId, Timestamp},
     secrets::{Secrets, SecretsError},
@@ -41,19 +43,26 @@ impl PreparedRotation {
         self.app.secret_version_id
     }
 
-    /// Puts the labels in order when the record is stored. A failure is logged: nothing depends on it.
+    /// Puts the labels in order when the record is stored: soon, or not at all.
     pub async fn finish(self, secrets: &Secrets) {
         let kept = self.app.previous_secret.map(|previous| previous.version_id);
-        let tidied = secrets.tidy_app_secret(self.app.id, self.version(), kept, self.dropped.as_slice()).await;
-        if let Err(error) = tidied {
-            tracing::warn!(cause = %error, "the secret's labels are left for the next rotation to put in order");
-        }
+        let tidying = secrets.tidy_app_secret(self.app.id, self.version(), kept, self.dropped.as_slice());
+        or_left_for_later(tidying).await;
     }
 
-    /// Lets go of the new version when the record was not stored, because another change won.
+    /// Lets go of the new version when the record was not stored, because another change won: soon, or not at all.
     pub async fn abandon(self, secrets: &Secrets) {
-        if let Err(error) = secrets.let_go_of_app_secret(self.app.id, self.version()).await {
-            tracing::warn!(cause = %error, "an unused version keeps its label until a later rotation");
-        }
+        or_left_for_later(secrets.let_go_of_app_secret(self.app.id, self.version())).await;
     }
+}
+
+/// The rotation is decided by then: neither a failure nor a slow answer may change how it ends.
+async fn or_left_for_later(tidying: impl Future<Output = Result<(), SecretsError>>) {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let cause = match timeout(PATIENCE, tidying).await {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(late) => late.to_string(),
+    };
+    tracing::warn!(cause, "the secret's labels are left for a later rotation to put in order");
 }

@@ -9,6 +9,7 @@ use std::{
 use aws_sdk_secretsmanager::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
+    types::{Filter, FilterNameStringType, SecretVersionsListEntry},
 };
 use lru::LruCache;
 
@@ -27,6 +28,12 @@ pub enum SecretsError {
         name: String,
         /// The whole cause.
         cause: String,
+    },
+    /// The secret has as many versions or labels as Secrets Manager allows; it deletes unused ones a day after they were made.
+    #[error("Secrets Manager, secret {name}: too many rotations for now")]
+    TooManyVersions {
+        /// The secret's name.
+        name: String,
     },
     /// The version holds no text.
     #[error("Secrets Manager, secret {name}: its version {version} holds no text")]
@@ -52,6 +59,9 @@ pub struct Secrets {
 impl Secrets {
     /// Versions kept per process; at some 100 bytes each they are never what fills its memory.
     const CACHED_VERSIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
+
+    /// Secrets Manager is eventually consistent: a version that was just put may not be seen at once.
+    const UNTIL_A_NEW_VERSION_IS_SEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];
 
     /// No change of an app takes longer, from putting a version of its secret to pinning it.
     const LONGEST_CHANGE: Duration = Duration::from_secs(3600);
@@ -86,14 +96,16 @@ impl Secrets {
             return Ok(secret);
         }
         let name = self.app_secret_name(app);
-        let answer = self
-            .client
-            .get_secret_value()
-            .secret_id(&name)
-            .version_id(version.to_string())
-            .send()
-            .await
-            .map_err(|error| backend(&name, &error))?;
+        let mut waits = Self::UNTIL_A_NEW_VERSION_IS_SEEN.into_iter();
+        let answer = loop {
+            let answer = self.client.get_secret_value().secret_id(&name).version_id(version.to_string()).send().await;
+            match (answer, waits.next()) {
+                (Err(error), Some(wait)) if error.code() == Some("ResourceNotFoundException") => {
+                    tokio::time::sleep(wait).await;
+                }
+                (answer, _) => break answer.map_err(|error| backend(&name, &error))?,
+            }
+        };
         let text = answer.secret_string.ok_or(SecretsError::NoText { name, version })?;
         let secret = Arc::new(Secret::from(text));
         self.cached(|cache| cache.put((app, version), Arc::clone(&secret)));
@@ -196,20 +208,23 @@ impl Secrets {
         let name = self.app_secret_name(app);
         let answer = self.client.list_secret_version_ids().secret_id(&name).send().await;
         let versions = answer.map_err(|error| backend(&name, &error))?.versions.unwrap_or_default();
+        let made = |version: &SecretVersionsListEntry| SystemTime::try_from(version.created_date?).ok();
+        let is = |version: &SecretVersionsListEntry, id: SecretVersionId| version.version_id() == Some(&id.to_string());
+        let pinned_made = versions.iter().find(|version| is(version, pinned)).and_then(made);
         let now = SystemTime::now();
-        for version in versions {
-            let Some(id) = version.version_id else { continue };
-            let labels = version.version_stages.unwrap_or_default();
-            let in_use = |used: &SecretVersionId| used.to_string() == id;
-            if labels.iter().any(|label| label == Self::CURRENT) && !in_use(&pinned) {
-                self.move_label(&name, Self::CURRENT, &id, Some(pinned)).await?;
+        for version in versions.iter().filter(|version| !is(version, pinned)) {
+            let Some(id) = version.version_id() else { continue };
+            let has_label = |label: &str| version.version_stages().iter().any(|found| found == label);
+            // Never back to an older one: a later rotation may have been quicker.
+            if has_label(Self::CURRENT) && made(version) <= pinned_made {
+                self.move_label(&name, Self::CURRENT, id, Some(pinned)).await?;
             }
-            let made = version.created_date.and_then(|date| SystemTime::try_from(date).ok());
-            let is_left_over =
-                made.and_then(|made| now.duration_since(made).ok()).is_some_and(|age| age > Self::LONGEST_CHANGE);
-            let is_unused = !in_use(&pinned) && !kept.as_ref().is_some_and(in_use);
-            if is_unused && labels.contains(&id) && (is_left_over || dropped.iter().any(in_use)) {
-                self.move_label(&name, &id, &id, None).await?;
+            let age = made(version).and_then(|made| now.duration_since(made).ok());
+            let is_left_over = age.is_some_and(|age| age > Self::LONGEST_CHANGE);
+            let is_dropped = dropped.iter().any(|dropped| is(version, *dropped));
+            let is_kept = kept.is_some_and(|kept| is(version, kept));
+            if has_label(id) && !is_kept && (is_left_over || is_dropped) {
+                self.move_label(&name, id, id, None).await?;
             }
         }
         Ok(())
@@ -243,23 +258,27 @@ impl Secrets {
             .map_err(|error| backend(name, &error))
     }
 
-    /// Schedules the deletion of an app's secret and of its signing keys' private halves, with Secrets Manager's
-    /// recovery window of 30 days. What is not there or already scheduled is passed over.
+    /// Schedules the deletion of all secrets of an app, with Secrets Manager's recovery window of 30 days: its secret,
+    /// and the private halves of all signing keys it ever had. What is already scheduled is passed over.
     ///
     /// # Errors
     /// Secrets Manager fails.
-    pub async fn delete_all(
-        &self,
-        app: AppId,
-        signing_keys: impl IntoIterator<Item = SigningKeyId>,
-    ) -> Result<(), SecretsError> {
-        let signing_keys = signing_keys.into_iter().map(|key| self.signing_key_name(app, key));
-        for name in std::iter::once(self.app_secret_name(app)).chain(signing_keys) {
-            match self.client.delete_secret().secret_id(&name).send().await {
-                Ok(_) => {}
-                Err(error) if matches!(error.code(), Some("ResourceNotFoundException" | "InvalidRequestException")) => {
+    pub async fn delete_all(&self, app: AppId) -> Result<(), SecretsError> {
+        let prefix = format!("{}/apps/{app}/", self.prefix);
+        let filter = Filter::builder().key(FilterNameStringType::Name).values(&prefix).build();
+        let mut pages = self.client.list_secrets().filters(filter).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| backend(&prefix, &error))?;
+            // Not every emulator heeds the filter.
+            for name in
+                page.secret_list().iter().filter_map(|secret| secret.name()).filter(|name| name.starts_with(&prefix))
+            {
+                match self.client.delete_secret().secret_id(name).send().await {
+                    Ok(_) => {}
+                    Err(error)
+                        if matches!(error.code(), Some("ResourceNotFoundException" | "InvalidRequestException")) => {}
+                    Err(error) => return Err(backend(name, &error)),
                 }
-                Err(error) => return Err(backend(&name, &error)),
             }
         }
         Ok(())
@@ -268,8 +287,12 @@ impl Secrets {
 
 fn backend<E, R>(name: &str, error: &SdkError<E, R>) -> SecretsError
 where
-    E: std::error::Error + 'static,
+    E: std::error::Error + ProvideErrorMetadata + 'static,
     R: std::fmt::Debug + 'static,
 {
-    SecretsError::Backend { name: name.to_owned(), cause: causes(error) }
+    let name = name.to_owned();
+    match error.code() {
+        Some("LimitExceededException") => SecretsError::TooManyVersions { name },
+        _ => SecretsError::Backend { name, cause: causes(error) },
+    }
 }

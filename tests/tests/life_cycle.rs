@@ -459,7 +459,7 @@ async fn the_last_use_of_a_key_is_noted_and_never_in_the_way() {
     let api = Api::start().await;
     let app = App::create(&api.backend).await;
     let last_used = async || {
-        let keys = api.backend.services().store.list_api_keys(app.id).await.unwrap();
+        let (keys, _) = api.backend.services().store.list_api_keys(app.id).await.unwrap();
         keys.into_iter().find(|key| key.kind == ApiKeyType::Read).unwrap().last_used_at
     };
     assert_eq!(last_used().await, None);
@@ -489,9 +489,9 @@ async fn the_last_use_of_a_key_is_noted_and_never_in_the_way() {
     store.revoke_api_key(app.id, &hash, Timestamp::now()).await.unwrap();
     store.note_use(app.id, &hash, noted + hour + hour).await.unwrap();
     assert_eq!(last_used().await, Some(noted + hour), "never on a revoked key");
-    store.delete_api_key(app.id, &hash).await.unwrap();
+    store.delete_app_with_api_keys(app.id).await.unwrap();
     store.note_use(app.id, &hash, noted + hour + hour).await.unwrap();
-    assert!(store.list_api_keys(app.id).await.unwrap().iter().all(|key| key.kind == ApiKeyType::Write), "nor on none");
+    assert_eq!(store.list_api_keys(app.id).await.unwrap(), (vec![], vec![]), "nor on none");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -512,6 +512,87 @@ async fn a_change_between_reading_and_writing_refuses_the_write() {
     let (answer, _) = read_payload(&answer);
     assert_eq!(answer, contract::failure("post-app-secrets", "E4090"));
     assert_eq!(api.secret(&app).await, before, "nothing was changed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_ends_the_same_whatever_becomes_of_the_labels() {
+    let api = Api::start().await;
+    let app = App::create(&api.backend).await;
+    let rotate = app.event("POST", "secrets", "", None);
+    for operation in ["ListSecretVersionIds", "UpdateSecretVersionStage"] {
+        for fate in [Fate::Ignored, Fate::Cut, Fate::Answered(400, r#"{"__type":"AccessDeniedException"}"#.to_owned())]
+        {
+            api.backend.judge(move |call| if call.operation == operation { fate.clone() } else { Fate::Forwarded });
+            let (status, body) = api.call("post-app-secrets", &rotate).await;
+            assert_eq!((status, &body["data"]["secret"]), (201, &api.secret(&app).await.into()), "{operation}");
+        }
+    }
+    api.backend.judge(|_| Fate::Forwarded);
+    assert_eq!(api.call("post-app-secrets", &rotate).await.0, 201);
+    api.assert_nothing_is_lost(&app, &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_with_too_many_versions_is_not_rotated_now() {
+    let api = Api::start().await;
+    let app = App::create(&api.backend).await;
+    let before = api.secret(&app).await;
+    api.backend.judge(|call| match call.operation.as_str() {
+        "PutSecretValue" => Fate::Answered(400, r#"{"__type":"LimitExceededException"}"#.to_owned()),
+        _ => Fate::Forwarded,
+    });
+    assert_eq!(api.call("post-app-secrets", &app.event("POST", "secrets", "", None)).await.0, 409);
+    assert_eq!(api.secret(&app).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_is_not_seen_yet_is_waited_for() {
+    let api = Api::start().await;
+    let app = App::create(&api.backend).await;
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    api.backend.judge(move |call| match call.operation.as_str() {
+        "GetSecretValue" if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2 => {
+            Fate::Answered(400, r#"{"__type":"ResourceNotFoundException"}"#.to_owned())
+        }
+        _ => Fate::Forwarded,
+    });
+    assert_eq!(api.secret(&app).await.len(), 64);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_a_key_begins_when_it_is_published() {
+    let api = Api::start().await;
+    let app = App::create(&api.backend).await;
+    let made = std::sync::Arc::new(std::sync::Mutex::new(None));
+    let seen = std::sync::Arc::clone(&made);
+    api.backend.judge(move |call| {
+        if call.operation == "PutSecretValue" {
+            *seen.lock().unwrap() = Some(Timestamp::now());
+        }
+        Fate::Forwarded
+    });
+    let (_, body) = api.call("post-app-keys", &app.event("POST", "keys", "", None)).await;
+    let created: Timestamp = body["items"][0]["createdAt"].as_str().unwrap().parse().unwrap();
+    assert!(created >= made.lock().unwrap().unwrap(), "not when the request arrived");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_app_leaves_no_secret_behind() {
+    let api = Api::start().await;
+    let app = App::create(&api.backend).await;
+    // The private half of a key whose record was never written.
+    let orphan = shared::domain::Secret::from("orphan".to_owned());
+    api.backend.services().secrets.create_signing_key(app.id, SigningKeyId::random(), &orphan).await.unwrap();
+    let other = App::create(&api.backend).await;
+    let names = async || {
+        let listed = api.backend.secrets_manager().list_secrets().send().await.unwrap();
+        listed.secret_list().iter().map(|secret| secret.name().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await.len(), 5);
+    let (succeeds, _) = admin(&api, &["app", "delete", &app.id.to_string(), "--yes"], None).await.unwrap();
+    assert!(succeeds);
+    let left = names().await;
+    assert!(left.len() == 2 && left.iter().all(|name| name.contains(&other.id.to_string())), "{left:?}");
 }
 
 /// Runs one command of `userdocks-admin`, and kills it when its backend call of that index has been carried out but not
@@ -547,7 +628,7 @@ async fn killed_after_any_call_a_command_completes_when_it_is_run_again() {
         loop {
             let app = App::create(&api.backend).await;
             let id = if command == "app create" { AppId::random().to_string() } else { app.id.to_string() };
-            let keys = api.backend.services().store.list_api_keys(app.id).await.unwrap();
+            let (keys, _) = api.backend.services().store.list_api_keys(app.id).await.unwrap();
             let key = keys.iter().find(|key| key.kind == ApiKeyType::Write).unwrap().id.to_string();
             let arguments = match command {
                 "app create" => vec!["app", "create", "--name", "Killed", "--id", &id, "--if-not-exists"],
@@ -571,7 +652,7 @@ async fn killed_after_any_call_a_command_completes_when_it_is_run_again() {
                 "app delete" => {
                     let (status, _) = api.call("get-app-secrets", &app.event("GET", "secrets", "", None)).await;
                     assert_eq!(status, 401);
-                    assert!(api.backend.services().store.list_api_keys(app.id).await.unwrap().is_empty());
+                    assert!(api.backend.services().store.list_api_keys(app.id).await.unwrap().0.is_empty());
                 }
                 _ => api.assert_nothing_is_lost(&app, &[]).await,
             }

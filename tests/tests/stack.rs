@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&Stack);
 
-const TESTS: [(&str, Test); 20] = [
+const TESTS: [(&str, Test); 21] = [
     ("the printed curl lines work as pasted", the_printed_curl_lines_work),
     ("header names are case-insensitive", header_names_are_case_insensitive),
     ("an unknown route or method is the gateway's matter", an_unknown_route_is_not_ours),
@@ -52,6 +52,7 @@ const TESTS: [(&str, Test); 20] = [
     ("signing-key create, activate and revoke", signing_key_create_activate_revoke),
     ("secret rotate with an overlap and end-overlap", secret_overlap),
     ("api-key rotate", api_key_rotate),
+    ("a corrupt record is named and in nobody's way", a_corrupt_record_is_in_nobodys_way),
     ("verifiers that other people wrote do not notice a rotation", verifiers_do_not_notice_a_rotation),
     ("usage errors and failures have exit codes", exit_codes),
     ("table create", table_create),
@@ -557,6 +558,19 @@ fn api_key_rotate(stack: &Stack) {
     let write = of_type("write")["uuid"].as_str().unwrap().to_owned();
     admin(stack, &["api-key", "revoke", &app, &write]);
     assert!(admin_fails(stack, &["api-key", "rotate", &app, &write], "").1.contains("revoked"));
+}
+
+fn a_corrupt_record_is_in_nobodys_way(stack: &Stack) {
+    let app = userdocks_local::fixtures::CORRUPT_APP;
+    let issued = admin(stack, &["api-key", "issue", app, "--type", "read"]);
+    let output = stack.admin(&["--output", "json", "api-key", "list", app], "");
+    assert_eq!(output.status.code(), Some(1));
+    let listed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(listed["apiKeys"][0]["uuid"], issued["apiKey"]["uuid"]);
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(errors.lines().filter(|line| line.ends_with("attribute type is missing")).count(), 2, "{errors}");
+    let revoked = admin(stack, &["api-key", "revoke", app, issued["apiKey"]["uuid"].as_str().unwrap()]);
+    assert_eq!(revoked["apiKey"]["status"], "revoked");
 }
 
 /// A verifier of tokens in a process of its own, which takes commands and gives answers as JSON lines.

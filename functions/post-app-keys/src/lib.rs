@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use shared::{
-    domain::{GeneratedSigningKey, SigningKeyId},
+    domain::{GeneratedSigningKey, SigningKeyId, Timestamp},
     http::{Envelope, Failure, ListSuccess, Request, Response, Write},
     runtime::{Route, Services},
 };
@@ -41,7 +41,8 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
     let id = SigningKeyId::random();
     services.secrets.create_signing_key(app.id, id, &private_key).await?;
 
-    let key = app.signing_keys.add_standby(id, public_key, write.now())?;
+    // The time that it has to be published for begins now, not when the request arrived.
+    let key = app.signing_keys.add_standby(id, public_key, Timestamp::now())?;
     let answer = Response::body_of(&ListSuccess::written(key))?;
     let answer = write.commit(&services.store, app, answer).await?;
     Ok(Response::of_json(201, answer))

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use shared::{
-    http::{Envelope, Failure, ListSuccess, Request, Response, Write},
+    domain::SigningKeyState,
+    http::{Envelope, Failure, FailureKind, ListSuccess, Request, Response, Write},
     runtime::{Route, Services},
 };
 
@@ -19,17 +20,9 @@ pub const ROUTE: Route = Route {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
-    #[serde(rename = "state")]
-    _state: State,
+    state: String,
     #[serde(default)]
     force: bool,
-}
-
-/// The one state that a key can be put in.
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum State {
-    InUse,
 }
 
 /// Puts a standby or previous key in use; the one that was becomes previous.
@@ -44,6 +37,10 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
     };
     let key_id = request.signing_key_id()?;
     let body: Body = request.body()?;
+    // The one state that a key can be put in.
+    if body.state != SigningKeyState::InUse.name() {
+        return Err(FailureKind::BadRequest.into());
+    }
 
     let mut app = write.app().clone();
     let key = app.signing_keys.activate(key_id, body.force, write.now())?;

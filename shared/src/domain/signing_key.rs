@@ -167,7 +167,7 @@ pub enum KeyChangeRefused {
     #[error("the key is in use; put another in use first")]
     InUse,
     /// The app's record has no room for more.
-    #[error("the app has 50 signing keys; revoke those that are no longer needed")]
+    #[error("the app has 50 signing keys, or made and revoked 200 in a day")]
     TooManyKeys,
 }
 
@@ -175,8 +175,10 @@ impl SigningKeys {
     /// What caches may keep the JWKS for, at the longest; and how long a key is published before it is put in use.
     pub const PUBLISHED_BEFORE_USE: Duration = Duration::from_secs(600);
 
-    /// Keeps the app's record well below what an item can hold.
+    /// Keeps the app's record, which every request reads, well below what an item can hold.
     const MAX_PUBLISHED: usize = 50;
+    /// The same for those that were revoked in the last day.
+    const MAX_KEPT: usize = 200;
 
     /// As long as an answer is remembered for its `Idempotency-Key`.
     const REVOKED_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
@@ -247,8 +249,8 @@ impl SigningKeys {
     /// # Errors
     /// [`KeyChangeRefused::TooManyKeys`].
     pub fn check_room(&self) -> Result<(), KeyChangeRefused> {
-        let published = self.published().len();
-        if published < Self::MAX_PUBLISHED { Ok(()) } else { Err(KeyChangeRefused::TooManyKeys) }
+        let has_room = self.published().len() < Self::MAX_PUBLISHED && self.0.len() < Self::MAX_KEPT;
+        if has_room { Ok(()) } else { Err(KeyChangeRefused::TooManyKeys) }
     }
 
     /// Puts a key in use; the one that was becomes previous. A key in use stays so. A standby key has to have been
@@ -431,6 +433,12 @@ mod tests {
         assert_eq!(add(&mut keys), Err(KeyChangeRefused::TooManyKeys));
         keys.revoke(ids[0], false, at("2026-01-01T00:00:00.000Z")).unwrap();
         add(&mut keys).unwrap();
+        keys.revoke(ids[1], false, at("2026-01-01T00:00:00.000Z")).unwrap();
+        while let Ok(id) = add(&mut keys) {
+            keys.revoke(id, false, at("2026-01-01T00:00:00.000Z")).unwrap();
+        }
+        // Those that were revoked are kept for a day, but not without end.
+        assert_eq!(keys.0.len(), 200);
     }
 
     #[test]

@@ -132,6 +132,11 @@ impl From<NoRandomness> for Failure {
 
 impl From<SecretsError> for Failure {
     fn from(error: SecretsError) -> Self {
-        Self::internal(error)
+        match error {
+            SecretsError::TooManyVersions { .. } => {
+                Self { kind: FailureKind::Conflict, cause: Some(error.to_string()) }
+            }
+            SecretsError::Backend { .. } | SecretsError::NoText { .. } => Self::internal(error),
+        }
     }
 }

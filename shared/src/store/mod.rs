@@ -181,11 +181,23 @@ impl Store {
         Ok(())
     }
 
-    /// All API keys of an app, oldest first.
+    /// All API keys of an app, oldest first, and the records that can't be read.
     ///
     /// # Errors
-    /// DynamoDB fails, or a record is corrupt.
-    pub async fn list_api_keys(&self, app: AppId) -> Result<Vec<ApiKey>, StoreError> {
+    /// DynamoDB fails.
+    pub async fn list_api_keys(&self, app: AppId) -> Result<(Vec<ApiKey>, Vec<CorruptItem>), StoreError> {
+        let (mut keys, mut corrupt) = (Vec::new(), Vec::new());
+        for item in self.query_api_keys(app).await? {
+            match item::to_api_key(item) {
+                Ok(key) => keys.push(key),
+                Err(error) => corrupt.push(error),
+            }
+        }
+        keys.sort_by_key(|key| key.created_at);
+        Ok((keys, corrupt))
+    }
+
+    async fn query_api_keys(&self, app: AppId) -> Result<Vec<Attributes>, StoreError> {
         let mut pages = self
             .client
             .query()
@@ -199,12 +211,11 @@ impl Store {
             .into_paginator()
             .items()
             .send();
-        let mut keys = Vec::new();
+        let mut items = Vec::new();
         while let Some(item) = pages.next().await {
-            keys.push(item::to_api_key(item?)?);
+            items.push(item?);
         }
-        keys.sort_by_key(|key| key.created_at);
-        Ok(keys)
+        Ok(items)
     }
 
     /// Creates the app and its first API keys, all or nothing.
@@ -338,19 +349,15 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes an API key's record, if it is there.
+    /// Deletes an app's API keys, readable or not, and then its own record.
     ///
     /// # Errors
     /// DynamoDB fails.
-    pub async fn delete_api_key(&self, app: AppId, hash: &ApiKeyHash) -> Result<(), StoreError> {
-        self.delete(item::api_key_key(app, hash)).await
-    }
-
-    /// Deletes the app's own record, if it is there.
-    ///
-    /// # Errors
-    /// DynamoDB fails.
-    pub async fn delete_app(&self, app: AppId) -> Result<(), StoreError> {
+    pub async fn delete_app_with_api_keys(&self, app: AppId) -> Result<(), StoreError> {
+        for mut item in self.query_api_keys(app).await? {
+            item.retain(|attribute, _| [item::PK, item::SK].contains(&attribute.as_str()));
+            self.delete(item).await?;
+        }
         self.delete(item::app_key(app)).await
     }
 

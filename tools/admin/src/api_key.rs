@@ -42,7 +42,13 @@ fn with_value(key: &ApiKey, value: &ApiKeyValue, now: Timestamp) -> Value {
 /// # Errors
 /// The overlap is longer than 30 days; the app has no such key, or it is expired or revoked; a concurrent change won, or
 /// DynamoDB fails.
-pub async fn rotate(services: &Services, app: AppId, id: ApiKeyId, overlap: Duration) -> Result<Answer, AdminError> {
+pub async fn rotate(
+    services: &Services,
+    app: AppId,
+    id: ApiKeyId,
+    overlap: Duration,
+    expires_in: Option<Duration>,
+) -> Result<Answer, AdminError> {
     if overlap > App::MAX_OVERLAP {
         return Err(AdminError::OverlapTooLong);
     }
@@ -53,7 +59,7 @@ pub async fn rotate(services: &Services, app: AppId, id: ApiKeyId, overlap: Dura
         status => return Err(AdminError::ApiKeyNotActive(id, status.name())),
     }
     let value = ApiKeyValue::issue(old.kind)?;
-    let new = ApiKey::new(&value, old.kind, old.name.clone(), now, None);
+    let new = ApiKey::new(&value, old.kind, old.name.clone(), now, expires_in.map(|time| now + time));
     let mut retired = old.clone();
     retired.retire(overlap, now);
     services.store.replace_api_key(app, &new, &old, &retired).await?;
@@ -61,8 +67,8 @@ pub async fn rotate(services: &Services, app: AppId, id: ApiKeyId, overlap: Dura
 }
 
 async fn find(services: &Services, app: AppId, id: ApiKeyId) -> Result<ApiKey, AdminError> {
-    let mut keys = services.store.list_api_keys(app).await?.into_iter();
-    keys.find(|key| key.id == id).ok_or(AdminError::NoSuchApiKey(app, id))
+    let (keys, _) = services.store.list_api_keys(app).await?;
+    keys.into_iter().find(|key| key.id == id).ok_or(AdminError::NoSuchApiKey(app, id))
 }
 
 /// Takes in an API key from elsewhere.
@@ -91,15 +97,16 @@ async fn add(services: &Services, app: AppId, key: &ApiKey) -> Result<(), AdminE
     }
 }
 
-/// Lists an app's API keys, oldest first.
+/// Lists an app's API keys, oldest first, and names the records that can't be read.
 ///
 /// # Errors
-/// There is no such app; or DynamoDB fails, or a record is corrupt.
+/// There is no such app; or DynamoDB fails.
 pub async fn list(services: &Services, app: AppId) -> Result<Answer, AdminError> {
     find_app(services, app).await?;
     let now = Timestamp::now();
-    let keys = services.store.list_api_keys(app).await?;
-    Ok(json!({ "apiKeys": keys.iter().map(|key| api_key_json(key, now)).collect::<Vec<_>>() }).into())
+    let (keys, corrupt) = services.store.list_api_keys(app).await?;
+    let value = json!({ "apiKeys": keys.iter().map(|key| api_key_json(key, now)).collect::<Vec<_>>() });
+    Ok(Answer { value, problems: corrupt.iter().map(ToString::to_string).collect() })
 }
 
 /// Revokes an API key; one that is revoked stays as it is.
@@ -107,11 +114,13 @@ pub async fn list(services: &Services, app: AppId) -> Result<Answer, AdminError>
 /// # Errors
 /// The app has no such key; or DynamoDB fails.
 pub async fn revoke(services: &Services, app: AppId, id: ApiKeyId) -> Result<Answer, AdminError> {
-    let mut key = find(services, app, id).await?;
+    let key = find(services, app, id).await?;
     let now = Timestamp::now();
-    if key.revoked_at.is_none() {
-        services.store.revoke_api_key(app, &key.hash, now).await?;
-        key.revoked_at = Some(now);
+    match services.store.revoke_api_key(app, &key.hash, now).await {
+        // Someone else may have revoked it; or this command did, and the SDK asked again because no answer came.
+        Ok(()) | Err(StoreError::Conflict) => {}
+        Err(error) => return Err(error.into()),
     }
+    let key = find(services, app, id).await?;
     Ok(json!({ "apiKey": api_key_json(&key, now) }).into())
 }

@@ -65,7 +65,7 @@ pub async fn create_with_keys(
 }
 
 async fn existing_answer(services: &Services, app: &App) -> Result<Answer, AdminError> {
-    let keys = services.store.list_api_keys(app.id).await?;
+    let (keys, _) = services.store.list_api_keys(app.id).await?;
     let api_keys: Vec<_> = keys.iter().map(|key| created_key_json(key, None)).collect();
     Ok(created_answer(app, &api_keys))
 }
@@ -105,21 +105,21 @@ pub async fn list(services: &Services) -> Result<Answer, AdminError> {
     Ok(Answer { value: json!({ "apps": apps }), problems })
 }
 
-/// Shows an app and all that belongs to it.
+/// Shows an app and all that belongs to it, and names the records that can't be read.
 ///
 /// # Errors
-/// There is no such app; or DynamoDB fails, or a record is corrupt.
+/// There is no such app; or DynamoDB fails, or the app's own record is corrupt.
 pub async fn show(services: &Services, id: AppId) -> Result<Answer, AdminError> {
     let app = find_app(services, id).await?;
     let now = Timestamp::now();
-    let api_keys = services.store.list_api_keys(id).await?;
-    Ok(json!({
+    let (api_keys, corrupt) = services.store.list_api_keys(id).await?;
+    let value = json!({
         "app": app_json(&app),
         "secret": secret_json(&app, now),
         "signingKeys": app.signing_keys.iter().map(signing_key_json).collect::<Vec<_>>(),
         "apiKeys": api_keys.iter().map(|key| api_key_json(key, now)).collect::<Vec<_>>(),
-    })
-    .into())
+    });
+    Ok(Answer { value, problems: corrupt.iter().map(ToString::to_string).collect() })
 }
 
 /// Disables or enables an app; one that is so already stays as it is.
@@ -146,10 +146,7 @@ async fn disable(services: &Services, mut app: App, is_disabled: bool) -> Result
 /// There is no such app, a concurrent change won, or a service fails.
 pub async fn delete(services: &Services, id: AppId) -> Result<Answer, AdminError> {
     let app = disable(services, find_app(services, id).await?, true).await?;
-    services.secrets.delete_all(id, app.signing_keys.iter().map(|key| key.id)).await?;
-    for key in services.store.list_api_keys(id).await? {
-        services.store.delete_api_key(id, &key.hash).await?;
-    }
-    services.store.delete_app(id).await?;
+    services.secrets.delete_all(id).await?;
+    services.store.delete_app_with_api_keys(id).await?;
     Ok(json!({ "deleted": { "uuid": id.to_string(), "name": app.name } }).into())
 }

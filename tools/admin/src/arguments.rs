@@ -128,6 +128,9 @@ pub enum ApiKeyCommand {
         /// How long both let their holder in.
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
         overlap: Duration,
+        /// After what time the new key expires; never where this is not given.
+        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        expires_in: Option<Duration>,
     },
     /// Refuses an API key from the next request on, for good.
     Revoke {

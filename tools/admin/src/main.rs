@@ -20,6 +20,13 @@ use crate::arguments::{ApiKeyCommand, AppCommand, Arguments, Command, SecretComm
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::WARN)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .init();
     let format = arguments.output;
     match run(arguments).await {
         Ok(answer) => {
@@ -82,7 +89,9 @@ async fn run_api_key(command: ApiKeyCommand, services: &Services) -> Result<Answ
             api_key::import(services, app, kind, name, standard_input()?.expose()).await
         }
         ApiKeyCommand::List { app } => api_key::list(services, app).await,
-        ApiKeyCommand::Rotate { app, key, overlap } => api_key::rotate(services, app, key, overlap).await,
+        ApiKeyCommand::Rotate { app, key, overlap, expires_in } => {
+            api_key::rotate(services, app, key, overlap, expires_in).await
+        }
         ApiKeyCommand::Revoke { app, key } => api_key::revoke(services, app, key).await,
     }
 }
