@@ -533,6 +533,32 @@ async fn a_rotation_ends_the_same_whatever_becomes_of_the_labels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rotations_that_never_end_do_not_cost_the_pinned_version() {
+    let api = Api::start().await;
+    let app = App::create(&api.backend).await;
+    assert_eq!(api.call("post-app-secrets", &app.event("POST", "secrets", "", None)).await.0, 201);
+    let before = api.secret(&app).await;
+    for _ in 0..3 {
+        let mut process = Function::start("post-app-secrets", &environment(&api.backend)).await;
+        api.backend.judge(|call| if call.operation == "PutSecretValue" { Fate::Unanswered } else { Fate::Forwarded });
+        let event = app.event("POST", "secrets", "", None);
+        tokio::select! {
+            answer = process.invoke(&event) => panic!("{answer}"),
+            () = api.backend.unanswered() => process.stop().await,
+        };
+        api.backend.judge(|_| Fate::Forwarded);
+        assert_eq!(api.secret(&app).await, before);
+        // Emulators are lenient with versions that lost their labels; Secrets Manager may delete them.
+        let pinned =
+            api.backend.services().store.find_app(app.id).await.unwrap().unwrap().secret_version_id.to_string();
+        let name = format!("{SECRET_PREFIX}/apps/{}/secret", app.id);
+        let versions = api.backend.secrets_manager().list_secret_version_ids().secret_id(name).send().await.unwrap();
+        let pinned = versions.versions().iter().find(|version| version.version_id() == Some(&pinned)).unwrap();
+        assert!(pinned.version_stages().contains(&pinned.version_id().unwrap().to_owned()), "its own label keeps it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_secret_with_too_many_versions_is_not_rotated_now() {
     let api = Api::start().await;
     let app = App::create(&api.backend).await;

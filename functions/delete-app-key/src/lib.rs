@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
 use shared::{
     http::{Envelope, Failure, ListSuccess, Request, Response, Write},
     runtime::{Route, Services},
@@ -16,10 +15,6 @@ pub const ROUTE: Route = Route {
     deadline: Route::WRITE_DEADLINE,
 };
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {}
-
 /// Revokes a key, at once and for good; the one in use only with `?force=true`. Again it answers the same.
 ///
 /// # Errors
@@ -31,7 +26,7 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
         Write::New(write) => write,
     };
     let key_id = request.signing_key_id()?;
-    let Body {} = request.body()?;
+    request.no_body()?;
     let force = request.query_parameter("force") == Some("true");
 
     let mut app = write.app().clone();

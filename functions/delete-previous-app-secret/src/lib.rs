@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use shared::{
     http::{Envelope, Failure, LegacySuccess, Request, Response, Write},
     runtime::{Route, Services},
@@ -15,10 +15,6 @@ pub const ROUTE: Route = Route {
     is_public: false,
     deadline: Route::WRITE_DEADLINE,
 };
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,7 +32,7 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
         Write::Done { answer, .. } => return Ok(Response::of_json(200, answer)),
         Write::New(write) => write,
     };
-    let Body {} = request.body()?;
+    request.no_body()?;
     let mut app = write.app().clone();
     app.end_overlap();
     let ended = Data { previous_secret: None, previous_expires_at: None };

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Deserialize;
 use shared::{
     domain::{GeneratedSigningKey, SigningKeyId, Timestamp},
     http::{Envelope, Failure, ListSuccess, Request, Response, Write},
@@ -18,10 +17,6 @@ pub const ROUTE: Route = Route {
     deadline: Duration::from_secs(25),
 };
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {}
-
 /// Makes an RSA-4096 key, whose private half goes to Secrets Manager, and publishes it.
 ///
 /// # Errors
@@ -32,7 +27,7 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
         Write::Done { answer, .. } => return Ok(Response::of_json(201, answer)),
         Write::New(write) => write,
     };
-    let Body {} = request.body()?;
+    request.no_body()?;
     let mut app = write.app().clone();
     app.signing_keys.check_room()?;
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::{task::JoinHandle, time::timeout};
 
@@ -101,6 +101,17 @@ impl Request {
         let is_object = text.trim_start().starts_with('{');
         let body = serde_json::from_str(&text).map_err(|_| malformed())?;
         if is_object { Ok(body) } else { Err(malformed()) }
+    }
+
+    /// Fails unless there is no body, or an empty object.
+    ///
+    /// # Errors
+    /// E4000.
+    pub fn no_body(&self) -> Result<(), Failure> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        self.body().map(|Nothing {}| ())
     }
 
     /// The body as text; `None` where it is none.
