@@ -33,7 +33,7 @@ test-moto: cargo-lambda verifiers moto ## The end-to-end tests against moto in p
 validate: sam
 	AWS_REGION=us-east-1 sam validate --lint
 
-build: cargo-lambda ## Release binaries at target/lambda/<function>/bootstrap; ARCH=arm64 or x86_64
+build: cargo-lambda zig ## Release binaries at target/lambda/<function>/bootstrap; ARCH=arm64 or x86_64
 	cargo lambda build --release --locked --$(subst x86_64,x86-64,$(ARCH))
 
 clean: ## Deletes what was built; the local stack's data in .local stays
@@ -42,10 +42,14 @@ clean: ## Deletes what was built; the local stack's data in .local stays
 
 # Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
 # cargo-lambda, without one.
-.PHONY: cargo-lambda verifiers moto sam
+.PHONY: cargo-lambda zig verifiers moto sam
 cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cargo-lambda==$(CARGO_LAMBDA_VERSION); } \
 	  || cargo install --locked --root $(TOOLS) --version $(CARGO_LAMBDA_VERSION) cargo-lambda
+
+# Links against the C library of Lambda's machines, which may be older than this one's.
+zig:
+	@command -v zig >/dev/null || python3 -c 'import ziglang' 2>/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet ziglang==0.17.1; }
 
 verifiers:
 	@$(TOOLS)/bin/python -c 'import jwt, cryptography' 2>/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet 'PyJWT[crypto]==2.15.1'; }

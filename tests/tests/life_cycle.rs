@@ -690,3 +690,18 @@ async fn killed_after_any_call_a_command_completes_when_it_is_run_again() {
         assert!(index >= 2, "{command} makes calls to be killed after");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_key_that_was_revoked_meanwhile_is_not_rotated() {
+    let api = Api::start().await;
+    let app = App::create(&api.backend).await;
+    let store = api.backend.services().store;
+    let (keys, _) = store.list_api_keys(app.id).await.unwrap();
+    let read = keys.iter().find(|key| key.kind == ApiKeyType::Read).unwrap();
+    store.revoke_api_key(app.id, &read.hash, Timestamp::now()).await.unwrap();
+    let new = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
+    let new = shared::domain::ApiKey::new(&new, ApiKeyType::Read, String::new(), Timestamp::now(), None);
+    let refused = store.replace_api_key(app.id, &new, read, read).await;
+    assert!(matches!(refused, Err(shared::store::StoreError::Conflict)), "{refused:?}");
+    assert_eq!(store.list_api_keys(app.id).await.unwrap().0.len(), keys.len(), "nothing was changed");
+}

@@ -1,4 +1,8 @@
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use nix::{
     sys::signal::{Signal, killpg},
@@ -37,15 +41,25 @@ pub async fn check_port(settings: &Settings) -> Result<(), LocalError> {
     bound.map(drop).map_err(|error| settings::unusable(settings.api, "API_PORT", &error))
 }
 
+/// Builds the functions, so that the first call of each is answered at once and a mistake is seen before.
+pub async fn build_functions() -> Result<(), LocalError> {
+    let build = Command::new("cargo").args(["build", "--bins"]).current_dir(project()).stdin(Stdio::null()).status();
+    let status = build.await.map_err(|error| LocalError::new("cargo does not start", error))?;
+    if status.success() { Ok(()) } else { Err(LocalError("the functions do not build".to_owned())) }
+}
+
+fn project() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
 impl Api {
-    /// Starts it; the functions are built when they are first called.
+    /// Starts it; the functions are started when they are first called.
     pub fn start(settings: &Settings) -> Result<Self, LocalError> {
-        let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let process = Command::new("cargo-lambda")
             .args(["lambda", "watch", "--disable-cors"])
             .args(["--invoke-address", &settings.api.ip().to_string()])
             .args(["--invoke-port", &settings.api.port().to_string()])
-            .current_dir(project)
+            .current_dir(project())
             .envs(settings.client_environment())
             .env_remove("AWS_SESSION_TOKEN")
             .stdin(Stdio::null())

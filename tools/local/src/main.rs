@@ -48,6 +48,10 @@ async fn run() -> Result<(), LocalError> {
     // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
     let demo = Box::pin(provision(&settings)).await?;
 
+    tokio::select! {
+        result = api::build_functions() => result?,
+        result = interrupted() => return result,
+    }
     let mut api = Api::start(&settings)?;
     let ended = tokio::select! {
         result = serve(&settings, &demo) => result,
@@ -98,9 +102,8 @@ async fn provision(settings: &Settings) -> Result<DemoApp, LocalError> {
     demo::provision(&services, &settings.data_dir.join("demo-app.json")).await
 }
 
-/// Waits for both routes, says how to call them, and never ends by itself.
+/// Waits until the API answers, says how to call it, and never ends by itself.
 async fn serve(settings: &Settings, demo: &DemoApp) -> Result<(), LocalError> {
-    eprintln!("Building the functions; the first time takes some minutes…");
     let headers = [("x-api-key", demo.read_key.as_str()), ("x-api-key-type", "read"), ("x-client-id", &demo.uuid)];
     for resource in ["secrets", "keys"] {
         api::answers(settings, &format!("/api/v1/apps/{}/{resource}", demo.uuid), &headers).await?;
