@@ -43,8 +43,9 @@ pub async fn check_port(settings: &Settings) -> Result<(), LocalError> {
 
 /// Builds the functions, so that the first call of each is answered at once and a mistake is seen before.
 pub async fn build_functions() -> Result<(), LocalError> {
-    let build = Command::new("cargo").args(["build", "--bins"]).current_dir(project()).stdin(Stdio::null()).status();
-    let status = build.await.map_err(|error| LocalError::new("cargo does not start", error))?;
+    let mut build = Command::new("cargo");
+    build.args(["build", "--bins"]).current_dir(project()).stdin(Stdio::null()).kill_on_drop(true);
+    let status = build.status().await.map_err(|error| LocalError::new("cargo does not start", error))?;
     if status.success() { Ok(()) } else { Err(LocalError("the functions do not build".to_owned())) }
 }
 

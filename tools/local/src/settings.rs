@@ -52,7 +52,7 @@ impl Settings {
             dynamodb: backend("AWS_ENDPOINT_URL_DYNAMODB", "DYNAMODB_PORT", "8000")?,
             secrets_manager: backend("AWS_ENDPOINT_URL_SECRETS_MANAGER", "SECRETS_MANAGER_PORT", "8001")?,
             table: variable("TABLE_NAME", "userdocks-local"),
-            secret_prefix: variable("SECRET_PREFIX", "userdocks-local"),
+            secret_prefix: variable("SECRET_PREFIX", "userdocks/local"),
             data_dir: PathBuf::from(variable("DATA_DIR", ".local")),
         })
     }
