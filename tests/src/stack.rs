@@ -33,7 +33,26 @@ impl Stack {
     pub fn start(data: &Path, emulator: Option<&str>) -> Self {
         let services = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
         let endpoints = emulator.into_iter().flat_map(|endpoint| services.map(|name| (name, endpoint)));
-        let mut process = command(data).envs(endpoints).stdout(Stdio::piped()).spawn().unwrap();
+        Self::start_with(command(data).envs(endpoints), data, emulator)
+    }
+
+    /// Starts the stack again on the ports that it had, in a shell that has read its `environment` file.
+    #[must_use]
+    pub fn start_again(data: &Path, before: &Value) -> Self {
+        let address = |name: &str| before[name].as_str().unwrap();
+        let port = |name: &str| address(name).rsplit_once(':').unwrap().1.to_owned();
+        let mut command = command(data);
+        command
+            .env("API_PORT", port("api"))
+            .env("DYNAMODB_PORT", port("dynamodb"))
+            .env("SECRETS_MANAGER_PORT", port("secretsManager"))
+            .env("AWS_ENDPOINT_URL_DYNAMODB", address("dynamodb"))
+            .env("AWS_ENDPOINT_URL_SECRETS_MANAGER", address("secretsManager"));
+        Self::start_with(&mut command, data, None)
+    }
+
+    fn start_with(command: &mut Command, data: &Path, emulator: Option<&str>) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut printed = String::new();
         let mut output = BufReader::new(process.stdout.take().unwrap());
         let ready = loop {

@@ -443,12 +443,16 @@ fn a_restart_keeps_the_data(stack: &Stack) {
         .filter(|name| **name == "api" || endpoint.is_none())
         .map(|name| before.ready[name].as_str().unwrap().strip_prefix("http://").unwrap().to_owned())
         .collect();
+    let ready = before.ready.clone();
     before.stop();
     for port in ports {
         assert!(TcpStream::connect(&port).is_err(), "{port} is still listened on");
     }
 
-    let after = Stack::start(data.path(), endpoint.as_deref());
+    let after = match &endpoint {
+        Some(emulator) => Stack::start(data.path(), Some(emulator)),
+        None => Stack::start_again(data.path(), &ready),
+    };
     let found = (secret(&after, &app, &read), keys(&after, &app, &read), after.ready["demoApp"].clone());
     assert_eq!(found, kept);
     let demo = &kept.2;

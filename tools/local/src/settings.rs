@@ -39,12 +39,13 @@ impl Settings {
             Ok((ip, port.parse().map_err(|_| LocalError::new(format_args!("{name} is not a port"), &port))?).into())
         };
         let backend = |endpoint, port, default| -> Result<Backend, LocalError> {
+            let address = address(port, default)?;
             match env::var(endpoint) {
-                Ok(endpoint) if !endpoint.is_empty() => Ok(Backend { endpoint, embedded: None }),
-                _ => {
-                    let address = address(port, default)?;
-                    Ok(Backend { endpoint: url(address), embedded: Some(address) })
+                // The embedded service's own address is what DATA_DIR/environment sets, for `userdocks-admin`.
+                Ok(endpoint) if !endpoint.is_empty() && endpoint != url(address) => {
+                    Ok(Backend { endpoint, embedded: None })
                 }
+                _ => Ok(Backend { endpoint: url(address), embedded: Some(address) }),
             }
         };
         Ok(Self {
