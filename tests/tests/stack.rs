@@ -457,7 +457,19 @@ fn a_restart_keeps_the_data(stack: &Stack) {
     assert_eq!(found, kept);
     let demo = &kept.2;
     assert_eq!(secret(&after, demo["uuid"].as_str().unwrap(), demo["readKey"].as_str().unwrap()).len(), 64);
+
+    // A demo key that its developer revoked is replaced by the next start.
+    let demo_app = demo["uuid"].as_str().unwrap();
+    let shown = admin(&after, &["app", "show", demo_app]);
+    for key in shown["apiKeys"].as_array().unwrap() {
+        admin(&after, &["api-key", "revoke", demo_app, key["uuid"].as_str().unwrap()]);
+    }
     after.stop();
+    let renewed = Stack::start(data.path(), endpoint.as_deref());
+    let demo = &renewed.ready["demoApp"];
+    assert_eq!(secret(&renewed, demo_app, demo["readKey"].as_str().unwrap()).len(), 64);
+    assert_ne!(demo["writeKey"], kept.2["writeKey"]);
+    renewed.stop();
     private_files_are_private(data.path());
 }
 

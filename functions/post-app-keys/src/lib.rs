@@ -29,7 +29,7 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
     };
     request.no_body()?;
     let mut app = write.app().clone();
-    app.signing_keys.check_room()?;
+    app.signing_keys.check_room(write.now())?;
 
     let made = tokio::task::spawn_blocking(GeneratedSigningKey::generate).await.map_err(Failure::internal)?;
     let GeneratedSigningKey { public_key, private_key } = made?;

@@ -222,7 +222,7 @@ pub struct ApiKey {
     pub expires_at: Option<Timestamp>,
     /// When it was revoked, if it was.
     pub revoked_at: Option<Timestamp>,
-    /// When it last let someone in, at most [`ApiKey::LAST_USED_PRECISION`] ago more than is said here.
+    /// When it let someone in; the last time may be up to [`ApiKey::LAST_USED_PRECISION`] later, or more where noting it failed.
     pub last_used_at: Option<Timestamp>,
 }
 

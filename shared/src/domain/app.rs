@@ -28,7 +28,8 @@ pub struct App {
     pub version: u64,
     /// Which version of its secret is handed out.
     pub secret_version_id: SecretVersionId,
-    /// The version before, since the secret was last rotated or its overlap ended.
+    /// The version before the last rotation, unless its overlap was ended by hand; it may be over:
+    /// [`App::previous_secret()`] says.
     pub previous_secret: Option<PreviousSecret>,
     /// The keys that its tokens are signed with.
     pub signing_keys: SigningKeys,

@@ -167,7 +167,7 @@ pub enum KeyChangeRefused {
     #[error("the key is in use; put another in use first")]
     InUse,
     /// The app's record has no room for more.
-    #[error("the app has 50 signing keys, or made and revoked 200 in a day")]
+    #[error("the app has 50 signing keys, or 200 with those revoked in the last day")]
     TooManyKeys,
 }
 
@@ -239,7 +239,7 @@ impl SigningKeys {
         public_key: PublicKey,
         now: Timestamp,
     ) -> Result<&SigningKey, KeyChangeRefused> {
-        self.check_room()?;
+        self.check_room(now)?;
         self.add(id, SigningKeyState::Standby, public_key, now);
         self.get(id)
     }
@@ -248,8 +248,9 @@ impl SigningKeys {
     ///
     /// # Errors
     /// [`KeyChangeRefused::TooManyKeys`].
-    pub fn check_room(&self) -> Result<(), KeyChangeRefused> {
-        let has_room = self.published().len() < Self::MAX_PUBLISHED && self.0.len() < Self::MAX_KEPT;
+    pub fn check_room(&self, now: Timestamp) -> Result<(), KeyChangeRefused> {
+        let kept = self.iter().filter(|key| Self::is_kept(key, now)).count();
+        let has_room = self.published().len() < Self::MAX_PUBLISHED && kept < Self::MAX_KEPT;
         if has_room { Ok(()) } else { Err(KeyChangeRefused::TooManyKeys) }
     }
 
@@ -282,10 +283,6 @@ impl SigningKeys {
             SigningKeyState::InUse if !force => return Err(KeyChangeRefused::InUse),
             SigningKeyState::Revoked => {}
             _ => {
-                // Revoked keys are kept so that the same call has the same answer, but not for ever.
-                self.0.retain(|key| {
-                    key.state != SigningKeyState::Revoked || now < key.updated_at + Self::REVOKED_KEPT_FOR
-                });
                 self.change(id, SigningKeyState::Revoked, now);
             }
         }
@@ -300,7 +297,13 @@ impl SigningKeys {
         self.iter().find(|key| key.id == id).ok_or(KeyChangeRefused::NoSuchKey)
     }
 
+    /// Revoked keys are kept so that the same call has the same answer, but not for ever.
+    fn is_kept(key: &SigningKey, now: Timestamp) -> bool {
+        key.state != SigningKeyState::Revoked || now < key.updated_at + Self::REVOKED_KEPT_FOR
+    }
+
     fn add(&mut self, id: SigningKeyId, state: SigningKeyState, public_key: PublicKey, now: Timestamp) {
+        self.0.retain(|key| Self::is_kept(key, now));
         self.0.push(SigningKey { id, state, public_key, created_at: now, updated_at: now });
     }
 

@@ -14,11 +14,11 @@ pub enum FailureKind {
     Unauthorized,
     /// The declared or the real type of the key is not the route's.
     WrongKeyType,
-    /// The path's id is malformed.
+    /// The path's id, or a write's `Idempotency-Key`, key id or body, is malformed.
     BadRequest,
     /// Valid credentials, disabled app.
     AppDisabled,
-    /// There is no such key of this app.
+    /// There is no such key of this app; for the JWKS, no such app.
     NotFound,
     /// The change is not allowed now, or a concurrent one won; nothing was changed.
     Conflict,

@@ -27,7 +27,7 @@ pub struct Route {
     pub name: &'static str,
     /// The form of its answers.
     pub envelope: Envelope,
-    /// Whether anyone may call it, scripts in browsers among them.
+    /// Whether scripts of any origin may read its answers. It lets nobody in: a handler that wants a caller authenticates it.
     pub is_public: bool,
     /// After this time the answer is the contract's 500; well inside the function's own timeout.
     pub deadline: Duration,

@@ -1,5 +1,6 @@
 //! What `userdocks-admin` does, for its command line and for the local stack.
-//! Every command that takes several steps can be run again after a crash at any point, and completes.
+//! Every command that takes several steps leaves a whole app after a crash at any point, and can be run again; one that
+//! makes something may then have made it twice.
 
 pub mod api_key;
 pub mod app;

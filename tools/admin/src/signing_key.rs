@@ -25,7 +25,7 @@ pub async fn import(services: &Services, app: AppId, pem: &str) -> Result<Answer
     let public_key = PublicKey::import(pem)?;
     let id = SigningKeyId::random();
     let app = find_app(services, app).await?;
-    app.signing_keys.check_room()?;
+    app.signing_keys.check_room(Timestamp::now())?;
     change(services, app, id, |app, now| {
         app.signing_keys.add_in_use(id, public_key, now);
         Ok(())
@@ -39,7 +39,7 @@ pub async fn import(services: &Services, app: AppId, pem: &str) -> Result<Answer
 /// There is no such app or it has too many keys, a concurrent change won, or a service fails.
 pub async fn create(services: &Services, app: AppId) -> Result<Answer, AdminError> {
     let app = find_app(services, app).await?;
-    app.signing_keys.check_room()?;
+    app.signing_keys.check_room(Timestamp::now())?;
     let generated = GeneratedSigningKey::generate()?;
     let id = SigningKeyId::random();
     services.secrets.create_signing_key(app.id, id, &generated.private_key).await?;

@@ -4,7 +4,7 @@ use std::{fs, io::ErrorKind, path::Path};
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    domain::{ApiKeyType, ApiKeyValue, AppId},
+    domain::{ApiKey, ApiKeyStatus, ApiKeyType, ApiKeyValue, AppId, Timestamp},
     runtime::Services,
 };
 use userdocks_admin::{AdminError, app};
@@ -23,25 +23,49 @@ pub struct DemoApp {
     pub write_key: String,
 }
 
-/// Makes the demo app where it is not there yet. Its keys are in the file before the app is in the table,
-/// so that a crash between leaves nothing that the next start can't use.
+/// Makes the demo app where it is not there yet, and new keys for it where those in the file let nobody in any more.
+/// Keys are in the file before they are in the table, so that a crash between leaves nothing the next start can't use.
 ///
 /// # Errors
 /// The file can't be read or written, or a service fails.
 pub async fn provision(services: &Services, file: &Path) -> Result<DemoApp, LocalError> {
-    let demo = read_or_make(file)?;
-    let failed = |error: &dyn std::fmt::Display| LocalError::new("the demo app can't be made", error);
-    let id: AppId = demo.uuid.parse().map_err(|error| failed(&error))?;
-    let existing = services.store.find_app(id).await.map_err(|error| failed(&error))?;
-    if existing.is_none() {
-        let read = ApiKeyValue::import(&demo.read_key, ApiKeyType::Read).map_err(|error| failed(&error))?;
-        let write = ApiKeyValue::import(&demo.write_key, ApiKeyType::Write).map_err(|error| failed(&error))?;
+    let mut demo = read_or_make(file)?;
+    let id: AppId = demo.uuid.parse().map_err(failed)?;
+    if services.store.find_app(id).await.map_err(failed)?.is_none() {
+        let read = ApiKeyValue::import(&demo.read_key, ApiKeyType::Read).map_err(failed)?;
+        let write = ApiKeyValue::import(&demo.write_key, ApiKeyType::Write).map_err(failed)?;
         match app::create_with_keys(services, id, "Demo".to_owned(), &[read, write]).await {
-            Ok(_) | Err(AdminError::AppExists(_)) => {}
-            Err(error) => return Err(failed(&error)),
+            Ok(_) | Err(AdminError::AppExists(_)) => return Ok(demo),
+            Err(error) => return Err(failed(error)),
         }
     }
+    let now = Timestamp::now();
+    let mut renewed = Vec::new();
+    let (keys, _) = services.store.list_api_keys(id).await.map_err(failed)?;
+    for (kind, value) in [(ApiKeyType::Read, &mut demo.read_key), (ApiKeyType::Write, &mut demo.write_key)] {
+        let hash = ApiKeyValue::import(value, kind).map_err(failed)?.hash();
+        if keys.iter().any(|key| key.hash == hash && key.status(now) == ApiKeyStatus::Active) {
+            continue;
+        }
+        let new = ApiKeyValue::issue(kind).map_err(failed)?;
+        new.expose().clone_into(value);
+        renewed.push(ApiKey::new(&new, kind, kind.name().to_owned(), now, None));
+    }
+    if !renewed.is_empty() {
+        save(&demo, file)?;
+    }
+    for key in &renewed {
+        services.store.add_api_key(id, key).await.map_err(failed)?;
+    }
     Ok(demo)
+}
+
+fn failed(error: impl std::fmt::Display) -> LocalError {
+    LocalError::new("the demo app can't be made", error)
+}
+
+fn save(demo: &DemoApp, file: &Path) -> Result<(), LocalError> {
+    write_private(file, &serde_json::to_vec(demo).map_err(failed)?)
 }
 
 fn read_or_make(file: &Path) -> Result<DemoApp, LocalError> {
@@ -56,7 +80,7 @@ fn read_or_make(file: &Path) -> Result<DemoApp, LocalError> {
                 read_key: issue(ApiKeyType::Read)?.expose().to_owned(),
                 write_key: issue(ApiKeyType::Write)?.expose().to_owned(),
             };
-            write_private(file, &serde_json::to_vec(&demo).map_err(|error| failed(&error))?)?;
+            save(&demo, file)?;
             Ok(demo)
         }
         Err(error) => Err(failed(&error)),
