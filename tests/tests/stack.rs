@@ -109,7 +109,7 @@ impl Drop for Moto {
 fn a_fixture_is_answered(fixture: &Fixture, stack: &Stack) {
     let event = fixture.json();
     let url = format!("{}/2015-03-31/functions/{}/invocations", stack.api(), fixture.function);
-    let answer = Client::new().post(url).body(fixture.event.clone()).send().unwrap();
+    let answer = http().post(url).body(fixture.event.clone()).send().unwrap();
     let (answer, _) = read_payload(&answer.json().unwrap());
     fixture.assert_answered(answer);
 
@@ -138,9 +138,13 @@ fn get(url: &str, headers: &[(&str, &str)]) -> (Expected, String) {
     send("GET", url, headers, None)
 }
 
+/// A client that sends header names in title case, and nothing through a proxy.
+fn http() -> Client {
+    Client::builder().no_proxy().http1_title_case_headers().build().unwrap()
+}
+
 fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> (Expected, String) {
-    let client = Client::builder().http1_title_case_headers().build().unwrap();
-    let mut request = client.request(method.parse().unwrap(), url);
+    let mut request = http().request(method.parse().unwrap(), url);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -239,8 +243,8 @@ fn header_names_are_case_insensitive(stack: &Stack) {
 
 fn an_unknown_route_is_not_ours(stack: &Stack) {
     let url = format!("{}/api/v1/apps/{}/secrets", stack.api(), userdocks_local::fixtures::APP);
-    assert_eq!(Client::new().put(&url).send().unwrap().status().as_u16(), 404);
-    assert_eq!(Client::new().get(url + "/").send().unwrap().status().as_u16(), 404);
+    assert_eq!(http().put(&url).send().unwrap().status().as_u16(), 404);
+    assert_eq!(http().get(url + "/").send().unwrap().status().as_u16(), 404);
 }
 
 fn cargo_lambda_invoke_takes_the_fixtures(stack: &Stack) {

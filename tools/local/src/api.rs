@@ -95,7 +95,9 @@ impl Api {
 pub async fn answers(settings: &Settings, path: &str, headers: &[(&str, &str)]) -> Result<(), LocalError> {
     /// How often to try while the API is not listening yet.
     const PAUSE: Duration = Duration::from_millis(200);
-    let client = reqwest::Client::new();
+    // What is on this machine is never behind a proxy, whatever the environment says.
+    let client = reqwest::Client::builder().no_proxy().build();
+    let client = client.map_err(|error| LocalError::new("HTTP client", error))?;
     loop {
         let mut request = client.get(format!("{}{path}", url(settings.api)));
         for (name, value) in headers {
