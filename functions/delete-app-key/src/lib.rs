@@ -15,8 +15,8 @@ pub const ROUTE: Route = Route {
     deadline: Route::WRITE_DEADLINE,
 };
 
-/// Revokes a key, at once and for good; the one in use only with `?force=true`. Again it answers the
-/// same, for at least a day.
+/// Revokes a key, at once and for good; the one in use only with `?force=true`. Again it answers the same, for at least
+/// a day.
 ///
 /// # Errors
 /// The contract's failures of authentication; E4000 for a body or a malformed key id; E4040 where the app has no such
