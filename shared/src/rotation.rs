@@ -46,7 +46,7 @@ impl PreparedRotation {
     /// Puts the labels in order when the record is stored: soon, or not at all.
     pub async fn finish(self, secrets: &Secrets) {
         let kept = self.app.previous_secret.map(|previous| previous.version_id);
-        let tidying = secrets.tidy_app_secret(self.app.id, self.version(), kept, self.dropped.as_slice());
+        let tidying = secrets.tidy_app_secret(self.app.id, self.version(), kept, self.dropped);
         or_left_for_later(tidying).await;
     }
 

@@ -193,7 +193,7 @@ impl Secrets {
     }
 
     /// Puts the labels of an app's secret in order after a change: `AWSCURRENT` to the `pinned` version, for people who
-    /// look; none on `dropped` versions, nor on those that no change pinned and none under way can be about to, so that
+    /// look; none on the `dropped` version, nor on those that no change pinned and none under way can be about to, so that
     /// Secrets Manager deletes them. A version that is `kept`, like the pinned one, keeps its own.
     ///
     /// # Errors
@@ -203,7 +203,7 @@ impl Secrets {
         app: AppId,
         pinned: SecretVersionId,
         kept: Option<SecretVersionId>,
-        dropped: &[SecretVersionId],
+        dropped: Option<SecretVersionId>,
     ) -> Result<(), SecretsError> {
         let name = self.app_secret_name(app);
         let answer = self.client.list_secret_version_ids().secret_id(&name).send().await;
@@ -221,7 +221,7 @@ impl Secrets {
             }
             let age = made(version).and_then(|made| now.duration_since(made).ok());
             let is_left_over = age.is_some_and(|age| age > Self::LONGEST_CHANGE);
-            let is_dropped = dropped.iter().any(|dropped| is(version, *dropped));
+            let is_dropped = dropped.is_some_and(|dropped| is(version, dropped));
             let is_kept = kept.is_some_and(|kept| is(version, kept));
             if has_label(id) && !is_kept && (is_left_over || is_dropped) {
                 self.move_label(&name, id, id, None).await?;

@@ -184,13 +184,16 @@ fn without_what_is_new(body: &str) -> String {
 
 /// A key of the fixtures as the list envelope has it; with its state where one is given.
 fn item(digit: &str, created: &str, file: &str, state: &str) -> String {
-    let uuid =
-        format!("appkey_{0}-{1}-4{2}-8{2}-{3}", digit.repeat(8), digit.repeat(4), digit.repeat(3), digit.repeat(12));
+    let uuid = key_id(digit);
     let pem = Value::from(pem(file));
     let state = if state.is_empty() { String::new() } else { format!(r#","state":"{state}""#) };
     format!(
         r#"{{"uuid":"{uuid}","createdAt":"{created}","updatedAt":"2026-02-01T00:00:00.000Z","type":{{"uuid":"appkeytype_11111111-1111-1111-1111-111111111111","name":"public","createdAt":"2026-01-01T00:00:00.000Z","updatedAt":"2026-01-01T00:00:00.000Z"}},"value":{pem}{state}}}"#
     )
+}
+
+fn key_id(digit: &str) -> String {
+    format!("appkey_{0}-{1}-4{2}-8{2}-{3}", digit.repeat(8), digit.repeat(4), digit.repeat(3), digit.repeat(12))
 }
 
 fn pem(file: &str) -> String {
@@ -205,13 +208,7 @@ fn jwks() -> String {
         // 550 bytes: 33 before the modulus, 512 of it, and 02 03 01 00 01, the exponent.
         assert_eq!((der.len(), &der[545..]), (550, &[2, 3, 1, 0, 1][..]));
         let n = URL_SAFE_NO_PAD.encode(&der[33..545]);
-        let kid = format!(
-            "appkey_{0}-{1}-4{2}-8{2}-{3}",
-            digit.repeat(8),
-            digit.repeat(4),
-            digit.repeat(3),
-            digit.repeat(12)
-        );
+        let kid = key_id(digit);
         format!(r#"{{"kty":"RSA","use":"sig","alg":"RS256","kid":"{kid}","n":"{n}","e":"AQAB"}}"#)
     };
     let keys = [key("9", "in-use.pem"), key("8", "previous.pem"), key("a", "standby.pem")];

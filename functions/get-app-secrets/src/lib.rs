@@ -59,10 +59,10 @@ struct DataWithPrevious<'a> {
 /// An API key must never be in a browser: one that arrives from there is refused before it is looked at.
 fn refuse_browser(request: &Request) -> Result<(), Failure> {
     match ["origin", "sec-fetch-site"].into_iter().find(|name| request.header(name).is_some()) {
-        Some(name) => Err(Failure {
-            kind: FailureKind::Unauthorized,
-            cause: Some(format!("an API key in a browser: the request carries {name}")),
-        }),
+        Some(name) => Err(Failure::new(
+            FailureKind::Unauthorized,
+            format_args!("an API key in a browser: the request carries {name}"),
+        )),
         None => Ok(()),
     }
 }

@@ -59,7 +59,7 @@ pub struct DoneWrite {
 
 impl DoneWrite {
     /// How long a write is remembered.
-    const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
+    pub const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
 
     /// A write done at `now`.
     #[must_use]

@@ -1,4 +1,4 @@
-use std::{cmp::Reverse, fmt, time::Duration};
+use std::{cmp::Reverse, time::Duration};
 
 use aws_lc_rs::{
     encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
@@ -7,7 +7,7 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pem_rfc7468::LineEnding;
 
-use super::{NoRandomness, Secret, SigningKeyId, Timestamp};
+use super::{DoneWrite, NoRandomness, Secret, SigningKeyId, Timestamp};
 
 const PUBLIC_KEY_LABEL: &str = "PUBLIC KEY";
 const PRIVATE_KEY_LABEL: &str = "PRIVATE KEY";
@@ -141,14 +141,9 @@ pub struct SigningKey {
 }
 
 /// More than one signing key of an app is in use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more than one key in use")]
 pub struct TwoKeysInUse;
-
-impl fmt::Display for TwoKeysInUse {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("more than one key in use")
-    }
-}
 
 /// All signing keys of an app, oldest first; at most one of them is in use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -181,7 +176,7 @@ impl SigningKeys {
     const MAX_KEPT: usize = 200;
 
     /// As long as an answer is remembered for its `Idempotency-Key`.
-    const REVOKED_KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
+    const REVOKED_KEPT_FOR: Duration = DoneWrite::REMEMBERED_FOR;
 
     /// The keys as they were stored.
     ///
@@ -282,9 +277,7 @@ impl SigningKeys {
         match self.get(id)?.state {
             SigningKeyState::InUse if !force => return Err(KeyChangeRefused::InUse),
             SigningKeyState::Revoked => {}
-            _ => {
-                self.change(id, SigningKeyState::Revoked, now);
-            }
+            _ => self.change(id, SigningKeyState::Revoked, now),
         }
         self.get(id)
     }

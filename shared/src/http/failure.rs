@@ -79,9 +79,14 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// A failure of which the log tells more than the caller is told.
+    pub fn new(kind: FailureKind, cause: impl Display) -> Self {
+        Self { kind, cause: Some(cause.to_string()) }
+    }
+
     /// A failure whose cause only the log may tell.
     pub fn internal(cause: impl Display) -> Self {
-        Self { kind: FailureKind::Internal, cause: Some(cause.to_string()) }
+        Self::new(FailureKind::Internal, cause)
     }
 }
 
@@ -120,7 +125,7 @@ impl From<KeyChangeRefused> for Failure {
                 FailureKind::Conflict
             }
         };
-        Self { kind, cause: Some(refused.to_string()) }
+        Self::new(kind, refused)
     }
 }
 
@@ -133,9 +138,7 @@ impl From<NoRandomness> for Failure {
 impl From<SecretsError> for Failure {
     fn from(error: SecretsError) -> Self {
         match error {
-            SecretsError::TooManyVersions { .. } => {
-                Self { kind: FailureKind::Conflict, cause: Some(error.to_string()) }
-            }
+            SecretsError::TooManyVersions { .. } => Self::new(FailureKind::Conflict, error),
             SecretsError::Backend { .. } | SecretsError::NoText { .. } => Self::internal(error),
         }
     }

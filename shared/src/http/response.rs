@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{Envelope, Failure, FailureKind, Request};
@@ -15,11 +17,11 @@ pub enum CacheControl {
 }
 
 impl CacheControl {
-    fn value(self) -> String {
+    fn value(self) -> Cow<'static, str> {
         match self {
-            Self::NoStore => "no-store".to_owned(),
-            Self::PrivateNoCache => "private, no-cache".to_owned(),
-            Self::PublicUntilUse => format!("public, max-age={}", SigningKeys::PUBLISHED_BEFORE_USE.as_secs()),
+            Self::NoStore => "no-store".into(),
+            Self::PrivateNoCache => "private, no-cache".into(),
+            Self::PublicUntilUse => format!("public, max-age={}", SigningKeys::PUBLISHED_BEFORE_USE.as_secs()).into(),
         }
     }
 }
@@ -132,8 +134,7 @@ impl Serialize for Headers<'_> {
 /// The first half of the body's SHA-256.
 fn etag(body: &str) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes());
-    let half = digest.as_ref().iter().take(16).copied().collect::<Vec<_>>();
-    format!("\"{}\"", hexadecimal(&half))
+    format!("\"{}\"", hexadecimal(digest.as_ref().get(..16).unwrap_or_default()))
 }
 
 /// Whether an `if-none-match` names the tag; it compares weakly (RFC 9110, section 8.8.3.2).

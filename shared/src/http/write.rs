@@ -83,7 +83,6 @@ fn same_request(done: &DoneWrite, request: &str) -> Result<String, Failure> {
     if done.request == request {
         Ok(done.answer.clone())
     } else {
-        let cause = "the Idempotency-Key was used for another request".to_owned();
-        Err(Failure { kind: FailureKind::Conflict, cause: Some(cause) })
+        Err(Failure::new(FailureKind::Conflict, "the Idempotency-Key was used for another request"))
     }
 }
