@@ -1,8 +1,11 @@
 //! Embedded DynamoDB and Secrets Manager behind a proxy that counts calls and can go wrong in every way.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
-use aws_config::SdkConfig;
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use axum::{
     Router,
@@ -11,7 +14,7 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
-use shared::runtime::{Config, Services, sdk_defaults};
+use shared::runtime::{Names, Services};
 use tokio::{net::TcpListener, sync::Notify};
 use userdocks_local::{embedded, fixtures};
 
@@ -83,7 +86,8 @@ impl Backend {
         });
         let router = Router::new().fallback(handle).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(proxy, router).await });
-        let sdk = sdk_defaults()
+        let sdk = aws_config::defaults(BehaviorVersion::latest())
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
             .region(aws_config::Region::from_static("us-east-1"))
             .credentials_provider(Credentials::new("test", "test", None, None, "test"))
             .endpoint_url(&endpoint)
@@ -103,8 +107,8 @@ impl Backend {
     /// The functions' own way to the services.
     #[must_use]
     pub fn services(&self) -> Services {
-        let config = Config { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.to_owned() };
-        Services::new(&self.sdk, config)
+        let names = Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.to_owned() };
+        Services::new(self.dynamodb(), self.secrets_manager(), names)
     }
 
     /// DynamoDB, for looking at the table and breaking it.
@@ -146,7 +150,9 @@ async fn listener() -> (TcpListener, String) {
 async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    let target = parts.headers["x-amz-target"].to_str().unwrap().to_owned();
+    // A function that only makes its connection asks for no operation.
+    let Some(target) = parts.headers.get("x-amz-target") else { return Response::new(Body::empty()) };
+    let target = target.to_str().unwrap().to_owned();
     let (service, operation) = target.split_once('.').unwrap();
     let call = {
         let mut calls = proxy.calls.lock().unwrap();

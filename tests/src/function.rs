@@ -20,7 +20,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
     process::{Child, Command},
-    sync::{Mutex as AsyncMutex, mpsc},
+    sync::{Mutex as AsyncMutex, Notify, mpsc},
 };
 
 use crate::{
@@ -51,22 +51,23 @@ pub struct Function {
 }
 
 struct RuntimeApi {
+    ready: Notify,
     events: AsyncMutex<mpsc::Receiver<String>>,
     answers: mpsc::Sender<Result<Value, String>>,
 }
 
 impl Function {
-    /// Starts a function in that environment and no other.
+    /// Starts a function in that environment and no other; it asks for its first event, or has ended.
     pub async fn start(name: &str, environment: &[(&str, String)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let runtime_api = listener.local_addr().unwrap().to_string();
         let (events, events_received) = mpsc::channel(1);
         let (answers_sent, answers) = mpsc::channel(1);
-        let state = Arc::new(RuntimeApi { events: AsyncMutex::new(events_received), answers: answers_sent });
+        let state = Arc::new(RuntimeApi { ready: Notify::new(), events: AsyncMutex::new(events_received), answers: answers_sent });
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/{outcome}", post(answer))
-            .with_state(state);
+            .with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await });
 
         let mut process = Command::new(binary(name))
@@ -88,6 +89,11 @@ impl Function {
                 kept.lock().unwrap().push(line);
             }
         });
+        // What it does before it asks for events, such as making its connections, is no part of any test's requests.
+        tokio::select! {
+            () = state.ready.notified() => {}
+            _ = process.wait() => {}
+        }
         Self { process, events, answers, lines, logging }
     }
 
@@ -120,6 +126,7 @@ impl Function {
 pub const INVOCATION_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
 
 async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
+    api.ready.notify_one();
     let Some(event) = api.events.lock().await.recv().await else { return std::future::pending().await };
     Response::builder()
         .header("lambda-runtime-aws-request-id", INVOCATION_ID)

@@ -714,7 +714,7 @@ fn make_standby_key_older(stack: &Stack, app: &str) {
 }
 
 async fn sdk(stack: &Stack, service: &str) -> aws_config::SdkConfig {
-    shared::runtime::sdk_defaults()
+    aws_config::defaults(aws_config::BehaviorVersion::latest())
         .region(aws_config::Region::from_static("us-east-1"))
         .credentials_provider(Credentials::new("local", "local", None, None, "local"))
         .endpoint_url(stack.ready[service].as_str().unwrap())

@@ -12,6 +12,7 @@ pub const ROUTE: Route = Route {
     name: "DELETE /api/v1/apps/{appUuid}/keys/{keyUuid}",
     envelope: Envelope::List,
     is_public: false,
+    calls_secrets_manager: false,
     deadline: Route::WRITE_DEADLINE,
 };
 

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    shared::runtime::run(delete_app_key::ROUTE, delete_app_key::handle).await
+fn main() -> ExitCode {
+    shared::runtime::run(delete_app_key::ROUTE, delete_app_key::handle)
 }

@@ -13,6 +13,7 @@ pub const ROUTE: Route = Route {
     name: "DELETE /api/v1/apps/{appId}/secrets/previous",
     envelope: Envelope::Legacy,
     is_public: false,
+    calls_secrets_manager: false,
     deadline: Route::WRITE_DEADLINE,
 };
 

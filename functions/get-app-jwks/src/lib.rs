@@ -14,6 +14,7 @@ pub const ROUTE: Route = Route {
     name: "GET /api/v1/apps/{appUuid}/jwks.json",
     envelope: Envelope::List,
     is_public: true,
+    calls_secrets_manager: false,
     deadline: Route::READ_DEADLINE,
 };
 

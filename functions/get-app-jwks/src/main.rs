@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    shared::runtime::run(get_app_jwks::ROUTE, get_app_jwks::handle).await
+fn main() -> ExitCode {
+    shared::runtime::run(get_app_jwks::ROUTE, get_app_jwks::handle)
 }

@@ -13,6 +13,7 @@ pub const ROUTE: Route = Route {
     name: "GET /api/v1/apps/{appUuid}/keys",
     envelope: Envelope::List,
     is_public: false,
+    calls_secrets_manager: false,
     deadline: Route::READ_DEADLINE,
 };
 

@@ -14,6 +14,7 @@ pub const ROUTE: Route = Route {
     name: "GET /api/v1/apps/{appId}/secrets",
     envelope: Envelope::Legacy,
     is_public: false,
+    calls_secrets_manager: true,
     deadline: Route::READ_DEADLINE,
 };
 

@@ -13,6 +13,7 @@ pub const ROUTE: Route = Route {
     name: "POST /api/v1/apps/{appUuid}/keys",
     envelope: Envelope::List,
     is_public: false,
+    calls_secrets_manager: true,
     // Making an RSA-4096 key takes seconds now and then; API Gateway waits for 30.
     deadline: Duration::from_secs(25),
 };

@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    shared::runtime::run(post_app_keys::ROUTE, post_app_keys::handle).await
+fn main() -> ExitCode {
+    shared::runtime::run(post_app_keys::ROUTE, post_app_keys::handle)
 }

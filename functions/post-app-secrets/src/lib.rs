@@ -15,6 +15,7 @@ pub const ROUTE: Route = Route {
     name: "POST /api/v1/apps/{appId}/secrets",
     envelope: Envelope::Legacy,
     is_public: false,
+    calls_secrets_manager: true,
     deadline: Route::WRITE_DEADLINE,
 };
 

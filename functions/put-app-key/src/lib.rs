@@ -14,6 +14,7 @@ pub const ROUTE: Route = Route {
     name: "PUT /api/v1/apps/{appUuid}/keys/{keyUuid}",
     envelope: Envelope::List,
     is_public: false,
+    calls_secrets_manager: false,
     deadline: Route::WRITE_DEADLINE,
 };
 

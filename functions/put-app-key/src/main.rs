@@ -2,7 +2,6 @@
 
 use std::process::ExitCode;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    shared::runtime::run(put_app_key::ROUTE, put_app_key::handle).await
+fn main() -> ExitCode {
+    shared::runtime::run(put_app_key::ROUTE, put_app_key::handle)
 }

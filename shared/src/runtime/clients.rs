@@ -1,15 +1,33 @@
-use std::time::Duration;
+use std::{env, time::Duration};
 
 use aws_config::{
-    BehaviorVersion, ConfigLoader, SdkConfig,
-    environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider},
+    BehaviorVersion, Region, SdkConfig,
+    ecs::EcsCredentialsProvider,
+    environment::EnvironmentVariableCredentialsProvider,
+    provider_config::ProviderConfig,
     retry::RetryConfig,
-    timeout::TimeoutConfig,
+    timeout::{TimeoutConfig, TimeoutConfigBuilder},
 };
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_sdk_dynamodb::config::{SharedAsyncSleep, SharedCredentialsProvider, SharedHttpClient};
+use aws_smithy_async::{rt::sleep::TokioSleep, time::SystemTimeSource};
+use aws_smithy_http_client::{
+    Connector,
+    tls::{Provider, TlsContext, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector, http_client_fn},
+        orchestrator::HttpRequest,
+    },
+    shared::IntoShared,
+};
+use aws_smithy_types::byte_stream::ByteStream;
 
-use super::Config;
-use crate::{secrets::Secrets, store::Store};
+use super::{
+    Environment, Names,
+    trust::{CaBundleError, tls_context},
+};
+use crate::{causes::causes, secrets::Secrets, store::Store};
 
 /// What handlers work with; built once per process.
 #[derive(Debug)]
@@ -21,48 +39,122 @@ pub struct Services {
 }
 
 impl Services {
-    /// Clients on the given SDK configuration.
+    /// The table and the secrets of those names.
     #[must_use]
-    pub fn new(sdk: &SdkConfig, config: Config) -> Self {
+    pub fn new(
+        dynamodb: aws_sdk_dynamodb::Client,
+        secrets_manager: aws_sdk_secretsmanager::Client,
+        names: Names,
+    ) -> Self {
         Self {
-            store: Store::new(aws_sdk_dynamodb::Client::new(sdk), config.table),
-            secrets: Secrets::new(aws_sdk_secretsmanager::Client::new(sdk), config.secret_prefix),
+            store: Store::new(dynamodb, names.table),
+            secrets: Secrets::new(secrets_manager, names.secret_prefix),
         }
     }
+}
 
-    /// Clients for a function: region and credentials from the environment, where Lambda puts them, and nowhere else.
-    pub async fn for_function(config: Config) -> Self {
-        let sdk = sdk_defaults()
-            .region(EnvironmentVariableRegionProvider::new())
-            .credentials_provider(EnvironmentVariableCredentialsProvider::new())
-            .timeout_config(timeouts())
-            .load()
-            .await;
-        Self::new(&sdk, config)
+/// A function's clients for both services, on one HTTP client: one pool of connections, one TLS set-up.
+///
+/// The SDK's own way to a configuration would look for profiles, SSO and metadata services, and cost a cold start 10 ms;
+/// a function's environment says all there is to know.
+#[derive(Debug)]
+pub struct Clients {
+    /// DynamoDB.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// Secrets Manager.
+    pub secrets_manager: aws_sdk_secretsmanager::Client,
+    connector: SharedHttpConnector,
+    secrets_manager_endpoint: Option<String>,
+}
+
+impl Clients {
+    /// How long a connection may take, and an attempt, and all attempts of one call together: short enough that a dead
+    /// backend is noticed inside a route's deadline, with time for a second attempt.
+    const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+    const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
+    const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+
+    /// Clients as the environment says, with the credentials that Lambda puts there.
+    ///
+    /// # Errors
+    /// `AWS_CA_BUNDLE` can't be trusted.
+    pub fn new(environment: &Environment) -> Result<Self, CaBundleError> {
+        let connector = connector(tls_context(environment.ca_bundle.as_deref())?);
+        let http_client = {
+            let connector = connector.clone();
+            http_client_fn(move |_, _| connector.clone())
+        };
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new(environment.region.clone()))
+            .credentials_provider(credentials(&http_client))
+            .http_client(http_client)
+            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+            .time_source(SystemTimeSource::new())
+            .retry_config(retries())
+            .timeout_config(
+                timeouts().operation_attempt_timeout(Self::ATTEMPT_TIMEOUT).operation_timeout(Self::CALL_TIMEOUT).build(),
+            )
+            .build();
+        let at = |endpoint: &Option<String>| {
+            let mut sdk = sdk.to_builder();
+            sdk.set_endpoint_url(endpoint.clone());
+            sdk.build()
+        };
+        Ok(Self {
+            dynamodb: aws_sdk_dynamodb::Client::new(&at(&environment.dynamodb_endpoint)),
+            secrets_manager: aws_sdk_secretsmanager::Client::new(&at(&environment.secrets_manager_endpoint)),
+            connector,
+            secrets_manager_endpoint: environment.secrets_manager_endpoint.clone(),
+        })
     }
 
-    /// Clients of which every call fails.
-    #[cfg(test)]
-    pub fn unreachable() -> Self {
-        let sdk = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
-        Self::new(&sdk, Config { table: "table".to_owned(), secret_prefix: "prefix".to_owned() })
+    /// Makes the connection to Secrets Manager, so that the first request that needs it need not wait for the handshake.
+    /// An unsigned `GET /` needs no permission, costs nothing and leaves no trace in CloudTrail.
+    ///
+    /// # Errors
+    /// Why there is no connection, for the log; the first request will then make one.
+    pub async fn connect_to_secrets_manager(&self) -> Result<(), String> {
+        let Some(endpoint) = &self.secrets_manager_endpoint else { return Ok(()) };
+        let request = HttpRequest::get(endpoint).map_err(|error| causes(&error))?;
+        let answer = self.connector.call(request).await.map_err(|error| causes(&error))?;
+        // Whatever the answer is: once it is read to its end, the connection is free for the next request.
+        ByteStream::new(answer.into_body()).collect().await.map_err(|error| causes(&error))?;
+        Ok(())
     }
 }
 
-/// The SDK's configuration as far as functions and tools share it: one HTTP client for both services, on rustls with aws-lc.
-pub fn sdk_defaults() -> ConfigLoader {
-    let http_client =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
-    aws_config::defaults(BehaviorVersion::latest())
-        .http_client(http_client)
-        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
+fn timeouts() -> TimeoutConfigBuilder {
+    TimeoutConfig::builder().connect_timeout(Clients::CONNECT_TIMEOUT)
 }
 
-/// Short enough that a dead backend is noticed inside a route's deadline, with time for a second attempt.
-fn timeouts() -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(Duration::from_secs(1))
-        .operation_attempt_timeout(Duration::from_millis(1500))
-        .operation_timeout(Duration::from_secs(3))
+/// What is safe to retry is, twice, after up to 50 ms and then 100 ms: the SDK adds jitter, and a budget for each process.
+fn retries() -> RetryConfig {
+    RetryConfig::standard().with_initial_backoff(Duration::from_millis(50))
+}
+
+fn connector(tls: TlsContext) -> SharedHttpConnector {
+    let settings = HttpConnectorSettings::builder().connect_timeout(Clients::CONNECT_TIMEOUT).build();
+    Connector::builder()
+        .connector_settings(settings)
+        .sleep_impl(TokioSleep::new())
+        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
+        .tls_context(tls)
         .build()
+        .into_shared()
+}
+
+/// Lambda puts a function's credentials in its environment, or, where an instance may outlive them (SnapStart), behind a
+/// local endpoint.
+///
+/// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
+fn credentials(http_client: &SharedHttpClient) -> SharedCredentialsProvider {
+    if env::var_os("AWS_ACCESS_KEY_ID").is_none() && env::var_os("AWS_CONTAINER_CREDENTIALS_FULL_URI").is_some() {
+        let provider = ProviderConfig::empty()
+            .with_http_client(http_client.clone())
+            .with_sleep_impl(TokioSleep::new())
+            .with_time_source(SystemTimeSource::new());
+        return SharedCredentialsProvider::new(EcsCredentialsProvider::builder().configure(&provider).build());
+    }
+    SharedCredentialsProvider::new(EnvironmentVariableCredentialsProvider::new())
 }

@@ -1,19 +1,24 @@
 //! What makes a handler a Lambda function: configuration, clients, logs, and an answer to every event.
 
 mod clients;
-mod config;
+mod environment;
 mod logs;
+mod trust;
 
-use std::{convert::Infallible, panic::AssertUnwindSafe, process::ExitCode, sync::Arc, time::Duration};
+use std::{convert::Infallible, env, io, panic::AssertUnwindSafe, process::ExitCode, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
-use tokio::time::timeout;
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::timeout,
+};
 
 pub use self::{
-    clients::{Services, sdk_defaults},
-    config::{Config, ConfigError},
+    clients::{Clients, Services},
+    environment::{Environment, EnvironmentError, Names},
+    trust::CaBundleError,
 };
 use crate::{
     domain::Timestamp,
@@ -29,6 +34,8 @@ pub struct Route {
     pub envelope: Envelope,
     /// Whether scripts of any origin may read its answers. It lets nobody in: a handler that wants a caller authenticates it.
     pub is_public: bool,
+    /// Whether its handler calls Secrets Manager, so that a connection is made at start.
+    pub calls_secrets_manager: bool,
     /// After this time the answer is the contract's 500; well inside the function's own timeout.
     pub deadline: Duration,
 }
@@ -75,43 +82,102 @@ where
 }
 
 /// Runs a function until Lambda ends it; several requests at a time where Lambda offers that.
-pub async fn run<H, F>(route: Route, handler: H) -> ExitCode
+pub fn run<H, F>(route: Route, handler: H) -> ExitCode
 where
     H: Fn(Arc<Request>, Arc<Services>) -> F + Send + Sync + 'static,
     F: Future<Output = Result<Response, Failure>> + Send,
 {
     logs::start();
-    let config = match Config::from_environment() {
-        Ok(config) => config,
-        Err(error) => {
-            tracing::error!(cause = %error, "the function can't start");
-            return ExitCode::FAILURE;
-        }
-    };
-    let function = Arc::new(Function::new(route, handler, Services::for_function(config).await));
-    let serve = move |event: LambdaEvent<Box<RawValue>>| {
-        let function = Arc::clone(&function);
-        async move { Ok::<_, Infallible>(function.respond(event.payload.get(), &event.context.request_id).await) }
-    };
-    match lambda_runtime::run_concurrent(service_fn(serve)).await {
+    let ended = tokio_runtime().map_err(StartError::from).and_then(|runtime| runtime.block_on(serve(route, handler)));
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(cause = %error, "the Lambda runtime API failed");
+            tracing::error!(cause = %error, "the function ends");
             ExitCode::FAILURE
         }
     }
 }
 
+/// Why a function can't start or go on.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error(transparent)]
+    CaBundle(#[from] CaBundleError),
+    #[error("no threads: {0}")]
+    Threads(#[from] io::Error),
+    #[error("the Lambda runtime API failed: {0}")]
+    RuntimeApi(lambda_runtime::Error),
+}
+
+/// One thread for one request at a time, which costs a cold start least; one for each processor where Lambda sends
+/// several at a time (Lambda Managed Instances).
+fn tokio_runtime() -> io::Result<Runtime> {
+    let is_concurrent = env::var_os("AWS_LAMBDA_MAX_CONCURRENCY").is_some_and(|limit| limit != "1");
+    let mut builder = if is_concurrent { Builder::new_multi_thread() } else { Builder::new_current_thread() };
+    builder.enable_all().build()
+}
+
+async fn serve<H, F>(route: Route, handler: H) -> Result<(), StartError>
+where
+    H: Fn(Arc<Request>, Arc<Services>) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<Response, Failure>> + Send,
+{
+    let environment = Environment::of_process()?;
+    let clients = Clients::new(&environment)?;
+    let services = Services::new(clients.dynamodb.clone(), clients.secrets_manager.clone(), environment.names);
+    warm_up(&route, &clients, &services).await;
+    let function = Arc::new(Function::new(route, handler, services));
+    let respond = move |event: LambdaEvent<Box<RawValue>>| {
+        let function = Arc::clone(&function);
+        async move { Ok::<_, Infallible>(function.respond(event.payload.get(), &event.context.request_id).await) }
+    };
+    lambda_runtime::run_concurrent(service_fn(respond)).await.map_err(StartError::RuntimeApi)
+}
+
+/// Makes the connections before the first request needs them, all at once. Nothing depends on it: a failure is logged, and
+/// the first request then connects by itself.
+async fn warm_up(route: &Route, clients: &Clients, services: &Services) {
+    /// Far longer than it takes on AWS, and short beside what a request may take.
+    const LIMIT: Duration = Duration::from_millis(500);
+    let connect = async {
+        let secrets_manager = async {
+            if route.calls_secrets_manager { clients.connect_to_secrets_manager().await } else { Ok(()) }
+        };
+        let (dynamodb, secrets_manager) = tokio::join!(services.store.warm_up(), secrets_manager);
+        dynamodb.map_err(|error| error.to_string()).and(secrets_manager)
+    };
+    match timeout(LIMIT, connect).await.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}"))) {
+        Ok(()) => {}
+        Err(cause) => tracing::warn!(cause, "the first request will have to connect by itself"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use aws_config::{BehaviorVersion, SdkConfig};
+
     use super::*;
     use crate::http::FailureKind;
 
-    const ROUTE: Route =
-        Route { name: "GET /test", envelope: Envelope::List, is_public: false, deadline: Duration::from_millis(1) };
+    const ROUTE: Route = Route {
+        name: "GET /test",
+        envelope: Envelope::List,
+        is_public: false,
+        calls_secrets_manager: false,
+        deadline: Duration::from_millis(1),
+    };
+
+    /// Clients of which every call fails.
+    fn unreachable() -> Services {
+        let sdk = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+        let names = Names { table: "table".to_owned(), secret_prefix: "prefix".to_owned() };
+        Services::new(aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk), names)
+    }
 
     async fn respond<F: Future<Output = Result<Response, Failure>>>(handler: fn() -> F) -> serde_json::Value {
-        let function = Function::new(ROUTE, |_, _| handler(), Services::unreachable());
+        let function = Function::new(ROUTE, |_, _| handler(), unreachable());
         serde_json::to_value(function.respond("{}", "id").await).unwrap()
     }
 

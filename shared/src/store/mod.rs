@@ -149,15 +149,17 @@ impl Store {
     /// # Errors
     /// DynamoDB fails, or the record is corrupt.
     pub async fn find_app(&self, app: AppId) -> Result<Option<App>, StoreError> {
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .set_key(Some(item::app_key(app)))
-            .consistent_read(true)
-            .send()
-            .await?;
-        Ok(answer.item.map(item::to_app).transpose()?)
+        let mut found = self.find_all(vec![item::app_key(app)]).await?;
+        Ok(found.pop().map(item::to_app).transpose()?)
+    }
+
+    /// Reads something that is not there, at the price of one read unit: the connection is made, and what the first request
+    /// would have to load, compute and look up is there, in this process and in DynamoDB.
+    ///
+    /// # Errors
+    /// DynamoDB fails.
+    pub async fn warm_up(&self) -> Result<(), StoreError> {
+        self.find_all(vec![item::app_key(AppId::random())]).await.map(drop)
     }
 
     /// All apps, page by page: `visit` sees each in turn, so that memory stays flat, and each corrupt record too.

@@ -8,10 +8,11 @@ use std::{
     process::ExitCode,
 };
 
+use aws_config::BehaviorVersion;
 use clap::Parser;
 use shared::{
     domain::Secret,
-    runtime::{Config, Services, sdk_defaults},
+    runtime::{Names, Services},
 };
 use userdocks_admin::{AdminError, Answer, api_key, app, secret, signing_key, table};
 
@@ -44,12 +45,12 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<Answer, AdminError> {
-    let sdk = sdk_defaults().load().await;
+    let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
     if sdk.region().is_none() {
         return Err(AdminError::NoRegion);
     }
-    let config = Config { table: arguments.table, secret_prefix: arguments.secret_prefix };
-    let services = Services::new(&sdk, config);
+    let names = Names { table: arguments.table, secret_prefix: arguments.secret_prefix };
+    let services = Services::new(aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk), names);
     // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
     match arguments.command {
         Command::Table(command) => Box::pin(run_table(command, &services)).await,

@@ -5,14 +5,10 @@ mod settings;
 
 use std::{fs, net::SocketAddr, os::unix::fs::DirBuilderExt, process::ExitCode};
 
-use aws_config::{Region, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
 use serde_json::json;
-use shared::{
-    runtime::{Services, sdk_defaults},
-    secrets::Secrets,
-    store::Store,
-};
+use shared::runtime::{Names, Services};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -85,7 +81,7 @@ async fn bind(address: SocketAddr, variable: &str) -> Result<TcpListener, LocalE
 }
 
 async fn provision(settings: &Settings) -> Result<DemoApp, LocalError> {
-    let sdk = sdk_defaults()
+    let sdk = aws_config::defaults(BehaviorVersion::latest())
         .region(Region::from_static(settings::REGION))
         .credentials_provider(Credentials::new(settings::CREDENTIALS, settings::CREDENTIALS, None, None, "local"))
         .load()
@@ -93,10 +89,8 @@ async fn provision(settings: &Settings) -> Result<DemoApp, LocalError> {
     let at = |endpoint: &str| -> SdkConfig { sdk.to_builder().endpoint_url(endpoint).build() };
     let dynamodb = aws_sdk_dynamodb::Client::new(&at(&settings.dynamodb.endpoint));
     let secrets_manager = aws_sdk_secretsmanager::Client::new(&at(&settings.secrets_manager.endpoint));
-    let services = Services {
-        store: Store::new(dynamodb.clone(), settings.table.clone()),
-        secrets: Secrets::new(secrets_manager, settings.secret_prefix.clone()),
-    };
+    let names = Names { table: settings.table.clone(), secret_prefix: settings.secret_prefix.clone() };
+    let services = Services::new(dynamodb.clone(), secrets_manager, names);
     services.store.create_table().await.map_err(|error| LocalError::new("the table can't be made", error))?;
     fixtures::provision(&services, &dynamodb, &settings.table).await?;
     demo::provision(&services, &settings.data_dir.join("demo-app.json")).await

@@ -1,0 +1,100 @@
+use std::{env, path::PathBuf};
+
+/// A variable of the environment without which the function can't start.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnvironmentError {
+    /// It has to be there.
+    #[error("the environment variable {0} is not set")]
+    Missing(&'static str),
+    /// It may not be empty.
+    #[error("the environment variable {0} is empty")]
+    Empty(&'static str),
+}
+
+/// What the table and the secrets are called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    /// `TABLE_NAME`: the DynamoDB table.
+    pub table: String,
+    /// `SECRET_PREFIX`: what the names of all secrets begin with, without the slash that follows.
+    pub secret_prefix: String,
+}
+
+/// What a function takes from its environment, besides its credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    /// The table and the secrets.
+    pub names: Names,
+    /// `AWS_REGION`
+    pub region: String,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, else `AWS_ENDPOINT_URL`; AWS's own where neither is set.
+    pub dynamodb_endpoint: Option<String>,
+    /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, else `AWS_ENDPOINT_URL`; AWS's own where neither is set.
+    pub secrets_manager_endpoint: Option<String>,
+    /// `AWS_CA_BUNDLE`: a PEM file of certificates to trust besides Amazon's.
+    pub ca_bundle: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Reads the process's environment.
+    ///
+    /// # Errors
+    /// Names the first variable that is missing or empty.
+    pub fn of_process() -> Result<Self, EnvironmentError> {
+        Self::read(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    }
+
+    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
+        let optional = |name| match variable(name) {
+            Some(value) if value.trim().is_empty() => Err(EnvironmentError::Empty(name)),
+            value => Ok(value),
+        };
+        let required = |name| optional(name)?.ok_or(EnvironmentError::Missing(name));
+        let endpoint = optional("AWS_ENDPOINT_URL")?;
+        Ok(Self {
+            names: Names { table: required("TABLE_NAME")?, secret_prefix: required("SECRET_PREFIX")? },
+            region: required("AWS_REGION")?,
+            dynamodb_endpoint: optional("AWS_ENDPOINT_URL_DYNAMODB")?.or_else(|| endpoint.clone()),
+            secrets_manager_endpoint: optional("AWS_ENDPOINT_URL_SECRETS_MANAGER")?.or(endpoint),
+            ca_bundle: optional("AWS_CA_BUNDLE")?.map(PathBuf::from),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMPLETE: [(&str, &str); 3] =
+        [("TABLE_NAME", "table"), ("SECRET_PREFIX", "prefix"), ("AWS_REGION", "eu-central-1")];
+
+    fn read(variables: &[(&str, &str)]) -> Result<Environment, EnvironmentError> {
+        Environment::read(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn names_what_is_missing_or_empty() {
+        let environment = read(&COMPLETE).unwrap();
+        assert_eq!(environment.names, Names { table: "table".to_owned(), secret_prefix: "prefix".to_owned() });
+        for (index, (name, _)) in COMPLETE.iter().enumerate() {
+            let mut variables = COMPLETE.to_vec();
+            variables[index].1 = " ";
+            assert_eq!(read(&variables), Err(EnvironmentError::Empty(name)));
+            variables.remove(index);
+            assert_eq!(read(&variables), Err(EnvironmentError::Missing(name)));
+        }
+        for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_CA_BUNDLE"] {
+            assert_eq!(read(&[&COMPLETE[..], &[(name, "")]].concat()), Err(EnvironmentError::Empty(name)));
+        }
+    }
+
+    #[test]
+    fn a_services_own_endpoint_comes_before_that_of_all() {
+        let endpoints = [("AWS_ENDPOINT_URL", "http://all"), ("AWS_ENDPOINT_URL_DYNAMODB", "http://dynamodb")];
+        let environment = read(&[&COMPLETE[..], &endpoints].concat()).unwrap();
+        assert_eq!(environment.dynamodb_endpoint.as_deref(), Some("http://dynamodb"));
+        assert_eq!(environment.secrets_manager_endpoint.as_deref(), Some("http://all"));
+    }
+}

@@ -1,0 +1,104 @@
+use std::{fs, path::Path};
+
+use aws_smithy_http_client::tls::{TlsContext, TrustStore};
+use rustls::{
+    RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+/// The five Amazon Trust Services roots, which the certificates of all AWS endpoints chain to; reading the system's 140
+/// instead costs 5 ms of each cold start. From <https://www.amazontrust.com/repository/>, which also publishes the
+/// SHA-256 of each root's public key: a test compares them.
+const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
+
+/// `AWS_CA_BUNDLE` can't be trusted.
+#[derive(Debug, thiserror::Error)]
+#[error("AWS_CA_BUNDLE: {path}: {reason}")]
+pub struct CaBundleError {
+    path: String,
+    reason: String,
+}
+
+/// What a function's TLS connections trust: Amazon's roots, and the certificates of `ca_bundle`.
+///
+/// # Errors
+/// The bundle can't be read, has no certificate or a malformed one.
+pub fn tls_context(ca_bundle: Option<&Path>) -> Result<TlsContext, CaBundleError> {
+    let mut trusted = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
+    if let Some(path) = ca_bundle {
+        let fail = |reason| CaBundleError { path: path.display().to_string(), reason };
+        let pem = fs::read(path).map_err(|error| fail(error.to_string()))?;
+        // The SDK would panic at the first connection.
+        check(&pem).map_err(fail)?;
+        trusted = trusted.with_pem_certificate(pem);
+    }
+    TlsContext::builder().with_trust_store(trusted).build().map_err(|error| CaBundleError {
+        path: ca_bundle.unwrap_or(Path::new("")).display().to_string(),
+        reason: error.to_string(),
+    })
+}
+
+fn check(pem: &[u8]) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        roots.add(certificate.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+    }
+    if roots.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use aws_lc_rs::digest::{SHA256, digest};
+
+    use super::*;
+    use crate::domain::hexadecimal;
+
+    /// "SHA-256 Hash of Subject Public Key Information", as <https://www.amazontrust.com/repository/> lists them.
+    const PUBLISHED: [&str; 5] = [
+        "fbe3018031f9586bcbf41727e417b7d1c45c2f47f93be372a17b96b50757d5a2",
+        "7f4296fc5b6a4e3b35d3c369623e364ab1af381d8fa7121533c9d6c633ea2461",
+        "36abc32656acfc645c61b71613c4bf21c787f5cabbee48348d58597803d7abc9",
+        "f7ecded5c66047d28ed6466b543c40e0743abe81d109254dcf845d4c2c7853c5",
+        "2b071c59a0a0ae76b0eadb2bad23bad4580b69c3601b630c2eaf0613afa83f92",
+    ];
+
+    #[test]
+    fn the_roots_are_those_that_amazon_publishes() {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(AMAZON_ROOTS) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let hashes: Vec<String> = roots
+            .roots
+            .iter()
+            .map(|root| hexadecimal(digest(&SHA256, &der_sequence(&root.subject_public_key_info)).as_ref()))
+            .collect();
+        assert_eq!(hashes, PUBLISHED);
+    }
+
+    /// A trust anchor holds its key's SubjectPublicKeyInfo without the outer SEQUENCE (RFC 5280, section 4.1).
+    fn der_sequence(content: &[u8]) -> Vec<u8> {
+        let length = match content.len() {
+            length @ 0..128 => vec![u8::try_from(length).unwrap()],
+            length @ 128..256 => vec![0x81, u8::try_from(length).unwrap()],
+            length => [&[0x82][..], &u16::try_from(length).unwrap().to_be_bytes()].concat(),
+        };
+        [&[0x30], &length[..], content].concat()
+    }
+
+    #[test]
+    fn a_ca_bundle_that_cannot_be_trusted_is_refused_with_its_name() {
+        assert!(tls_context(None).is_ok());
+        let mut bundle = tempfile::NamedTempFile::new().unwrap();
+        let refused = |path: &Path| tls_context(Some(path)).unwrap_err().to_string();
+        assert!(refused(Path::new("/no/such/file")).starts_with("AWS_CA_BUNDLE: /no/such/file: No such file"));
+        assert!(refused(bundle.path()).ends_with("no certificate in it"));
+        bundle.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(refused(bundle.path()).contains("certificate"));
+        let good = tempfile::NamedTempFile::new().unwrap();
+        fs::write(&good, AMAZON_ROOTS).unwrap();
+        assert!(tls_context(Some(good.path())).is_ok());
+    }
+}

@@ -1,0 +1,72 @@
+//! `make bench`: how fast the functions are, against a function that does nothing and against what a user would otherwise have.
+
+mod backends;
+mod measure;
+mod report;
+mod runtime_api;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+
+use crate::backends::Backends;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Measures the functions and their peers, interleaved, and writes the figures where the documents have their markers.
+#[derive(Parser)]
+struct Arguments {
+    /// The folder with a folder for each function, as `cargo lambda build` makes it
+    #[arg(long)]
+    functions: PathBuf,
+    /// The folder with the peers' binaries
+    #[arg(long)]
+    peers: PathBuf,
+    /// The peer in Node.js; left out where it was not built
+    #[arg(long)]
+    node: PathBuf,
+    /// How many times each program is started
+    #[arg(long, default_value_t = 31)]
+    starts: usize,
+    /// How many warm requests each start serves
+    #[arg(long, default_value_t = 300)]
+    requests: usize,
+    /// Fails where a target is missed, and writes nothing
+    #[arg(long)]
+    check: bool,
+    /// The documents to write to
+    documents: Vec<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("The benchmark failed: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every target is met, or nobody asked.
+fn run(arguments: &Arguments) -> Result<bool, Failure> {
+    let folder = tempfile::tempdir()?;
+    let ca_bundle = folder.path().join("authority.pem");
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let backends = runtime.block_on(Backends::start(&ca_bundle))?;
+    let programs = measure::programs(arguments, &backends, &ca_bundle)?;
+    let figures = measure::all(&programs, arguments, &backends, runtime.handle())?;
+    let targets = report::targets(&figures);
+    println!("{}", report::markdown(&figures, &targets));
+    if arguments.check {
+        for missed in targets.iter().filter(|target| !target.is_met()) {
+            eprintln!("Missed: {}", missed.name);
+        }
+        return Ok(targets.iter().all(report::Target::is_met));
+    }
+    for document in &arguments.documents {
+        report::write(document, &figures, &targets)?;
+    }
+    Ok(true)
+}

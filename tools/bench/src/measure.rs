@@ -1,0 +1,265 @@
+//! What is measured, and how: every program in turn, many times over, so that whatever else the machine does meets all alike.
+
+use std::{
+    fs, io,
+    io::Write,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use flate2::{Compression, write::DeflateEncoder};
+use serde_json::Value;
+use shared::domain::{ApiKeyType, ApiKeyValue};
+use userdocks_local::fixtures;
+
+use crate::{
+    Arguments, Failure,
+    backends::{Backends, SECRET_PREFIX, TABLE},
+    runtime_api::{Process, Program},
+};
+
+/// Names of the programs, in the order of the table.
+pub const KEYS: &str = "`get-app-keys`";
+pub const SECRETS: &str = "`get-app-secrets`";
+pub const FLOOR: &str = "bare `lambda_http` function";
+pub const RAW_CALL: &str = "the bare call: one `BatchGetItem`, same client";
+pub const DEFAULT_KEYS: &str = "`get-app-keys` on the SDK's defaults";
+pub const DEFAULT_SECRETS: &str = "`get-app-secrets` on the SDK's defaults";
+pub const NODE: &str = "Node.js, Fastify, AWS SDK v3";
+
+/// A program, and the event that it is measured with.
+pub struct Measured {
+    name: &'static str,
+    program: Program,
+    event: String,
+    /// The file that would be deployed, where it is one.
+    file: Option<std::path::PathBuf>,
+}
+
+/// The figures of one start.
+#[derive(Clone, Copy)]
+pub struct Start {
+    /// From the start to the first request for an event.
+    pub ready: Duration,
+    /// The first event, from sent to answered.
+    pub first: Duration,
+    /// From the start to the first answer.
+    pub cold: Duration,
+    /// The median of the requests after that.
+    pub warm: Duration,
+    /// Bytes.
+    pub peak_memory: u64,
+}
+
+/// A program's figures.
+pub struct Figures {
+    pub name: &'static str,
+    pub starts: Vec<Start>,
+    /// Bytes, as they are and zipped.
+    pub size: Option<(u64, u64)>,
+}
+
+/// All figures of one run.
+pub struct Run {
+    pub programs: Vec<Figures>,
+    pub requests: usize,
+    /// For a warm request of `get-app-keys` and of `get-app-secrets`: calls of DynamoDB and of Secrets Manager.
+    pub calls: [(f64, f64); 2],
+    /// Read units of one such call.
+    pub read_units: f64,
+    /// Requests for each second of processor time, one at a time and [`CONCURRENCY`] at a time.
+    pub throughput: (f64, f64),
+}
+
+/// How many requests at a time the concurrent mode is measured with.
+pub const CONCURRENCY: usize = 16;
+
+impl Run {
+    pub fn of(&self, name: &str) -> Option<&Figures> {
+        self.programs.iter().find(|figures| figures.name == name)
+    }
+}
+
+/// All programs that are there.
+pub fn programs(arguments: &Arguments, backends: &Backends, ca_bundle: &Path) -> Result<Vec<Measured>, Failure> {
+    let environment = environment(backends, ca_bundle)?;
+    let event = |function: &str| {
+        let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events");
+        fs::read_to_string(events.join(function).join("200-ok.json"))
+    };
+    let measured = |name, file: &Path, function: &str| -> io::Result<Measured> {
+        let mut environment = environment.clone();
+        environment.push(("ROUTE".to_owned(), function.to_owned()));
+        let program = Program { command: vec![file.display().to_string()], environment };
+        Ok(Measured { name, program, event: event(function)?, file: Some(file.to_owned()) })
+    };
+    let bootstrap = |function: &str| arguments.functions.join(function).join("bootstrap");
+    let peer = |name: &str| arguments.peers.join(name);
+    let mut programs = vec![
+        measured(KEYS, &bootstrap("get-app-keys"), "get-app-keys")?,
+        measured(SECRETS, &bootstrap("get-app-secrets"), "get-app-secrets")?,
+        measured(FLOOR, &peer("floor"), "get-app-keys")?,
+        measured(RAW_CALL, &peer("raw-call"), "get-app-keys")?,
+        measured(DEFAULT_KEYS, &peer("sdk-defaults"), "get-app-keys")?,
+        measured(DEFAULT_SECRETS, &peer("sdk-defaults"), "get-app-secrets")?,
+    ];
+    if arguments.node.exists() {
+        let mut node = measured(NODE, &arguments.node, "get-app-keys")?;
+        node.program.command.insert(0, "node".to_owned());
+        node.file = None;
+        programs.push(node);
+    } else {
+        eprintln!("The peer in Node.js is not there: it is left out.");
+    }
+    Ok(programs)
+}
+
+fn environment(backends: &Backends, ca_bundle: &Path) -> Result<Vec<(String, String)>, Failure> {
+    // The SDK's defaults read the system's roots, and here one more.
+    const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
+    let roots = [fs::read(SYSTEM_ROOTS).map_err(|error| format!("{SYSTEM_ROOTS}: {error}"))?, fs::read(ca_bundle)?];
+    let system_roots = ca_bundle.with_extension("system");
+    fs::write(&system_roots, roots.concat())?;
+    let ca_bundle = ca_bundle.display().to_string();
+    let api_key = ApiKeyValue::import(fixtures::READ_KEY, ApiKeyType::Read)?.hash();
+    let variables = [
+        ("PATH", std::env::var("PATH")?),
+        ("TABLE_NAME", TABLE.to_owned()),
+        ("SECRET_PREFIX", SECRET_PREFIX.to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+        ("AWS_ACCESS_KEY_ID", "bench".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "bench".to_owned()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", backends.dynamodb.clone()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", backends.secrets_manager.clone()),
+        ("AWS_CA_BUNDLE", ca_bundle.clone()),
+        ("SSL_CERT_FILE", system_roots.display().to_string()),
+        ("NODE_EXTRA_CA_CERTS", ca_bundle),
+        ("NODE_NO_WARNINGS", "1".to_owned()),
+        ("BENCH_PK", format!("APP#{}", fixtures::APP)),
+        ("BENCH_API_KEY_SK", format!("APIKEY#{}", api_key.as_str())),
+    ];
+    Ok(variables.map(|(name, value)| (name.to_owned(), value)).to_vec())
+}
+
+/// Measures everything.
+pub fn all(
+    programs: &[Measured],
+    arguments: &Arguments,
+    backends: &Backends,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Run, Failure> {
+    let mut starts: Vec<Vec<Start>> = programs.iter().map(|_| Vec::new()).collect();
+    // The first round fills the file cache and is thrown away.
+    for round in 0..=arguments.starts {
+        for (measured, starts) in programs.iter().zip(&mut starts) {
+            let start = start(measured, arguments.requests).map_err(|error| format!("{}: {error}", measured.name))?;
+            if round > 0 {
+                starts.push(start);
+            }
+        }
+        eprint!("\rstart {round} of {}", arguments.starts);
+    }
+    eprintln!();
+    let figures = programs.iter().zip(starts).map(|(measured, starts)| {
+        let size = measured.file.as_deref().map(size).transpose()?;
+        Ok(Figures { name: measured.name, starts, size })
+    });
+    let figures = figures.collect::<Result<_, Failure>>()?;
+    let find = |name| programs.iter().find(|measured| measured.name == name).ok_or("a program is missing");
+    let calls = [
+        calls(find(SECRETS)?, arguments.requests, backends)?,
+        calls(find(KEYS)?, arguments.requests, backends)?,
+    ];
+    let [of_secrets, of_keys] = calls;
+    Ok(Run {
+        programs: figures,
+        requests: arguments.requests,
+        calls: [of_keys, of_secrets],
+        read_units: runtime.block_on(backends.read_units())?,
+        throughput: (throughput(find(KEYS)?, 1)?, throughput(find(KEYS)?, CONCURRENCY)?),
+    })
+}
+
+fn start(measured: &Measured, requests: usize) -> Result<Start, Failure> {
+    let process = Process::start(&measured.program)?;
+    process.send(&measured.event)?;
+    let first = process.answer()?;
+    check(&first.body)?;
+    let mut warm = Vec::with_capacity(requests);
+    for _ in 0..requests {
+        process.send(&measured.event)?;
+        warm.push(process.answer()?.took);
+    }
+    Ok(Start {
+        ready: process.ready_after()?,
+        first: first.took,
+        cold: process.since_start(first.at),
+        warm: median(warm),
+        peak_memory: process.peak_memory()?,
+    })
+}
+
+fn check(answer: &[u8]) -> Result<(), Failure> {
+    let answer: Value = serde_json::from_slice(answer)?;
+    if answer["statusCode"] == 200 { Ok(()) } else { Err(format!("not 200: {answer}").into()) }
+}
+
+/// Calls of DynamoDB and of Secrets Manager for each warm request.
+#[allow(clippy::cast_precision_loss, reason = "small counts")]
+fn calls(measured: &Measured, requests: usize, backends: &Backends) -> Result<(f64, f64), Failure> {
+    let process = Process::start(&measured.program)?;
+    let serve = || -> io::Result<()> {
+        process.send(&measured.event)?;
+        process.answer().map(drop)
+    };
+    serve()?;
+    let count = || (backends.dynamodb_calls.count(), backends.secrets_manager_calls.count());
+    let before = count();
+    for _ in 0..requests {
+        serve()?;
+    }
+    let after = count();
+    let each = |before: u64, after: u64| (after - before) as f64 / requests as f64;
+    Ok((each(before.0, after.0), each(before.1, after.1)))
+}
+
+/// Requests for each second of the function's processor time, `at_a_time` in flight.
+#[allow(clippy::cast_precision_loss, reason = "small counts")]
+fn throughput(measured: &Measured, at_a_time: usize) -> Result<f64, Failure> {
+    const REQUESTS: usize = 5000;
+    let mut program = measured.program.clone();
+    program.environment.push(("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), at_a_time.to_string()));
+    let process = Process::start(&program)?;
+    let serve = |requests: usize| -> Result<(), Failure> {
+        let mut answered = 0;
+        for _ in 0..at_a_time.min(requests) {
+            process.send(&measured.event)?;
+        }
+        while answered < requests {
+            check(&process.answer()?.body)?;
+            answered += 1;
+            if answered + at_a_time <= requests {
+                process.send(&measured.event)?;
+            }
+        }
+        Ok(())
+    };
+    serve(10 * at_a_time)?;
+    let (before, _) = (process.processor_time()?, Instant::now());
+    serve(REQUESTS)?;
+    Ok(REQUESTS as f64 / (process.processor_time()? - before).as_secs_f64())
+}
+
+/// Bytes of a file, as it is and as the one file of a zip archive.
+fn size(file: &Path) -> Result<(u64, u64), Failure> {
+    let bytes = fs::read(file)?;
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(&bytes)?;
+    Ok((u64::try_from(bytes.len())?, u64::try_from(encoder.finish()?.len())?))
+}
+
+/// The middle one.
+pub fn median<T: Ord + Copy + Default>(mut values: Vec<T>) -> T {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
