@@ -14,8 +14,10 @@ use aws_smithy_http_client::{
     Connector,
     tls::{Provider, TlsContext, rustls_provider::CryptoMode},
 };
+use aws_smithy_runtime::client::orchestrator::endpoints::StaticUriEndpointResolver;
 use aws_smithy_runtime_api::{
     client::{
+        endpoint::SharedEndpointResolver,
         http::{HttpConnector, HttpConnectorSettings, SharedHttpConnector, http_client_fn},
         orchestrator::HttpRequest,
     },
@@ -96,14 +98,13 @@ impl Clients {
                 timeouts().operation_attempt_timeout(Self::ATTEMPT_TIMEOUT).operation_timeout(Self::CALL_TIMEOUT).build(),
             )
             .build();
-        let at = |endpoint: &Option<String>| {
-            let mut sdk = sdk.to_builder();
-            sdk.set_endpoint_url(endpoint.clone());
-            sdk.build()
-        };
+        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&sdk);
+        dynamodb.set_endpoint_resolver(environment.dynamodb_endpoint.as_deref().map(endpoint));
+        let mut secrets_manager = aws_sdk_secretsmanager::config::Builder::from(&sdk);
+        secrets_manager.set_endpoint_resolver(environment.secrets_manager_endpoint.as_deref().map(endpoint));
         Ok(Self {
-            dynamodb: aws_sdk_dynamodb::Client::new(&at(&environment.dynamodb_endpoint)),
-            secrets_manager: aws_sdk_secretsmanager::Client::new(&at(&environment.secrets_manager_endpoint)),
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            secrets_manager: aws_sdk_secretsmanager::Client::from_conf(secrets_manager.build()),
             connector,
             secrets_manager_endpoint: environment.secrets_manager_endpoint.clone(),
         })
@@ -126,6 +127,12 @@ impl Clients {
 
 fn timeouts() -> TimeoutConfigBuilder {
     TimeoutConfig::builder().connect_timeout(Clients::CONNECT_TIMEOUT)
+}
+
+/// Always that address: the SDK's own resolver would parse its rules and compile their regular expressions, at every cold
+/// start, to come to the same.
+fn endpoint(url: &str) -> SharedEndpointResolver {
+    SharedEndpointResolver::new(StaticUriEndpointResolver::uri(url))
 }
 
 /// What is safe to retry is, twice, after up to 50 ms and then 100 ms: the SDK adds jitter, and a budget for each process.

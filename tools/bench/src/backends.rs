@@ -146,7 +146,7 @@ fn acceptor(ca_bundle: &Path) -> Result<TlsAcceptor, Failure> {
     std::fs::write(ca_bundle, authority.self_signed(&authority_key)?.pem())?;
     let key = KeyPair::generate()?;
     let issuer = Issuer::new(authority, authority_key);
-    let certificate = CertificateParams::new(vec!["localhost".to_owned()])?.signed_by(&key, &issuer)?;
+    let certificate = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?.signed_by(&key, &issuer)?;
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)?;
     Ok(TlsAcceptor::from(Arc::new(config)))
@@ -161,14 +161,14 @@ async fn front(acceptor: TlsAcceptor, service: SocketAddr, calls: Arc<Calls>) ->
             tokio::spawn(async move { forward(&acceptor, connection, service, &calls).await.ok() });
         }
     });
-    Ok(format!("https://localhost:{}", address.port()))
+    Ok(format!("https://127.0.0.1:{}", address.port()))
 }
 
 async fn forward(acceptor: &TlsAcceptor, client: TcpStream, service: SocketAddr, calls: &Calls) -> io::Result<()> {
     client.set_nodelay(true)?;
-    let service = TcpStream::connect(service).await?;
+    let (client, service) = tokio::try_join!(acceptor.accept(client), TcpStream::connect(service))?;
     service.set_nodelay(true)?;
-    let (mut requests, mut answers) = tokio::io::split(acceptor.accept(client).await?);
+    let (mut requests, mut answers) = tokio::io::split(client);
     let (mut from_service, mut to_service) = service.into_split();
     let upstream = async {
         let mut piece = vec![0; 1 << 16];
