@@ -44,17 +44,22 @@ pub fn environment(backend: &Backend) -> Vec<(&'static str, String)> {
 /// A running function.
 pub struct Function {
     process: Child,
-    events: mpsc::Sender<String>,
-    answers: mpsc::Receiver<Result<Value, String>>,
+    events: mpsc::Sender<Event>,
+    answers: mpsc::Receiver<Answer>,
     lines: Arc<Mutex<Vec<String>>>,
     logging: tokio::task::JoinHandle<()>,
 }
 
 struct RuntimeApi {
     ready: Notify,
-    events: AsyncMutex<mpsc::Receiver<String>>,
-    answers: mpsc::Sender<Result<Value, String>>,
+    events: AsyncMutex<mpsc::Receiver<Event>>,
+    answers: mpsc::Sender<Answer>,
 }
+
+/// An invocation's id and event.
+type Event = (String, String);
+/// The invocation's id, and what the function answered or the runtime error that it reported.
+type Answer = (String, Result<Value, String>);
 
 impl Function {
     /// Starts a function in that environment and no other; it asks for its first event, or has ended.
@@ -63,7 +68,11 @@ impl Function {
         let runtime_api = listener.local_addr().unwrap().to_string();
         let (events, events_received) = mpsc::channel(1);
         let (answers_sent, answers) = mpsc::channel(1);
-        let state = Arc::new(RuntimeApi { ready: Notify::new(), events: AsyncMutex::new(events_received), answers: answers_sent });
+        let state = Arc::new(RuntimeApi {
+            ready: Notify::new(),
+            events: AsyncMutex::new(events_received),
+            answers: answers_sent,
+        });
         let router = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
             .route("/2018-06-01/runtime/invocation/{id}/{outcome}", post(answer))
@@ -99,11 +108,34 @@ impl Function {
 
     /// Hands the function an event and returns its answer; a runtime error fails the test.
     pub async fn invoke(&mut self, event: &str) -> Value {
-        self.events.send(event.to_owned()).await.unwrap();
-        tokio::select! {
-            answer = self.answers.recv() => answer.unwrap().expect("the function reports a runtime error"),
-            status = self.process.wait() => panic!("the function ended: {status:?}"),
+        self.events.send((INVOCATION_ID.to_owned(), event.to_owned())).await.unwrap();
+        self.answer().await.1
+    }
+
+    /// Hands the function as many events at a time as it asks for, and returns its answers in the events' order.
+    pub async fn invoke_all(&mut self, events: &[String]) -> Vec<Value> {
+        let sender = self.events.clone();
+        let numbered: Vec<Event> =
+            events.iter().enumerate().map(|(number, event)| (number.to_string(), event.clone())).collect();
+        tokio::spawn(async move {
+            for event in numbered {
+                sender.send(event).await.unwrap();
+            }
+        });
+        let mut answers = vec![Value::Null; events.len()];
+        for _ in events {
+            let (number, answer) = self.answer().await;
+            answers[number.parse::<usize>().unwrap()] = answer;
         }
+        answers
+    }
+
+    async fn answer(&mut self) -> (String, Value) {
+        let (id, answer) = tokio::select! {
+            answer = self.answers.recv() => answer.unwrap(),
+            status = self.process.wait() => panic!("the function ended: {status:?}"),
+        };
+        (id, answer.expect("the function reports a runtime error"))
     }
 
     /// Ends the function and returns every line that it logged.
@@ -127,9 +159,9 @@ pub const INVOCATION_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
 
 async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
     api.ready.notify_one();
-    let Some(event) = api.events.lock().await.recv().await else { return std::future::pending().await };
+    let Some((id, event)) = api.events.lock().await.recv().await else { return std::future::pending().await };
     Response::builder()
-        .header("lambda-runtime-aws-request-id", INVOCATION_ID)
+        .header("lambda-runtime-aws-request-id", id)
         .header("lambda-runtime-deadline-ms", "1542409706888")
         .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:123456789012:function:test")
         .body(Body::from(event))
@@ -138,10 +170,10 @@ async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
 
 async fn answer(
     State(api): State<Arc<RuntimeApi>>,
-    Path((_, outcome)): Path<(String, String)>,
+    Path((id, outcome)): Path<(String, String)>,
     body: String,
 ) -> StatusCode {
     let answer = if outcome == "response" { Ok(serde_json::from_str(&body).unwrap()) } else { Err(body) };
-    api.answers.send(answer).await.unwrap();
+    api.answers.send((id, answer)).await.unwrap();
     StatusCode::ACCEPTED
 }

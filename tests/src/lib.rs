@@ -5,6 +5,7 @@ pub mod backend;
 pub mod contract;
 pub mod function;
 pub mod stack;
+pub mod tls;
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,4 @@
-use std::{env, time::Duration};
+use std::{env, sync::LazyLock, time::Duration};
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig,
@@ -36,8 +36,8 @@ use crate::{causes::causes, secrets::Secrets, store::Store};
 pub struct Services {
     /// Apps and API keys.
     pub store: Store,
-    /// Apps' secrets and private keys.
-    pub secrets: Secrets,
+    /// Apps' secrets and private keys. Most functions never use them, and then never pay for the client.
+    pub secrets: LazyLock<Secrets, Box<dyn FnOnce() -> Secrets + Send>>,
 }
 
 impl Services {
@@ -45,12 +45,12 @@ impl Services {
     #[must_use]
     pub fn new(
         dynamodb: aws_sdk_dynamodb::Client,
-        secrets_manager: aws_sdk_secretsmanager::Client,
+        secrets_manager: impl FnOnce() -> aws_sdk_secretsmanager::Client + Send + 'static,
         names: Names,
     ) -> Self {
         Self {
             store: Store::new(dynamodb, names.table),
-            secrets: Secrets::new(secrets_manager, names.secret_prefix),
+            secrets: LazyLock::new(Box::new(move || Secrets::new(secrets_manager(), names.secret_prefix))),
         }
     }
 }
@@ -59,13 +59,11 @@ impl Services {
 ///
 /// The SDK's own way to a configuration would look for profiles, SSO and metadata services, and cost a cold start 10 ms;
 /// a function's environment says all there is to know.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Clients {
-    /// DynamoDB.
-    pub dynamodb: aws_sdk_dynamodb::Client,
-    /// Secrets Manager.
-    pub secrets_manager: aws_sdk_secretsmanager::Client,
+    sdk: SdkConfig,
     connector: SharedHttpConnector,
+    dynamodb_endpoint: Option<String>,
     secrets_manager_endpoint: Option<String>,
 }
 
@@ -95,19 +93,34 @@ impl Clients {
             .time_source(SystemTimeSource::new())
             .retry_config(retries())
             .timeout_config(
-                timeouts().operation_attempt_timeout(Self::ATTEMPT_TIMEOUT).operation_timeout(Self::CALL_TIMEOUT).build(),
+                timeouts()
+                    .operation_attempt_timeout(Self::ATTEMPT_TIMEOUT)
+                    .operation_timeout(Self::CALL_TIMEOUT)
+                    .build(),
             )
             .build();
-        let mut dynamodb = aws_sdk_dynamodb::config::Builder::from(&sdk);
-        dynamodb.set_endpoint_resolver(environment.dynamodb_endpoint.as_deref().map(endpoint));
-        let mut secrets_manager = aws_sdk_secretsmanager::config::Builder::from(&sdk);
-        secrets_manager.set_endpoint_resolver(environment.secrets_manager_endpoint.as_deref().map(endpoint));
         Ok(Self {
-            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
-            secrets_manager: aws_sdk_secretsmanager::Client::from_conf(secrets_manager.build()),
+            sdk,
             connector,
+            dynamodb_endpoint: environment.dynamodb_endpoint.clone(),
             secrets_manager_endpoint: environment.secrets_manager_endpoint.clone(),
         })
+    }
+
+    /// DynamoDB.
+    #[must_use]
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.sdk);
+        config.set_endpoint_resolver(self.dynamodb_endpoint.as_deref().map(endpoint));
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    /// Secrets Manager.
+    #[must_use]
+    pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.sdk);
+        config.set_endpoint_resolver(self.secrets_manager_endpoint.as_deref().map(endpoint));
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
     /// Makes the connection to Secrets Manager, so that the first request that needs it need not wait for the handshake.

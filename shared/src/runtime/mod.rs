@@ -5,13 +5,24 @@ mod environment;
 mod logs;
 mod trust;
 
-use std::{convert::Infallible, env, io, panic::AssertUnwindSafe, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    env,
+    future::pending,
+    io,
+    panic::AssertUnwindSafe,
+    process::ExitCode,
+    sync::{Arc, LazyLock},
+    thread,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tokio::{
     runtime::{Builder, Runtime},
+    sync::oneshot,
     time::timeout,
 };
 
@@ -126,9 +137,10 @@ where
 {
     let environment = Environment::of_process()?;
     let clients = Clients::new(&environment)?;
-    let services = Services::new(clients.dynamodb.clone(), clients.secrets_manager.clone(), environment.names);
-    warm_up(&route, &clients, &services).await;
+    let secrets_manager = clients.clone();
+    let services = Services::new(clients.dynamodb(), move || secrets_manager.secrets_manager(), environment.names);
     let function = Arc::new(Function::new(route, handler, services));
+    warm_up(&route, clients, &function.services).await;
     let respond = move |event: LambdaEvent<Box<RawValue>>| {
         let function = Arc::clone(&function);
         async move { Ok::<_, Infallible>(function.respond(event.payload.get(), &event.context.request_id).await) }
@@ -138,20 +150,39 @@ where
 
 /// Makes the connections before the first request needs them, all at once. Nothing depends on it: a failure is logged, and
 /// the first request then connects by itself.
-async fn warm_up(route: &Route, clients: &Clients, services: &Services) {
+async fn warm_up(route: &Route, clients: Clients, services: &Arc<Services>) {
     /// Far longer than it takes on AWS, and short beside what a request may take.
     const LIMIT: Duration = Duration::from_millis(500);
+    let secrets_manager = route.calls_secrets_manager.then(|| warm_up_secrets_manager(clients, Arc::clone(services)));
     let connect = async {
-        let secrets_manager = async {
-            if route.calls_secrets_manager { clients.connect_to_secrets_manager().await } else { Ok(()) }
-        };
-        let (dynamodb, secrets_manager) = tokio::join!(services.store.warm_up(), secrets_manager);
-        dynamodb.map_err(|error| error.to_string()).and(secrets_manager)
+        services.store.warm_up().await.map_err(|error| error.to_string())?;
+        match secrets_manager {
+            Some(connected) => connected.await.unwrap_or_else(|_| Err("its thread ended".to_owned())),
+            None => Ok(()),
+        }
     };
     match timeout(LIMIT, connect).await.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}"))) {
         Ok(()) => {}
         Err(cause) => tracing::warn!(cause, "the first request will have to connect by itself"),
     }
+}
+
+/// Builds the client and makes its connection on a thread of its own: the start of a process is all computing, and Lambda
+/// gives it more than one processor. The connection lives on that thread, which has nothing else to do.
+fn warm_up_secrets_manager(clients: Clients, services: Arc<Services>) -> oneshot::Receiver<Result<(), String>> {
+    let (connected, receiver) = oneshot::channel();
+    let run = move || {
+        LazyLock::force(&services.secrets);
+        let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
+        runtime.block_on(async {
+            // Whoever waited too long has gone on without it.
+            let _ = connected.send(clients.connect_to_secrets_manager().await);
+            pending::<()>().await;
+        });
+    };
+    // Without a thread the sender is dropped, which the receiver sees.
+    let _ = thread::Builder::new().name("secrets-manager".to_owned()).spawn(run);
+    receiver
 }
 
 #[cfg(test)]
@@ -173,7 +204,8 @@ mod tests {
     fn unreachable() -> Services {
         let sdk = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
         let names = Names { table: "table".to_owned(), secret_prefix: "prefix".to_owned() };
-        Services::new(aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk), names)
+        let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
+        Services::new(dynamodb, move || aws_sdk_secretsmanager::Client::new(&sdk), names)
     }
 
     async fn respond<F: Future<Output = Result<Response, Failure>>>(handler: fn() -> F) -> serde_json::Value {
@@ -186,7 +218,7 @@ mod tests {
         let expected = Envelope::List.failure(FailureKind::Internal);
         let panicked = respond(|| async { panic!("expected by this test") }).await;
         assert_eq!((&panicked["statusCode"], &panicked["body"]), (&500.into(), &expected.clone().into()));
-        let late = respond(std::future::pending).await;
+        let late = respond(pending).await;
         assert_eq!((&late["statusCode"], &late["body"]), (&500.into(), &expected.into()));
     }
 }

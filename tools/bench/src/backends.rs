@@ -11,21 +11,11 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use end_to_end::tls::Authority;
 use serde_json::{Value, json};
 use shared::runtime::{Names, Services};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt, copy},
-    net::{TcpListener, TcpStream},
-};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-    },
-};
+use tokio::net::TcpListener;
 use userdocks_local::{embedded, fixtures};
 
 /// The table's name.
@@ -83,19 +73,30 @@ impl Backends {
         embedded::start_secrets_manager(secrets_manager, None).await?;
         provision(dynamodb_address, secrets_manager_address).await?;
 
-        let acceptor = acceptor(ca_bundle)?;
+        let authority = Authority::new();
+        std::fs::write(ca_bundle, &authority.pem)?;
         let (dynamodb_calls, secrets_manager_calls) = <(Arc<Calls>, Arc<Calls>)>::default();
-        let dynamodb = front(acceptor.clone(), dynamodb_address, Arc::clone(&dynamodb_calls)).await?;
-        let secrets_manager = front(acceptor, secrets_manager_address, Arc::clone(&secrets_manager_calls)).await?;
-        let plain_dynamodb = format!("http://{dynamodb_address}");
-        Ok(Self { dynamodb, secrets_manager, dynamodb_calls, secrets_manager_calls, plain_dynamodb })
+        let counting = |calls: &Arc<Calls>| {
+            let calls = Arc::clone(calls);
+            Arc::new(move |piece: &[u8]| calls.note(piece))
+        };
+        Ok(Self {
+            dynamodb: authority.front(dynamodb_address, counting(&dynamodb_calls)).await?.endpoint,
+            secrets_manager: authority.front(secrets_manager_address, counting(&secrets_manager_calls)).await?.endpoint,
+            dynamodb_calls,
+            secrets_manager_calls,
+            plain_dynamodb: format!("http://{dynamodb_address}"),
+        })
     }
 
     /// The read units of the last call to DynamoDB, by having it done once more.
     pub async fn read_units(&self) -> Result<f64, Failure> {
         let last = self.dynamodb_calls.last.lock().map_err(|_| "poisoned")?.clone();
-        let (head, body) =
-            last.windows(4).position(|window| window == b"\r\n\r\n").map(|end| last.split_at(end + 4)).ok_or("no call")?;
+        let (head, body) = last
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .map(|end| last.split_at(end + 4))
+            .ok_or("no call")?;
         let mut call: Value = serde_json::from_slice(body)?;
         call["ReturnConsumedCapacity"] = json!("TOTAL");
         let mut request = reqwest::Client::builder().no_proxy().build()?.post(&self.plain_dynamodb);
@@ -122,7 +123,7 @@ async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static(REGION))
-            .credentials_provider(aws_sdk_dynamodb::config::SharedCredentialsProvider::new(Credentials::new(
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
                 "bench", "bench", None, None, "bench",
             )))
             .endpoint_url(format!("http://{address}"))
@@ -131,58 +132,7 @@ async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<
     let dynamodb = aws_sdk_dynamodb::Client::new(&at(dynamodb));
     let names = Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.to_owned() };
     let secrets_manager = aws_sdk_secretsmanager::Client::new(&at(secrets_manager));
-    let services = Services::new(dynamodb.clone(), secrets_manager, names);
+    let services = Services::new(dynamodb.clone(), move || secrets_manager, names);
     services.store.create_table().await?;
     Ok(fixtures::provision(&services, &dynamodb, TABLE).await?)
-}
-
-/// A server for `localhost` whose certificate chains to an authority in the file.
-fn acceptor(ca_bundle: &Path) -> Result<TlsAcceptor, Failure> {
-    let authority_key = KeyPair::generate()?;
-    let mut authority = CertificateParams::new(vec![])?;
-    // Not the leaf's name, which is the same default: that would look self-signed.
-    authority.distinguished_name.push(DnType::CommonName, "benchmark authority");
-    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    std::fs::write(ca_bundle, authority.self_signed(&authority_key)?.pem())?;
-    let key = KeyPair::generate()?;
-    let issuer = Issuer::new(authority, authority_key);
-    let certificate = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()])?.signed_by(&key, &issuer)?;
-    let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key)?;
-    Ok(TlsAcceptor::from(Arc::new(config)))
-}
-
-async fn front(acceptor: TlsAcceptor, service: SocketAddr, calls: Arc<Calls>) -> io::Result<String> {
-    let (listener, address) = listener().await?;
-    tokio::spawn(async move {
-        while let Ok((connection, _)) = listener.accept().await {
-            let (acceptor, calls) = (acceptor.clone(), Arc::clone(&calls));
-            // A connection that breaks is its function's end.
-            tokio::spawn(async move { forward(&acceptor, connection, service, &calls).await.ok() });
-        }
-    });
-    Ok(format!("https://127.0.0.1:{}", address.port()))
-}
-
-async fn forward(acceptor: &TlsAcceptor, client: TcpStream, service: SocketAddr, calls: &Calls) -> io::Result<()> {
-    client.set_nodelay(true)?;
-    let (client, service) = tokio::try_join!(acceptor.accept(client), TcpStream::connect(service))?;
-    service.set_nodelay(true)?;
-    let (mut requests, mut answers) = tokio::io::split(client);
-    let (mut from_service, mut to_service) = service.into_split();
-    let upstream = async {
-        let mut piece = vec![0; 1 << 16];
-        loop {
-            let length = requests.read(&mut piece).await?;
-            let piece = piece.get(..length).unwrap_or_default();
-            if piece.is_empty() {
-                return to_service.shutdown().await;
-            }
-            calls.note(piece);
-            to_service.write_all(piece).await?;
-        }
-    };
-    let downstream = async { copy(&mut from_service, &mut answers).await };
-    tokio::try_join!(upstream, downstream)?;
-    Ok(())
 }

@@ -166,10 +166,8 @@ pub fn all(
     });
     let figures = figures.collect::<Result<_, Failure>>()?;
     let find = |name| programs.iter().find(|measured| measured.name == name).ok_or("a program is missing");
-    let calls = [
-        calls(find(SECRETS)?, arguments.requests, backends)?,
-        calls(find(KEYS)?, arguments.requests, backends)?,
-    ];
+    let calls =
+        [calls(find(SECRETS)?, arguments.requests, backends)?, calls(find(KEYS)?, arguments.requests, backends)?];
     let [of_secrets, of_keys] = calls;
     Ok(Run {
         programs: figures,

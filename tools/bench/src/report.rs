@@ -32,21 +32,30 @@ impl Target {
 /// The targets that this run can tell about.
 pub fn targets(run: &Run) -> Vec<Target> {
     let mut targets = Vec::new();
-    let mut ratio = |name: &str, of: &str, to: &str, value: fn(&Start) -> f64, base: fn(&Start) -> f64, limit, words| {
-        let (Some(of), Some(to)) = (run.of(of), run.of(to)) else { return };
-        // Start by start: what ran at the same time met the same machine.
-        let mut ratios: Vec<f64> = of.starts.iter().zip(&to.starts).map(|(of, to)| value(of) / base(to)).collect();
-        ratios.sort_by(f64::total_cmp);
-        let at = |part: usize| ratios.get(ratios.len() * part / 4).copied().unwrap_or(f64::NAN);
-        let spread = format!(" ({:.2}–{:.2})", at(1), at(3));
-        targets.push(Target::at_most(name.to_owned(), limit, words, at(2), &spread));
-    };
+    let mut ratio =
+        |name: &str, of: &str, to: &str, value: fn(&Start) -> f64, base: fn(&Start) -> f64, limit, words| {
+            let (Some(of), Some(to)) = (run.of(of), run.of(to)) else { return };
+            // Start by start: what ran at the same time met the same machine.
+            let mut ratios: Vec<f64> = of.starts.iter().zip(&to.starts).map(|(of, to)| value(of) / base(to)).collect();
+            ratios.sort_by(f64::total_cmp);
+            let at = |part: usize| ratios.get(ratios.len() * part / 4).copied().unwrap_or(f64::NAN);
+            let spread = format!(" ({:.2}–{:.2})", at(1), at(3));
+            targets.push(Target::at_most(name.to_owned(), limit, words, at(2), &spread));
+        };
     let cold = |start: &Start| start.cold.as_secs_f64();
     let first = |start: &Start| start.first.as_secs_f64();
     let warm = |start: &Start| start.warm.as_secs_f64();
     for (function, default) in [(KEYS, DEFAULT_KEYS), (SECRETS, DEFAULT_SECRETS)] {
         ratio(&format!("{function}: cold start / floor"), function, FLOOR, cold, cold, 3.0, "3.00");
-        ratio(&format!("{function}: cold start / SDK's defaults"), function, default, cold, cold, 1.0 / 6.0, "0.17 (1/6)");
+        ratio(
+            &format!("{function}: cold start / SDK's defaults"),
+            function,
+            default,
+            cold,
+            cold,
+            1.0 / 6.0,
+            "0.17 (1/6)",
+        );
         ratio(&format!("{function}: first invocation / its own warm"), function, function, first, warm, 2.0, "2.00");
     }
     ratio(&format!("{KEYS}: cold start / Node.js"), KEYS, NODE, cold, cold, 1.0 / 30.0, "0.03 (1/30)");
@@ -60,7 +69,13 @@ pub fn targets(run: &Run) -> Vec<Target> {
         targets.push(Target::at_most(format!("{function}: zipped, MB"), 3.5, "3.5", zipped, ""));
     }
     for (function, (dynamodb, secrets_manager)) in [KEYS, SECRETS].into_iter().zip(run.calls) {
-        targets.push(Target::at_most(format!("{function}: calls of DynamoDB for a warm request"), 1.0, "1", dynamodb, ""));
+        targets.push(Target::at_most(
+            format!("{function}: calls of DynamoDB for a warm request"),
+            1.0,
+            "1",
+            dynamodb,
+            "",
+        ));
         let name = format!("{function}: calls of Secrets Manager for a warm request");
         targets.push(Target::at_most(name, 0.0, "0", secrets_manager, ""));
     }

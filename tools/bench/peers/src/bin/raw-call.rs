@@ -11,7 +11,7 @@ use shared::runtime::{Clients, Environment};
 async fn main() -> Result<(), Error> {
     let clients = Clients::new(&Environment::of_process()?)?;
     let call = Arc::new(Call {
-        dynamodb: clients.dynamodb,
+        dynamodb: clients.dynamodb(),
         table: env::var("TABLE_NAME")?,
         pk: env::var("BENCH_PK")?,
         api_key: env::var("BENCH_API_KEY_SK")?,
