@@ -83,7 +83,10 @@ impl Authority {
         let acceptor = TlsAcceptor::from(Arc::new(self.config.clone()));
         let (key_exchanges, attempts) = (Arc::clone(&front.key_exchanges), Arc::clone(&front.attempts));
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+            // Connected before its client comes: what a client waits for is TLS.
+            while let Ok(service) = TcpStream::connect(service).await
+                && let Ok((client, _)) = listener.accept().await
+            {
                 attempts.fetch_add(1, Ordering::SeqCst);
                 let connection = Connection {
                     acceptor: acceptor.clone(),
@@ -133,10 +136,10 @@ struct Connection {
 }
 
 impl Connection {
-    async fn forward(self, client: TcpStream, service: SocketAddr) -> io::Result<()> {
+    async fn forward(self, client: TcpStream, service: TcpStream) -> io::Result<()> {
         client.set_nodelay(true)?;
-        let (client, service) = tokio::try_join!(self.acceptor.accept(client), TcpStream::connect(service))?;
         service.set_nodelay(true)?;
+        let client = self.acceptor.accept(client).await?;
         let group = client.get_ref().1.negotiated_key_exchange_group().unwrap();
         self.key_exchanges.lock().unwrap().push(group.name());
         let (mut requests, mut answers) = tokio::io::split(client);
