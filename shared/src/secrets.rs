@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
     time::{Duration, SystemTime},
 };
 
@@ -12,8 +12,13 @@ use aws_sdk_secretsmanager::{
     types::{Filter, FilterNameStringType, SecretVersionsListEntry},
 };
 use lru::LruCache;
+use serde::Deserialize;
+use serde_json::json;
+use zeroize::Zeroizing;
 
 use crate::{
+    LazyClient,
+    aws_json::{AwsJson, CallError},
     causes::causes,
     domain::{AppId, Secret, SecretVersionId, SigningKeyId},
 };
@@ -47,10 +52,18 @@ pub enum SecretsError {
 
 type Version = (AppId, SecretVersionId);
 
+/// Why a version was not read.
+struct Unread {
+    is_missing: bool,
+    cause: String,
+}
+
 /// The secrets under one prefix, and a cache of the versions that were read.
 #[derive(Debug)]
 pub struct Secrets {
-    client: Client,
+    client: LazyClient<Client>,
+    /// The way that reads take, where there is one without the SDK.
+    direct: Option<AwsJson>,
     prefix: String,
     /// A version's value never changes, so what is here is never stale.
     cache: Mutex<LruCache<Version, Arc<Secret>>>,
@@ -66,13 +79,17 @@ impl Secrets {
     /// No change of an app takes longer, from putting a version of its secret to pinning it.
     const LONGEST_CHANGE: Duration = Duration::from_secs(3600);
 
+    /// The exception for a secret or a version that is not there.
+    const MISSING: &str = "ResourceNotFoundException";
+
     /// The label that keeps the newest version findable for people; the app's record decides what is handed out.
     const CURRENT: &str = "AWSCURRENT";
 
-    /// The secrets whose names begin with `prefix` and a slash.
+    /// The secrets whose names begin with `prefix` and a slash; with `direct`, reads go without the SDK.
     #[must_use]
-    pub fn new(client: Client, prefix: String) -> Self {
-        Self { client, prefix, cache: Mutex::new(LruCache::new(Self::CACHED_VERSIONS)) }
+    pub fn new(client: impl FnOnce() -> Client + Send + 'static, direct: Option<AwsJson>, prefix: String) -> Self {
+        let client = Arc::new(LazyLock::new(Box::new(client) as Box<_>));
+        Self { client, direct, prefix, cache: Mutex::new(LruCache::new(Self::CACHED_VERSIONS)) }
     }
 
     /// The name of an app's secret.
@@ -97,19 +114,66 @@ impl Secrets {
         }
         let name = self.app_secret_name(app);
         let mut waits = Self::UNTIL_A_NEW_VERSION_IS_SEEN.into_iter();
-        let answer = loop {
-            let answer = self.client.get_secret_value().secret_id(&name).version_id(version.to_string()).send().await;
-            match (answer, waits.next()) {
-                (Err(error), Some(wait)) if error.code() == Some("ResourceNotFoundException") => {
-                    tokio::time::sleep(wait).await;
-                }
-                (answer, _) => break answer.map_err(|error| backend(&name, &error))?,
+        let secret = loop {
+            let read = match &self.direct {
+                Some(direct) => self.read_directly(direct, &name, version).await,
+                None => self.read(&name, version).await,
+            };
+            match (read, waits.next()) {
+                (Ok(secret), _) => break secret.ok_or(SecretsError::NoText { name, version })?,
+                (Err(Unread { is_missing: true, .. }), Some(wait)) => tokio::time::sleep(wait).await,
+                (Err(Unread { cause, .. }), _) => return Err(SecretsError::Backend { name, cause }),
             }
         };
-        let text = answer.secret_string.ok_or(SecretsError::NoText { name, version })?;
-        let secret = Arc::new(Secret::from(text));
+        let secret = Arc::new(secret);
         self.cached(|cache| cache.put((app, version), Arc::clone(&secret)));
         Ok(secret)
+    }
+
+    /// Makes the connection, so that the first request that needs it need not wait for the handshake.
+    ///
+    /// # Errors
+    /// There is no connection; the first request will then make one.
+    pub async fn connect(&self) -> Result<(), CallError> {
+        match &self.direct {
+            Some(direct) => direct.connect().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn read(&self, name: &str, version: SecretVersionId) -> Result<Option<Secret>, Unread> {
+        let answer = self.client.get_secret_value().secret_id(name).version_id(version.to_string()).send().await;
+        match answer {
+            Ok(answer) => Ok(answer.secret_string.map(Secret::from)),
+            Err(error) => Err(Unread { is_missing: error.code() == Some(Self::MISSING), cause: causes(&error) }),
+        }
+    }
+
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
+    async fn read_directly(
+        &self,
+        direct: &AwsJson,
+        name: &str,
+        version: SecretVersionId,
+    ) -> Result<Option<Secret>, Unread> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Answer {
+            secret_string: Option<String>,
+        }
+        let request = json!({"SecretId": name, "VersionId": version.to_string()}).to_string();
+        match direct.call("GetSecretValue", &request).await {
+            Ok(answer) => match serde_json::from_slice::<Answer>(&Zeroizing::new(answer)) {
+                Ok(answer) => Ok(answer.secret_string.map(Secret::from)),
+                // Where, not what: the error's own text may quote the secret.
+                Err(error) => {
+                    let (line, column) = (error.line(), error.column());
+                    let cause = format!("an answer that can't be read at line {line}, column {column}");
+                    Err(Unread { is_missing: false, cause })
+                }
+            },
+            Err(error) => Err(Unread { is_missing: error.code() == Some(Self::MISSING), cause: error.to_string() }),
+        }
     }
 
     fn cached<T>(&self, access: impl FnOnce(&mut LruCache<Version, Arc<Secret>>) -> T) -> T {

@@ -108,8 +108,7 @@ impl Backend {
     #[must_use]
     pub fn services(&self) -> Services {
         let names = Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.to_owned() };
-        let secrets_manager = self.secrets_manager();
-        Services::new(self.dynamodb(), move || secrets_manager, names)
+        Services::new(self.dynamodb(), self.secrets_manager(), names)
     }
 
     /// DynamoDB, for looking at the table and breaking it.

@@ -63,6 +63,7 @@ async fn what_must_be_indistinguishable_makes_the_same_calls_and_what_needs_no_l
     let (backend, _) = backend().await;
     for name in READING {
         let mut function = Function::start(name, &environment(&backend)).await;
+        assert_eq!(backend.take_calls(), ["BatchGetItem"], "the start's own, for something that is not there");
         for case in ["unknown-app", "unknown-api-key", "other-apps-api-key", "revoked-api-key", "expired-api-key"] {
             function.invoke(&event(name, &format!("401-E4010-{case}"))).await;
             assert_eq!(backend.take_calls(), ["BatchGetItem"], "{case}");

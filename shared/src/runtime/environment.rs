@@ -1,5 +1,7 @@
 use std::{env, path::PathBuf};
 
+use aws_credential_types::Credentials;
+
 /// A variable of the environment without which the function can't start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EnvironmentError {
@@ -31,6 +33,9 @@ pub struct Environment {
     pub dynamodb_endpoint: Option<String>,
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, else `AWS_ENDPOINT_URL`; AWS's own where neither is set.
     pub secrets_manager_endpoint: Option<String>,
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: valid as long as the process lives. Where they are
+    /// not set, Lambda hands credentials out at `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
+    pub credentials: Option<Credentials>,
     /// `AWS_CA_BUNDLE`: a PEM file of certificates to trust besides Amazon's.
     pub ca_bundle: Option<PathBuf>,
 }
@@ -51,11 +56,19 @@ impl Environment {
         };
         let required = |name| optional(name)?.ok_or(EnvironmentError::Missing(name));
         let endpoint = optional("AWS_ENDPOINT_URL")?;
+        let credentials = match optional("AWS_ACCESS_KEY_ID")? {
+            Some(id) => {
+                let token = optional("AWS_SESSION_TOKEN")?;
+                Some(Credentials::new(id, required("AWS_SECRET_ACCESS_KEY")?, token, None, "environment"))
+            }
+            None => None,
+        };
         Ok(Self {
             names: Names { table: required("TABLE_NAME")?, secret_prefix: required("SECRET_PREFIX")? },
             region: required("AWS_REGION")?,
             dynamodb_endpoint: optional("AWS_ENDPOINT_URL_DYNAMODB")?.or_else(|| endpoint.clone()),
             secrets_manager_endpoint: optional("AWS_ENDPOINT_URL_SECRETS_MANAGER")?.or(endpoint),
+            credentials,
             ca_bundle: optional("AWS_CA_BUNDLE")?.map(PathBuf::from),
         })
     }
@@ -85,7 +98,7 @@ mod tests {
             variables.remove(index);
             assert_eq!(read(&variables), Err(EnvironmentError::Missing(name)));
         }
-        for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_CA_BUNDLE"] {
+        for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_CA_BUNDLE", "AWS_ACCESS_KEY_ID"] {
             assert_eq!(read(&[&COMPLETE[..], &[(name, "")]].concat()), Err(EnvironmentError::Empty(name)));
         }
     }

@@ -6,14 +6,7 @@ mod logs;
 mod trust;
 
 use std::{
-    convert::Infallible,
-    env,
-    future::pending,
-    io,
-    panic::AssertUnwindSafe,
-    process::ExitCode,
-    sync::{Arc, LazyLock},
-    thread,
+    convert::Infallible, env, future::pending, io, panic::AssertUnwindSafe, process::ExitCode, sync::Arc, thread,
     time::Duration,
 };
 
@@ -137,10 +130,9 @@ where
 {
     let environment = Environment::of_process()?;
     let clients = Clients::new(&environment)?;
-    let secrets_manager = clients.clone();
-    let services = Services::new(clients.dynamodb(), move || secrets_manager.secrets_manager(), environment.names);
+    let services = clients.services(environment.names);
     let function = Arc::new(Function::new(route, handler, services));
-    warm_up(&route, clients, &function.services).await;
+    warm_up(&route, &function.services).await;
     let respond = move |event: LambdaEvent<Box<RawValue>>| {
         let function = Arc::clone(&function);
         async move { Ok::<_, Infallible>(function.respond(event.payload.get(), &event.context.request_id).await) }
@@ -150,10 +142,10 @@ where
 
 /// Makes the connections before the first request needs them, all at once. Nothing depends on it: a failure is logged, and
 /// the first request then connects by itself.
-async fn warm_up(route: &Route, clients: Clients, services: &Arc<Services>) {
+async fn warm_up(route: &Route, services: &Arc<Services>) {
     /// Far longer than it takes on AWS, and short beside what a request may take.
     const LIMIT: Duration = Duration::from_millis(500);
-    let secrets_manager = route.calls_secrets_manager.then(|| warm_up_secrets_manager(clients, Arc::clone(services)));
+    let secrets_manager = route.calls_secrets_manager.then(|| connect_to_secrets_manager(Arc::clone(services)));
     let connect = async {
         services.store.warm_up().await.map_err(|error| error.to_string())?;
         match secrets_manager {
@@ -167,16 +159,16 @@ async fn warm_up(route: &Route, clients: Clients, services: &Arc<Services>) {
     }
 }
 
-/// Builds the client and makes its connection on a thread of its own: the start of a process is all computing, and Lambda
-/// gives it more than one processor. The connection lives on that thread, which has nothing else to do.
-fn warm_up_secrets_manager(clients: Clients, services: Arc<Services>) -> oneshot::Receiver<Result<(), String>> {
+/// Makes the connection on a thread of its own: the start of a process is all computing, and Lambda gives it more than one
+/// processor. The connection lives on that thread, which has nothing else to do.
+fn connect_to_secrets_manager(services: Arc<Services>) -> oneshot::Receiver<Result<(), String>> {
     let (connected, receiver) = oneshot::channel();
     let run = move || {
-        LazyLock::force(&services.secrets);
         let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
         runtime.block_on(async {
             // Whoever waited too long has gone on without it.
-            let _ = connected.send(clients.connect_to_secrets_manager().await);
+            let _ =
+                connected.send(services.secrets.connect().await.map_err(|error| format!("Secrets Manager: {error}")));
             pending::<()>().await;
         });
     };
@@ -205,7 +197,7 @@ mod tests {
         let sdk = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
         let names = Names { table: "table".to_owned(), secret_prefix: "prefix".to_owned() };
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
-        Services::new(dynamodb, move || aws_sdk_secretsmanager::Client::new(&sdk), names)
+        Services::new(dynamodb, aws_sdk_secretsmanager::Client::new(&sdk), names)
     }
 
     async fn respond<F: Future<Output = Result<Response, Failure>>>(handler: fn() -> F) -> serde_json::Value {

@@ -1,8 +1,13 @@
 //! The table: apps and API keys in DynamoDB.
 
+mod batch_get;
 mod item;
 
-use std::time::Duration;
+use std::{
+    fmt::Display,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -16,6 +21,8 @@ use aws_sdk_dynamodb::{
 use self::item::Attributes;
 pub use self::item::CorruptItem;
 use crate::{
+    LazyClient,
+    aws_json::AwsJson,
     causes::causes,
     domain::{ApiKey, ApiKeyHash, App, AppId, DoneWrite, Timestamp, WriteId},
 };
@@ -66,7 +73,9 @@ pub struct Found {
 /// The table that holds apps and API keys.
 #[derive(Debug, Clone)]
 pub struct Store {
-    client: Client,
+    client: LazyClient<Client>,
+    /// The way that reads take, where there is one without the SDK.
+    direct: Option<Arc<AwsJson>>,
     table: String,
 }
 
@@ -75,10 +84,11 @@ impl Store {
     const RETRY_UNPROCESSED_AFTER: [Duration; 3] =
         [Duration::from_millis(25), Duration::from_millis(100), Duration::from_millis(400)];
 
-    /// The table of that name.
+    /// The table of that name; with `direct`, reads go without the SDK.
     #[must_use]
-    pub fn new(client: Client, table: String) -> Self {
-        Self { client, table }
+    pub fn new(client: impl FnOnce() -> Client + Send + 'static, direct: Option<AwsJson>, table: String) -> Self {
+        let client = Arc::new(LazyLock::new(Box::new(client) as Box<_>));
+        Self { client, direct: direct.map(Arc::new), table }
     }
 
     /// The app, its API key of that hash and the write of that id, in one strongly consistent round trip; `None` where
@@ -133,6 +143,9 @@ impl Store {
         keys: Vec<Attributes>,
         found: &mut Vec<Attributes>,
     ) -> Result<Vec<Attributes>, StoreError> {
+        if let Some(direct) = &self.direct {
+            return self.batch_get_directly(direct, keys, found).await;
+        }
         let wanted = KeysAndAttributes::builder()
             .set_keys(Some(keys))
             .consistent_read(true)
@@ -142,6 +155,21 @@ impl Store {
         found.extend(answer.responses.unwrap_or_default().into_values().flatten());
         let unprocessed = answer.unprocessed_keys.unwrap_or_default();
         Ok(unprocessed.into_values().flat_map(|keys| keys.keys).collect())
+    }
+
+    async fn batch_get_directly(
+        &self,
+        direct: &AwsJson,
+        keys: Vec<Attributes>,
+        found: &mut Vec<Attributes>,
+    ) -> Result<Vec<Attributes>, StoreError> {
+        let failed = |error: &dyn Display| StoreError::Backend(error.to_string());
+        let request = batch_get::request(&self.table, keys).map_err(|error| failed(&error))?;
+        let answer = direct.call("BatchGetItem", &request).await.map_err(|error| failed(&error))?;
+        let (items, unprocessed) =
+            batch_get::answer(&answer).map_err(|error| failed(&format_args!("an answer that is none: {error}")))?;
+        found.extend(items);
+        Ok(unprocessed)
     }
 
     /// The app, strongly consistent, if it exists.

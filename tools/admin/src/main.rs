@@ -50,8 +50,7 @@ async fn run(arguments: Arguments) -> Result<Answer, AdminError> {
         return Err(AdminError::NoRegion);
     }
     let names = Names { table: arguments.table, secret_prefix: arguments.secret_prefix };
-    let services =
-        Services::new(aws_sdk_dynamodb::Client::new(&sdk), move || aws_sdk_secretsmanager::Client::new(&sdk), names);
+    let services = Services::new(aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk), names);
     // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
     match arguments.command {
         Command::Table(command) => Box::pin(run_table(command, &services)).await,

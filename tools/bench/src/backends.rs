@@ -132,7 +132,7 @@ async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<
     let dynamodb = aws_sdk_dynamodb::Client::new(&at(dynamodb));
     let names = Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.to_owned() };
     let secrets_manager = aws_sdk_secretsmanager::Client::new(&at(secrets_manager));
-    let services = Services::new(dynamodb.clone(), move || secrets_manager, names);
+    let services = Services::new(dynamodb.clone(), secrets_manager, names);
     services.store.create_table().await?;
     Ok(fixtures::provision(&services, &dynamodb, TABLE).await?)
 }

@@ -90,7 +90,7 @@ async fn provision(settings: &Settings) -> Result<DemoApp, LocalError> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&at(&settings.dynamodb.endpoint));
     let secrets_manager = aws_sdk_secretsmanager::Client::new(&at(&settings.secrets_manager.endpoint));
     let names = Names { table: settings.table.clone(), secret_prefix: settings.secret_prefix.clone() };
-    let services = Services::new(dynamodb.clone(), move || secrets_manager, names);
+    let services = Services::new(dynamodb.clone(), secrets_manager, names);
     services.store.create_table().await.map_err(|error| LocalError::new("the table can't be made", error))?;
     fixtures::provision(&services, &dynamodb, &settings.table).await?;
     demo::provision(&services, &settings.data_dir.join("demo-app.json")).await

@@ -15,7 +15,7 @@ async fn main() -> Result<(), Error> {
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let names = Names { table: env::var("TABLE_NAME")?, secret_prefix: env::var("SECRET_PREFIX")? };
     let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
-    let services = Services::new(dynamodb, move || aws_sdk_secretsmanager::Client::new(&sdk), names);
+    let services = Services::new(dynamodb, aws_sdk_secretsmanager::Client::new(&sdk), names);
     match env::var("ROUTE")?.as_str() {
         "get-app-keys" => serve(get_app_keys::ROUTE, get_app_keys::handle, services).await,
         _ => serve(get_app_secrets::ROUTE, get_app_secrets::handle, services).await,

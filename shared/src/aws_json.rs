@@ -1,0 +1,295 @@
+//! AWS services that speak JSON over HTTP, called without their SDK: the two reads that every cold start waits for.
+//!
+//! The SDK's clients parse their partitions and rules at each start and run some hundred steps for a call; a signed `POST`
+//! needs none of them. Signing, TLS and connections are the SDK's own libraries. Everything else goes through the SDK.
+//!
+//! <https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html>
+
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, SystemTime},
+};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::{
+    http_request::{SignableBody, SignableRequest, SigningSettings, sign},
+    sign::v4,
+};
+use aws_smithy_runtime_api::client::{
+    http::{HttpConnector, SharedHttpConnector},
+    identity::Identity,
+    orchestrator::{HttpRequest, HttpResponse},
+};
+use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
+use serde::Deserialize;
+use tokio::time::{sleep, timeout};
+
+use crate::causes::causes;
+
+/// A service of AWS, and how it wants to be spoken to.
+#[derive(Debug, Clone, Copy)]
+pub struct Protocol {
+    signing_name: &'static str,
+    target_prefix: &'static str,
+    content_type: &'static str,
+}
+
+impl Protocol {
+    /// DynamoDB, AWS JSON 1.0.
+    pub const DYNAMODB: Self = Self {
+        signing_name: "dynamodb",
+        target_prefix: "DynamoDB_20120810",
+        content_type: "application/x-amz-json-1.0",
+    };
+    /// Secrets Manager, AWS JSON 1.1.
+    pub const SECRETS_MANAGER: Self = Self {
+        signing_name: "secretsmanager",
+        target_prefix: "secretsmanager",
+        content_type: "application/x-amz-json-1.1",
+    };
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The service says no, or that it can't now.
+    #[error("{code}: {message} (HTTP {status})")]
+    Refused {
+        /// The exception's name, without its namespace.
+        code: String,
+        /// What the service says about it.
+        message: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// The service was not reached, or did not answer to the end.
+    #[error("{0}")]
+    Unanswered(String),
+    /// The request can't be made.
+    #[error("the request can't be signed: {0}")]
+    Unsigned(String),
+}
+
+impl CallError {
+    /// The exception's name, where the service gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused { code, .. } => Some(code),
+            Self::Unanswered(_) | Self::Unsigned(_) => None,
+        }
+    }
+
+    /// Whether the same call may have an answer in a moment.
+    fn is_transient(&self) -> bool {
+        const THROTTLED: [&str; 5] = [
+            "ProvisionedThroughputExceededException",
+            "RequestLimitExceeded",
+            "ThrottledException",
+            "Throttling",
+            "ThrottlingException",
+        ];
+        match self {
+            Self::Refused { code, status, .. } => *status >= 500 || THROTTLED.contains(&code.as_str()),
+            Self::Unanswered(_) => true,
+            Self::Unsigned(_) => false,
+        }
+    }
+}
+
+/// One service at its endpoint, for calls that only read: what may be repeated is repeated.
+#[derive(Debug)]
+pub struct AwsJson {
+    protocol: Protocol,
+    endpoint: String,
+    region: String,
+    identity: Identity,
+    connector: SharedHttpConnector,
+    retries: RetryBudget,
+}
+
+impl AwsJson {
+    /// How long an attempt may take, and all attempts of one call together: short enough that a dead service is noticed
+    /// inside a route's deadline, with time for a second attempt.
+    pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
+    /// See [`Self::ATTEMPT_TIMEOUT`].
+    pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
+    /// The longest waits before the second and the third attempt; what is waited is a random part of them.
+    const RETRY_WITHIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
+
+    /// That service at that endpoint, in that region, on those connections.
+    #[must_use]
+    pub fn new(
+        protocol: Protocol,
+        endpoint: String,
+        region: String,
+        credentials: Credentials,
+        connector: SharedHttpConnector,
+    ) -> Self {
+        Self { protocol, endpoint, region, identity: credentials.into(), connector, retries: RetryBudget::new() }
+    }
+
+    /// Calls an operation with a JSON body, up to three times, and returns the body of the answer.
+    ///
+    /// # Errors
+    /// The last attempt's.
+    pub async fn call(&self, operation: &str, body: &str) -> Result<Vec<u8>, CallError> {
+        let late = |limit| move |_| Err(CallError::Unanswered(format!("no answer after {limit:?}")));
+        let attempts = async {
+            let mut waits = Self::RETRY_WITHIN.into_iter();
+            loop {
+                let attempt = timeout(Self::ATTEMPT_TIMEOUT, self.attempt(operation, body));
+                let error = match attempt.await.unwrap_or_else(late(Self::ATTEMPT_TIMEOUT)) {
+                    Ok(answer) => {
+                        self.retries.refill();
+                        return Ok(answer);
+                    }
+                    Err(error) => error,
+                };
+                match waits.next() {
+                    Some(wait) if error.is_transient() && self.retries.take() => {
+                        sleep(wait.mul_f64(fastrand::f64())).await;
+                    }
+                    _ => return Err(error),
+                }
+            }
+        };
+        timeout(Self::CALL_TIMEOUT, attempts).await.unwrap_or_else(late(Self::CALL_TIMEOUT))
+    }
+
+    async fn attempt(&self, operation: &str, body: &str) -> Result<Vec<u8>, CallError> {
+        let request = self.signed(operation, body).map_err(CallError::Unsigned)?;
+        let answer = self.connector.call(request).await.map_err(|error| CallError::Unanswered(causes(&error)))?;
+        let status = answer.status().as_u16();
+        let body = read(answer).await?;
+        if status == 200 { Ok(body) } else { Err(refusal(status, &body)) }
+    }
+
+    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>
+    fn signed(&self, operation: &str, body: &str) -> Result<HttpRequest, String> {
+        let target = format!("{}.{operation}", self.protocol.target_prefix);
+        let headers = [("content-type", self.protocol.content_type), ("x-amz-target", target.as_str())];
+        let signable = SignableRequest::new(
+            "POST",
+            self.endpoint.as_str(),
+            headers.into_iter(),
+            SignableBody::Bytes(body.as_bytes()),
+        );
+        let parameters = v4::SigningParams::builder()
+            .identity(&self.identity)
+            .region(&self.region)
+            .name(self.protocol.signing_name)
+            .time(SystemTime::now())
+            .settings(SigningSettings::default())
+            .build()
+            .map_err(|error| causes(&error))?
+            .into();
+        let signed = sign(signable.map_err(|error| causes(&error))?, &parameters).map_err(|error| causes(&error))?;
+
+        let mut request = HttpRequest::new(SdkBody::from(body));
+        request.set_method("POST").map_err(|error| causes(&error))?;
+        request.set_uri(self.endpoint.as_str()).map_err(|error| causes(&error))?;
+        for (name, value) in headers.into_iter().chain(signed.output().headers()) {
+            request.headers_mut().try_insert(name.to_owned(), value.to_owned()).map_err(|error| causes(&error))?;
+        }
+        Ok(request)
+    }
+
+    /// Makes a connection, so that the first call need not wait for the handshake. An unsigned `GET /` needs no
+    /// permission, costs nothing and leaves no trace in CloudTrail.
+    ///
+    /// # Errors
+    /// There is no connection; the first call will then make one.
+    pub async fn connect(&self) -> Result<(), CallError> {
+        let request = HttpRequest::get(&self.endpoint).map_err(|error| CallError::Unsigned(causes(&error)))?;
+        let answer = self.connector.call(request).await.map_err(|error| CallError::Unanswered(causes(&error)))?;
+        // Whatever the answer is: once it is read to its end, the connection is free for the next request.
+        read(answer).await.map(drop)
+    }
+}
+
+async fn read(answer: HttpResponse) -> Result<Vec<u8>, CallError> {
+    let body = ByteStream::new(answer.into_body()).collect().await;
+    Ok(body.map_err(|error| CallError::Unanswered(causes(&error)))?.to_vec())
+}
+
+/// What a service says when it refuses; nothing else of the answer is ever shown.
+fn refusal(status: u16, body: &[u8]) -> CallError {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Refusal {
+        #[serde(rename = "__type")]
+        kind: String,
+        #[serde(alias = "Message")]
+        message: String,
+    }
+    let Refusal { kind, message } = serde_json::from_slice(body).unwrap_or_default();
+    let code = match kind.rsplit('#').next() {
+        None | Some("") => "no reason given".to_owned(),
+        Some(code) => code.to_owned(),
+    };
+    CallError::Refused { code, message, status }
+}
+
+/// Retries are for passing faults: when most calls fail, they would only multiply the load on what is failing. Each one
+/// takes as much from the budget as ten answered calls put in.
+#[derive(Debug)]
+struct RetryBudget(AtomicU32);
+
+impl RetryBudget {
+    const RETRY: u32 = 10;
+    const FULL: u32 = 10 * Self::RETRY;
+
+    const fn new() -> Self {
+        Self(AtomicU32::new(Self::FULL))
+    }
+
+    /// Whether there is enough for one retry; takes it.
+    fn take(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(Self::RETRY)).is_ok()
+    }
+
+    /// A call was answered.
+    fn refill(&self) {
+        // It is full already where this refuses.
+        let _ =
+            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| (left < Self::FULL).then_some(left + 1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_shows_its_name_and_message_and_nothing_else() {
+        let told = |status, body: &str| refusal(status, body.as_bytes()).to_string();
+        let body = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no table","SecretString":"s"}"#;
+        assert_eq!(told(400, body), "ResourceNotFoundException: no table (HTTP 400)");
+        assert_eq!(told(400, r#"{"__type":"AccessDenied","Message":"no"}"#), "AccessDenied: no (HTTP 400)");
+        assert_eq!(told(503, "<html>secret</html>"), "no reason given:  (HTTP 503)");
+    }
+
+    #[test]
+    fn what_passes_is_tried_again_and_what_lasts_is_not() {
+        let refused = |status, kind: &str| refusal(status, format!(r#"{{"__type":"{kind}"}}"#).as_bytes());
+        assert!(refused(400, "ThrottlingException").is_transient());
+        assert!(refused(400, "a#ProvisionedThroughputExceededException").is_transient());
+        assert!(refused(500, "InternalServerError").is_transient());
+        assert!(CallError::Unanswered(String::new()).is_transient());
+        assert!(!refused(400, "AccessDeniedException").is_transient());
+        assert!(!refused(400, "ResourceNotFoundException").is_transient());
+    }
+
+    #[test]
+    fn while_everything_fails_the_retries_run_out_and_answered_calls_bring_them_back() {
+        let budget = RetryBudget::new();
+        assert_eq!((0..100).filter(|_| budget.take()).count(), 10);
+        (0..9).for_each(|_| budget.refill());
+        assert!(!budget.take());
+        budget.refill();
+        assert!(budget.take() && !budget.take());
+        (0..1000).for_each(|_| budget.refill());
+        assert_eq!((0..100).filter(|_| budget.take()).count(), 10, "never more than when it was new");
+    }
+}
