@@ -8,7 +8,9 @@ TOOLS := $(CURDIR)/.tools
 export PATH := $(TOOLS)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
-.PHONY: help run test test-moto format lint unit-and-end-to-end validate build clean
+PEERS_MANIFEST := tools/bench/peers/Cargo.toml
+
+.PHONY: help run test test-moto format lint unit-and-end-to-end validate build bench bench-check bench-build profile clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -20,9 +22,11 @@ test: format lint unit-and-end-to-end validate ## Formatting, clippy, all tests,
 
 format:
 	cargo fmt --all --check
+	cargo fmt --manifest-path $(PEERS_MANIFEST) --check
 
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	CARGO_TARGET_DIR=$(CURDIR)/target cargo clippy --manifest-path $(PEERS_MANIFEST) --locked -- -D warnings
 
 unit-and-end-to-end: cargo-lambda verifiers
 	PYTHON=$(TOOLS)/bin/python cargo test --workspace --locked --no-fail-fast
@@ -33,8 +37,35 @@ test-moto: cargo-lambda verifiers moto ## The end-to-end tests against moto in p
 validate: sam
 	AWS_REGION=us-east-1 sam validate --lint
 
+LAMBDA_BUILD := cargo lambda build --release --locked --$(subst x86_64,x86-64,$(ARCH))
+
 build: cargo-lambda zig ## Release binaries at target/lambda/<function>/bootstrap; ARCH=arm64 or x86_64
-	cargo lambda build --release --locked --$(subst x86_64,x86-64,$(ARCH))
+	$(LAMBDA_BUILD)
+
+PEERS := $(CURDIR)/target/bench-peers
+BENCH := target/release/userdocks-bench --functions target/lambda --peers $(PEERS) --node $(PEERS)/node/function.cjs
+
+bench: bench-build ## Measures the functions against their peers, and writes the figures into the documents
+	$(BENCH) README.md docs/PERFORMANCE.md
+
+bench-check: bench-build ## Measures, and fails where a target is missed
+	$(BENCH) --check
+
+profile: ## Counts instructions with valgrind's callgrind, in a build with its symbols
+	CARGO_PROFILE_RELEASE_STRIP=false CARGO_TARGET_DIR=target/profile cargo build --release --locked --bin get-app-keys --bin get-app-secrets
+	for function in get-app-keys get-app-secrets; do \
+	  mkdir -p target/profile/lambda/$$function; ln -sf ../../release/$$function target/profile/lambda/$$function/bootstrap; done
+	cargo run --profile bench --locked --package userdocks-bench -- --callgrind --functions target/profile/lambda --peers $(PEERS) --node $(PEERS)/node/function.cjs
+
+# The peers keep what the SDK's defaults bring, aws-lc's jitter entropy among it.
+bench-build: cargo-lambda zig
+	$(LAMBDA_BUILD) --bin get-app-keys --bin get-app-secrets
+	AWS_LC_SYS_NO_JITTER_ENTROPY=0 CARGO_TARGET_DIR=$(PEERS) \
+	  cargo build --release --locked --manifest-path $(PEERS_MANIFEST) --bin floor --bin sdk-defaults
+	CARGO_TARGET_DIR=$(PEERS) cargo build --profile same --locked --manifest-path $(PEERS_MANIFEST) --bin raw-call
+	@command -v npm >/dev/null || { echo "npm is not here: the peer in Node.js is left out"; exit 0; }; \
+	  cd tools/bench/peers/node && npm ci --silent && npm run --silent build
+	cargo build --profile bench --locked --package userdocks-bench
 
 clean: ## Deletes what was built; the local stack's data in .local stays
 	cargo clean

@@ -5,17 +5,13 @@ mod environment;
 mod logs;
 mod trust;
 
-use std::{
-    convert::Infallible, env, future::pending, io, panic::AssertUnwindSafe, process::ExitCode, sync::Arc, thread,
-    time::Duration,
-};
+use std::{convert::Infallible, env, io, panic::AssertUnwindSafe, process::ExitCode, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::oneshot,
     time::timeout,
 };
 
@@ -25,8 +21,8 @@ pub use self::{
     trust::CaBundleError,
 };
 use crate::{
-    domain::Timestamp,
-    http::{Envelope, Failure, Payload, Request, Response},
+    domain::{ApiKeyType, AppId, Timestamp},
+    http::{Envelope, Failure, FailureKind, Payload, Request, Response},
 };
 
 /// What sets a route apart from the others before its handler runs.
@@ -49,6 +45,16 @@ impl Route {
     pub const READ_DEADLINE: Duration = Duration::from_millis(3500);
     /// The deadline of a route that makes a change, of several calls one after the other.
     pub const WRITE_DEADLINE: Duration = Duration::from_secs(8);
+
+    /// The event of a request that gets as far as the table, for an app that does not exist.
+    fn rehearsal(&self) -> String {
+        let app = AppId::random();
+        let kind = if self.name.starts_with("GET ") { ApiKeyType::Read } else { ApiKeyType::Write };
+        format!(
+            r#"{{"headers":{{"x-api-key":"rehearsal-rehearsal","x-api-key-type":"{}","x-client-id":"{app}"}},"pathParameters":{{"appId":"{app}","appUuid":"{app}"}}}}"#,
+            kind.name()
+        )
+    }
 }
 
 /// A route with its handler and what the handler works with.
@@ -71,17 +77,48 @@ where
     /// Answers an event, whatever it is and whatever happens, and logs one line about it.
     pub async fn respond(&self, event: &str, invocation_id: &str) -> Payload {
         let request = Arc::new(Request::read(event, invocation_id, Timestamp::now()));
-        // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
-        let handling = Box::pin((self.handler)(Arc::clone(&request), Arc::clone(&self.services)));
-        let outcome = match AssertUnwindSafe(timeout(self.route.deadline, handling)).catch_unwind().await {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(_)) => Err(Failure::internal(format_args!("no answer after {:?}", self.route.deadline))),
-            Err(_) => Err(Failure::internal("the handler panicked; the line before says where")),
-        };
+        let outcome = self.handle(&request).await;
         request.use_noted().await;
         logs::request(&self.route, &request, &outcome);
         let response = outcome.unwrap_or_else(|failure| Response::failure(self.route.envelope, failure.kind));
         response.into_payload(request.id(), self.route.is_public)
+    }
+
+    async fn handle(&self, request: &Arc<Request>) -> Result<Response, Failure> {
+        // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
+        let handling = Box::pin((self.handler)(Arc::clone(request), Arc::clone(&self.services)));
+        match AssertUnwindSafe(timeout(self.route.deadline, handling)).catch_unwind().await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Failure::internal(format_args!("no answer after {:?}", self.route.deadline))),
+            Err(_) => Err(Failure::internal("the handler panicked; the line before says where")),
+        }
+    }
+
+    /// Makes the connections before the first request needs them, all at once. Nothing depends on it: a failure is logged,
+    /// and the first request then connects by itself.
+    async fn warm_up(&self) {
+        /// Far longer than it takes on AWS, and short beside what a request may take.
+        const LIMIT: Duration = Duration::from_millis(500);
+        let connect = async {
+            let secrets_manager =
+                async { if self.route.calls_secrets_manager { self.services.secrets.connect().await } else { Ok(()) } };
+            let (secrets_manager, dynamodb) = tokio::join!(secrets_manager, self.rehearse());
+            dynamodb.and(secrets_manager.map_err(|error| format!("Secrets Manager: {error}")))
+        };
+        match timeout(LIMIT, connect).await.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}"))) {
+            Ok(()) => {}
+            Err(cause) => tracing::warn!(cause, "the first request will have to connect by itself"),
+        }
+    }
+
+    /// Handles a request of an app that nobody has, at the price of two read units. It is not let in, and changes nothing;
+    /// but what the first real one would have to load, connect to and compute is then there.
+    async fn rehearse(&self) -> Result<(), String> {
+        let request = Arc::new(Request::read(&self.route.rehearsal(), "rehearsal", Timestamp::now()));
+        match self.handle(&request).await {
+            Err(Failure { kind: FailureKind::Internal, cause }) => Err(cause.unwrap_or_default()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -132,7 +169,7 @@ where
     let clients = Clients::new(&environment)?;
     let services = clients.services(environment.names);
     let function = Arc::new(Function::new(route, handler, services));
-    warm_up(&route, &function.services).await;
+    function.warm_up().await;
     let respond = move |event: LambdaEvent<Box<RawValue>>| {
         let function = Arc::clone(&function);
         async move { Ok::<_, Infallible>(function.respond(event.payload.get(), &event.context.request_id).await) }
@@ -140,49 +177,13 @@ where
     lambda_runtime::run_concurrent(service_fn(respond)).await.map_err(StartError::RuntimeApi)
 }
 
-/// Makes the connections before the first request needs them, all at once. Nothing depends on it: a failure is logged, and
-/// the first request then connects by itself.
-async fn warm_up(route: &Route, services: &Arc<Services>) {
-    /// Far longer than it takes on AWS, and short beside what a request may take.
-    const LIMIT: Duration = Duration::from_millis(500);
-    let secrets_manager = route.calls_secrets_manager.then(|| connect_to_secrets_manager(Arc::clone(services)));
-    let connect = async {
-        services.store.warm_up().await.map_err(|error| error.to_string())?;
-        match secrets_manager {
-            Some(connected) => connected.await.unwrap_or_else(|_| Err("its thread ended".to_owned())),
-            None => Ok(()),
-        }
-    };
-    match timeout(LIMIT, connect).await.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}"))) {
-        Ok(()) => {}
-        Err(cause) => tracing::warn!(cause, "the first request will have to connect by itself"),
-    }
-}
-
-/// Makes the connection on a thread of its own: the start of a process is all computing, and Lambda gives it more than one
-/// processor. The connection lives on that thread, which has nothing else to do.
-fn connect_to_secrets_manager(services: Arc<Services>) -> oneshot::Receiver<Result<(), String>> {
-    let (connected, receiver) = oneshot::channel();
-    let run = move || {
-        let Ok(runtime) = Builder::new_current_thread().enable_all().build() else { return };
-        runtime.block_on(async {
-            // Whoever waited too long has gone on without it.
-            let _ =
-                connected.send(services.secrets.connect().await.map_err(|error| format!("Secrets Manager: {error}")));
-            pending::<()>().await;
-        });
-    };
-    // Without a thread the sender is dropped, which the receiver sees.
-    let _ = thread::Builder::new().name("secrets-manager".to_owned()).spawn(run);
-    receiver
-}
-
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+
     use aws_config::{BehaviorVersion, SdkConfig};
 
     use super::*;
-    use crate::http::FailureKind;
 
     const ROUTE: Route = Route {
         name: "GET /test",

@@ -181,15 +181,6 @@ impl Store {
         Ok(found.pop().map(item::to_app).transpose()?)
     }
 
-    /// Reads something that is not there, at the price of one read unit: the connection is made, and what the first request
-    /// would have to load, compute and look up is there, in this process and in DynamoDB.
-    ///
-    /// # Errors
-    /// DynamoDB fails.
-    pub async fn warm_up(&self) -> Result<(), StoreError> {
-        self.find_all(vec![item::app_key(AppId::random())]).await.map(drop)
-    }
-
     /// All apps, page by page: `visit` sees each in turn, so that memory stays flat, and each corrupt record too.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ struct Arguments {
     /// The folder with a folder for each function, as `cargo lambda build` makes it
     #[arg(long)]
     functions: PathBuf,
-    /// The folder with the peers' binaries
+    /// The target folder of the peers
     #[arg(long)]
     peers: PathBuf,
     /// The peer in Node.js; left out where it was not built
@@ -34,6 +34,9 @@ struct Arguments {
     /// Fails where a target is missed, and writes nothing
     #[arg(long)]
     check: bool,
+    /// Counts the instructions of a start and of a warm request of `get-app-keys` with callgrind, and nothing else
+    #[arg(long)]
+    callgrind: bool,
     /// The documents to write to
     documents: Vec<PathBuf>,
 }
@@ -56,6 +59,10 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let backends = runtime.block_on(Backends::start(&ca_bundle))?;
     let programs = measure::programs(arguments, &backends, &ca_bundle)?;
+    if arguments.callgrind {
+        measure::instructions(&programs, arguments)?;
+        return Ok(true);
+    }
     let figures = measure::all(&programs, arguments, &backends, runtime.handle())?;
     let targets = report::targets(&figures);
     println!("{}", report::markdown(&figures, &targets));

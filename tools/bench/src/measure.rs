@@ -98,10 +98,10 @@ pub fn programs(arguments: &Arguments, backends: &Backends, ca_bundle: &Path) ->
     let mut programs = vec![
         measured(KEYS, &bootstrap("get-app-keys"), "get-app-keys")?,
         measured(SECRETS, &bootstrap("get-app-secrets"), "get-app-secrets")?,
-        measured(FLOOR, &peer("floor"), "get-app-keys")?,
-        measured(RAW_CALL, &peer("raw-call"), "get-app-keys")?,
-        measured(DEFAULT_KEYS, &peer("sdk-defaults"), "get-app-keys")?,
-        measured(DEFAULT_SECRETS, &peer("sdk-defaults"), "get-app-secrets")?,
+        measured(FLOOR, &peer("release/floor"), "get-app-keys")?,
+        measured(RAW_CALL, &peer("same/raw-call"), "get-app-keys")?,
+        measured(DEFAULT_KEYS, &peer("release/sdk-defaults"), "get-app-keys")?,
+        measured(DEFAULT_SECRETS, &peer("release/sdk-defaults"), "get-app-secrets")?,
     ];
     if arguments.node.exists() {
         let mut node = measured(NODE, &arguments.node, "get-app-keys")?;
@@ -246,6 +246,28 @@ fn throughput(measured: &Measured, at_a_time: usize) -> Result<f64, Failure> {
     let (before, _) = (process.processor_time()?, Instant::now());
     serve(REQUESTS)?;
     Ok(REQUESTS as f64 / (process.processor_time()? - before).as_secs_f64())
+}
+
+/// Runs `get-app-keys` under callgrind, once for its start and one request and once for many more, and says where the
+/// profiles are: what lies between them is the warm requests'.
+pub fn instructions(programs: &[Measured], arguments: &Arguments) -> Result<(), Failure> {
+    let measured = programs.iter().find(|measured| measured.name == KEYS).ok_or("a program is missing")?;
+    for requests in [1, 1 + arguments.requests] {
+        let file = format!("target/callgrind-{requests}.out");
+        let mut program = measured.program.clone();
+        let valgrind = ["valgrind", "--quiet", "--tool=callgrind", &format!("--callgrind-out-file={file}")];
+        program.command.splice(..0, valgrind.map(str::to_owned));
+        let process = Process::start(&program)?;
+        for _ in 0..requests {
+            process.send(&measured.event)?;
+            check(&process.answer()?.body)?;
+        }
+        process.end()?;
+        let total = fs::read_to_string(&file)?;
+        let total = total.lines().find_map(|line| line.strip_prefix("totals: ")).unwrap_or("?").to_owned();
+        println!("{total} instructions for the start and {requests} requests: callgrind_annotate {file}");
+    }
+    Ok(())
 }
 
 /// Bytes of a file, as it is and as the one file of a zip archive.

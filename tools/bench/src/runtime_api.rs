@@ -136,6 +136,15 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Asks the process to end, and waits until it has: a profiler then writes what it saw.
+    pub fn end(mut self) -> io::Result<()> {
+        let id = i32::try_from(self.child.id()).map_err(io::Error::other)?;
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM)?;
+        self.child.wait().map(drop)
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
