@@ -28,7 +28,7 @@ fn event(function: &str, case: &str) -> String {
 
 type Environment = Vec<(&'static str, String)>;
 
-fn with(mut environment: Environment, name: &'static str, value: impl ToString) -> Environment {
+fn with(mut environment: Environment, name: &'static str, value: &(impl ToString + ?Sized)) -> Environment {
     environment.retain(|(known, _)| *known != name);
     environment.push((name, value.to_string()));
     environment
@@ -57,7 +57,7 @@ async fn the_connections_are_made_before_the_first_request_and_serve_all_that_fo
     let ca_bundle = ca_bundle(&authority);
     for (name, secrets_managers) in [("get-app-keys", 0), ("get-app-jwks", 0), ("get-app-secrets", 1)] {
         let (dynamodb, secrets_manager, environment) = fronts(&authority, &backend).await;
-        let environment = with(environment, "AWS_CA_BUNDLE", ca_bundle.path().display());
+        let environment = with(environment, "AWS_CA_BUNDLE", &ca_bundle.path().display());
         let mut function = Function::start(name, &environment).await;
         for requests in 0..3 {
             assert_eq!(dynamodb.key_exchanges(), [NamedGroup::X25519MLKEM768], "{name} after {requests} requests");
@@ -74,7 +74,7 @@ async fn post_quantum_key_exchange_is_preferred_where_the_server_leaves_the_choi
     let authority = Authority::new();
     let ca_bundle = ca_bundle(&authority);
     let (dynamodb, _, environment) = fronts(&authority, &backend).await;
-    let environment = with(environment, "AWS_CA_BUNDLE", ca_bundle.path().display());
+    let environment = with(environment, "AWS_CA_BUNDLE", &ca_bundle.path().display());
     let _function = Function::start("get-app-keys", &environment).await;
     assert_eq!(dynamodb.key_exchanges(), [NamedGroup::X25519MLKEM768]);
 }
@@ -85,7 +85,7 @@ async fn an_authority_that_is_not_trusted_is_told_nothing() {
     let authority = Authority::new();
     let (dynamodb, _, environment) = fronts(&authority, &backend).await;
     let others = ca_bundle(&Authority::new());
-    for environment in [environment.clone(), with(environment, "AWS_CA_BUNDLE", others.path().display())] {
+    for environment in [environment.clone(), with(environment, "AWS_CA_BUNDLE", &others.path().display())] {
         for name in READING {
             let mut function = Function::start(name, &environment).await;
             let (answer, _) = read_payload(&function.invoke(&event(name, "200-ok")).await);
@@ -138,7 +138,7 @@ async fn credentials_may_come_from_lambdas_endpoint() {
     let router = Router::new().route("/credentials", get(hand_out)).with_state("the token");
     tokio::spawn(async move { axum::serve(listener, router).await });
 
-    let mut environment = with(environment(&backend), "AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
+    let mut environment = with(environment(&backend), "AWS_CONTAINER_CREDENTIALS_FULL_URI", &uri);
     environment.retain(|(name, _)| !["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].contains(name));
     for (token, status) in [("the token", 200), ("another", 500)] {
         let environment = with(environment.clone(), "AWS_CONTAINER_AUTHORIZATION_TOKEN", token);

@@ -1,4 +1,5 @@
 //! `make bench`: how fast the functions are, against a function that does nothing and against what a user would otherwise have.
+#![allow(clippy::indexing_slicing, reason = "on `serde_json::Value`, where it can't panic")]
 
 mod backends;
 mod measure;
