@@ -114,8 +114,10 @@ impl AwsJson {
     pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
     /// See [`Self::ATTEMPT_TIMEOUT`].
     pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
-    /// The longest waits before the second and the third attempt; what is waited is a random part of them.
-    const RETRY_WITHIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(100)];
+    /// The longest wait before the second attempt; what is waited is a random part of it.
+    pub const FIRST_RETRY_WITHIN: Duration = Duration::from_millis(50);
+    /// The same before each further attempt.
+    const RETRY_WITHIN: [Duration; 2] = [Self::FIRST_RETRY_WITHIN, Duration::from_millis(100)];
 
     /// That service at that endpoint, in that region, on those connections.
     #[must_use]

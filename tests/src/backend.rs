@@ -1,6 +1,8 @@
 //! Embedded DynamoDB and Secrets Manager behind a proxy that counts calls and can go wrong in every way.
 
 use std::{
+    error::Error,
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -71,14 +73,12 @@ struct Proxy {
 impl Backend {
     /// Starts both services and the proxy on free ports.
     pub async fn start() -> Self {
-        let (dynamodb, dynamodb_url) = listener().await;
-        embedded::start_dynamodb(dynamodb, None).unwrap();
-        let (secrets_manager, secrets_manager_url) = listener().await;
-        embedded::start_secrets_manager(secrets_manager, None).await.unwrap();
-        let (proxy, endpoint) = listener().await;
+        let (dynamodb, secrets_manager) = start_embedded().await.unwrap();
+        let proxy = TcpListener::bind(FREE_PORT).await.unwrap();
+        let endpoint = format!("http://{}", proxy.local_addr().unwrap());
         let state = Arc::new(Proxy {
-            dynamodb: dynamodb_url,
-            secrets_manager: secrets_manager_url,
+            dynamodb: format!("http://{dynamodb}"),
+            secrets_manager: format!("http://{secrets_manager}"),
             client: reqwest::Client::builder().no_proxy().build().unwrap(),
             calls: Mutex::default(),
             judge: Mutex::new(Box::new(|_| Fate::Forwarded)),
@@ -98,10 +98,12 @@ impl Backend {
         backend
     }
 
-    /// Puts the fixtures in.
-    pub async fn provision_fixtures(&self) {
-        Box::pin(fixtures::provision(&self.services(), &self.dynamodb(), TABLE)).await.unwrap();
-        let _ = self.take_calls();
+    /// The same with the fixtures in it.
+    pub async fn with_fixtures() -> Self {
+        let backend = Self::start().await;
+        Box::pin(fixtures::provision(&backend.services(), &backend.dynamodb(), TABLE)).await.unwrap();
+        let _ = backend.take_calls();
+        backend
     }
 
     /// The functions' own way to the services.
@@ -141,10 +143,18 @@ impl Backend {
     }
 }
 
-async fn listener() -> (TcpListener, String) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    (listener, url)
+const FREE_PORT: &str = "127.0.0.1:0";
+
+/// Starts both services, in memory, on free ports; the addresses of DynamoDB and of Secrets Manager.
+///
+/// # Errors
+/// A port or the services' memory is not to be had.
+pub async fn start_embedded() -> Result<(SocketAddr, SocketAddr), Box<dyn Error + Send + Sync>> {
+    let (dynamodb, secrets_manager) = (TcpListener::bind(FREE_PORT).await?, TcpListener::bind(FREE_PORT).await?);
+    let addresses = (dynamodb.local_addr()?, secrets_manager.local_addr()?);
+    embedded::start_dynamodb(dynamodb, None)?;
+    embedded::start_secrets_manager(secrets_manager, None).await?;
+    Ok(addresses)
 }
 
 async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {

@@ -55,6 +55,19 @@ impl Fixture {
         fixtures
     }
 
+    /// All fixtures of one function.
+    #[must_use]
+    pub fn of(function: &str) -> Vec<Self> {
+        Self::all().into_iter().filter(|fixture| fixture.function == function).collect()
+    }
+
+    /// The event of one case.
+    #[must_use]
+    pub fn event(function: &str, case: &str) -> String {
+        let file = project().join("events").join(function).join(case).with_extension("json");
+        fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    }
+
     /// The event as JSON.
     #[must_use]
     pub fn json(&self) -> Value {

@@ -138,12 +138,13 @@ impl Function {
         (id, answer.expect("the function reports a runtime error"))
     }
 
-    /// Ends the function and returns every line that it logged.
+    /// Ends the function and returns every line that it logged, but for the one that says that it is ready.
     pub async fn stop(mut self) -> Vec<Value> {
         self.process.kill().await.unwrap();
         self.logging.await.unwrap();
         let lines = self.lines.lock().unwrap();
-        lines.iter().map(|line| serde_json::from_str(line).expect("a log line is JSON")).collect()
+        let lines = lines.iter().map(|line| serde_json::from_str(line).expect("a log line is JSON"));
+        lines.filter(|line: &Value| line["message"] != "ready").collect()
     }
 
     /// Waits until the function ends by itself, and returns how and what it logged.

@@ -16,16 +16,6 @@ use tempfile::NamedTempFile;
 use tokio::net::TcpListener;
 use tokio_rustls::rustls::NamedGroup;
 
-async fn backend() -> Backend {
-    let backend = Backend::start().await;
-    backend.provision_fixtures().await;
-    backend
-}
-
-fn event(function: &str, case: &str) -> String {
-    Fixture::all().into_iter().find(|fixture| fixture.function == function && fixture.case == case).unwrap().event
-}
-
 type Environment = Vec<(&'static str, String)>;
 
 fn with(mut environment: Environment, name: &'static str, value: &(impl ToString + ?Sized)) -> Environment {
@@ -52,7 +42,7 @@ fn ca_bundle(authority: &Authority) -> NamedTempFile {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_connections_are_made_before_the_first_request_and_serve_all_that_follow() {
-    let backend = backend().await;
+    let backend = Backend::with_fixtures().await;
     let authority = Authority::post_quantum();
     let ca_bundle = ca_bundle(&authority);
     for (name, secrets_managers) in [("get-app-keys", 0), ("get-app-jwks", 0), ("get-app-secrets", 1)] {
@@ -62,7 +52,7 @@ async fn the_connections_are_made_before_the_first_request_and_serve_all_that_fo
         for requests in 0..3 {
             assert_eq!(dynamodb.key_exchanges(), [NamedGroup::X25519MLKEM768], "{name} after {requests} requests");
             assert_eq!(secrets_manager.key_exchanges(), vec![NamedGroup::X25519MLKEM768; secrets_managers], "{name}");
-            let (answer, _) = read_payload(&function.invoke(&event(name, "200-ok")).await);
+            let (answer, _) = read_payload(&function.invoke(&Fixture::event(name, "200-ok")).await);
             assert_eq!(answer.status, 200);
         }
     }
@@ -70,7 +60,7 @@ async fn the_connections_are_made_before_the_first_request_and_serve_all_that_fo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn post_quantum_key_exchange_is_preferred_where_the_server_leaves_the_choice() {
-    let backend = backend().await;
+    let backend = Backend::with_fixtures().await;
     let authority = Authority::new();
     let ca_bundle = ca_bundle(&authority);
     let (dynamodb, _, environment) = fronts(&authority, &backend).await;
@@ -81,14 +71,14 @@ async fn post_quantum_key_exchange_is_preferred_where_the_server_leaves_the_choi
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_that_is_not_trusted_is_told_nothing() {
-    let backend = backend().await;
+    let backend = Backend::with_fixtures().await;
     let authority = Authority::new();
     let (dynamodb, _, environment) = fronts(&authority, &backend).await;
     let others = ca_bundle(&Authority::new());
     for environment in [environment.clone(), with(environment, "AWS_CA_BUNDLE", &others.path().display())] {
         for name in READING {
             let mut function = Function::start(name, &environment).await;
-            let (answer, _) = read_payload(&function.invoke(&event(name, "200-ok")).await);
+            let (answer, _) = read_payload(&function.invoke(&Fixture::event(name, "200-ok")).await);
             assert_eq!(answer, contract::failure(name, "E0000"));
             let lines = function.stop().await;
             assert_eq!((&lines[0]["level"], &lines[1]["level"]), (&json!("WARN"), &json!("ERROR")), "{lines:?}");
@@ -103,7 +93,7 @@ async fn an_authority_that_is_not_trusted_is_told_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ca_bundle_that_cannot_be_read_ends_the_start_with_its_name() {
-    let backend = backend().await;
+    let backend = Backend::with_fixtures().await;
     let environment = with(environment(&backend), "AWS_CA_BUNDLE", "/no/such/bundle.pem");
     let (status, lines) = Function::start("get-app-keys", &environment).await.ended().await;
     assert!(!status.success());
@@ -115,13 +105,13 @@ async fn a_ca_bundle_that_cannot_be_read_ends_the_start_with_its_name() {
 /// A dead service costs a start some time, and no more: the first request after it is back is answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_is_dead_at_start_does_not_matter_once_it_is_back() {
-    let backend = backend().await;
+    let backend = Backend::with_fixtures().await;
     for name in READING {
         for fate in [Fate::Ignored, Fate::Cut, Fate::Answered(500, "{}".to_owned())] {
             backend.judge(move |_| fate.clone());
             let mut function = Function::start(name, &environment(&backend)).await;
             backend.judge(|_| Fate::Forwarded);
-            let (answer, _) = read_payload(&function.invoke(&event(name, "200-ok")).await);
+            let (answer, _) = read_payload(&function.invoke(&Fixture::event(name, "200-ok")).await);
             assert_eq!(answer.status, 200);
             let lines = function.stop().await;
             assert_eq!(lines[0]["level"], "WARN", "{lines:?}");
@@ -132,7 +122,7 @@ async fn a_service_that_is_dead_at_start_does_not_matter_once_it_is_back() {
 /// Where an instance may outlive its first credentials (SnapStart), Lambda hands them out at a local endpoint.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_may_come_from_lambdas_endpoint() {
-    let backend = backend().await;
+    let backend = Backend::with_fixtures().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/credentials", listener.local_addr().unwrap());
     let router = Router::new().route("/credentials", get(hand_out)).with_state("the token");
@@ -143,7 +133,7 @@ async fn credentials_may_come_from_lambdas_endpoint() {
     for (token, status) in [("the token", 200), ("another", 500)] {
         let environment = with(environment.clone(), "AWS_CONTAINER_AUTHORIZATION_TOKEN", token);
         let mut function = Function::start("get-app-secrets", &environment).await;
-        let (answer, _) = read_payload(&function.invoke(&event("get-app-secrets", "200-ok")).await);
+        let (answer, _) = read_payload(&function.invoke(&Fixture::event("get-app-secrets", "200-ok")).await);
         assert_eq!(answer.status, status);
     }
 }

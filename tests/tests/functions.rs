@@ -9,27 +9,12 @@ use end_to_end::{
 use serde_json::{Value, json};
 use userdocks_local::fixtures;
 
-async fn backend() -> (Backend, aws_sdk_dynamodb::Client) {
-    let backend = Backend::start().await;
-    backend.provision_fixtures().await;
-    let dynamodb = backend.dynamodb();
-    (backend, dynamodb)
-}
-
-fn fixtures_of(function: &str) -> Vec<Fixture> {
-    Fixture::all().into_iter().filter(|fixture| fixture.function == function).collect()
-}
-
-fn event(function: &str, case: &str) -> String {
-    Fixture::all().into_iter().find(|fixture| fixture.function == function && fixture.case == case).unwrap().event
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fixture_is_answered_to_the_letter() {
-    let (backend, _) = backend().await;
+    let backend = Backend::with_fixtures().await;
     for name in FUNCTIONS {
         let mut function = Function::start(name, &environment(&backend)).await;
-        for fixture in Fixture::all().into_iter().filter(|fixture| fixture.function == name) {
+        for fixture in Fixture::of(name) {
             let (answer, id) = read_payload(&function.invoke(&fixture.event).await);
             fixture.assert_answered(answer);
             let given = fixture.json()["requestContext"]["requestId"].as_str().map(str::to_owned);
@@ -40,7 +25,7 @@ async fn every_fixture_is_answered_to_the_letter() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_makes_one_dynamodb_call_and_a_secret_is_fetched_once() {
-    let (backend, _) = backend().await;
+    let backend = Backend::with_fixtures().await;
     let mut keys = Function::start("get-app-keys", &environment(&backend)).await;
     let mut secrets = Function::start("get-app-secrets", &environment(&backend)).await;
     backend.judge(|call| {
@@ -48,28 +33,28 @@ async fn a_request_makes_one_dynamodb_call_and_a_secret_is_fetched_once() {
         if consistent { Fate::Forwarded } else { Fate::Answered(400, "not strongly consistent".to_owned()) }
     });
     for _ in 0..2 {
-        let answer = keys.invoke(&event("get-app-keys", "200-ok")).await;
+        let answer = keys.invoke(&Fixture::event("get-app-keys", "200-ok")).await;
         assert_eq!(answer["statusCode"], 200);
     }
     assert_eq!(backend.take_calls(), ["BatchGetItem", "UpdateItem", "BatchGetItem"], "a use is noted once an hour");
-    secrets.invoke(&event("get-app-secrets", "200-ok")).await;
+    secrets.invoke(&Fixture::event("get-app-secrets", "200-ok")).await;
     assert_eq!(backend.take_calls(), ["BatchGetItem", "GetSecretValue"]);
-    secrets.invoke(&event("get-app-secrets", "200-ok")).await;
+    secrets.invoke(&Fixture::event("get-app-secrets", "200-ok")).await;
     assert_eq!(backend.take_calls(), ["BatchGetItem"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_must_be_indistinguishable_makes_the_same_calls_and_what_needs_no_look_up_makes_none() {
-    let (backend, _) = backend().await;
+    let backend = Backend::with_fixtures().await;
     for name in READING {
         let mut function = Function::start(name, &environment(&backend)).await;
         assert_eq!(backend.take_calls(), ["BatchGetItem"], "the start's own, for something that is not there");
         for case in ["unknown-app", "unknown-api-key", "other-apps-api-key", "revoked-api-key", "expired-api-key"] {
-            function.invoke(&event(name, &format!("401-E4010-{case}"))).await;
+            function.invoke(&Fixture::event(name, &format!("401-E4010-{case}"))).await;
             assert_eq!(backend.take_calls(), ["BatchGetItem"], "{case}");
         }
         for case in ["E4010-wrong-checksum", "E4010-api-key-too-long", "E4010-missing-api-key", "E4011-missing-type"] {
-            function.invoke(&event(name, &format!("401-{case}"))).await;
+            function.invoke(&Fixture::event(name, &format!("401-{case}"))).await;
             assert!(backend.take_calls().is_empty(), "{case}");
         }
     }
@@ -79,7 +64,7 @@ async fn what_must_be_indistinguishable_makes_the_same_calls_and_what_needs_no_l
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_check_that_fails_answers() {
     type Change = fn(&mut Value);
-    let (backend, _) = backend().await;
+    let backend = Backend::with_fixtures().await;
     // The checks that need no look-up, in the contract's order, each with a change that makes it fail.
     let changes: [(&str, Change); 5] = [
         ("E4010", |event| drop(event["headers"].as_object_mut().unwrap().remove("x-api-key"))),
@@ -92,7 +77,7 @@ async fn the_first_check_that_fails_answers() {
         let mut function = Function::start(name, &environment(&backend)).await;
         for (index, (code, first)) in changes.iter().enumerate() {
             for (_, later) in &changes[index..] {
-                let mut changed: Value = serde_json::from_str(&event(name, "200-ok")).unwrap();
+                let mut changed: Value = serde_json::from_str(&Fixture::event(name, "200-ok")).unwrap();
                 later(&mut changed);
                 first(&mut changed);
                 let (answer, _) = read_payload(&function.invoke(&changed.to_string()).await);
@@ -105,7 +90,8 @@ async fn the_first_check_that_fails_answers() {
 /// A write key of a disabled app: its type answers before the app does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_key_is_unknown_before_its_app_is_disabled_or_corrupt() {
-    let (backend, dynamodb) = backend().await;
+    let backend = Backend::with_fixtures().await;
+    let dynamodb = backend.dynamodb();
     let update = dynamodb
         .update_item()
         .table_name("table")
@@ -120,7 +106,7 @@ async fn a_revoked_key_is_unknown_before_its_app_is_disabled_or_corrupt() {
         .unwrap();
     let mut function = Function::start("get-app-keys", &environment(&backend)).await;
     let mut code = async |case: &str| {
-        let (answer, _) = read_payload(&function.invoke(&event("get-app-keys", case)).await);
+        let (answer, _) = read_payload(&function.invoke(&Fixture::event("get-app-keys", case)).await);
         answer
     };
     assert_eq!(code("401-E4010-revoked-api-key").await, contract::failure("get-app-keys", "E4010"));
@@ -141,7 +127,7 @@ fn true_() -> aws_sdk_dynamodb::types::AttributeValue {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_malformed_event_is_answered_in_the_contract() {
-    let (backend, _) = backend().await;
+    let backend = Backend::with_fixtures().await;
     for name in FUNCTIONS {
         let (key, kind) =
             if READING.contains(&name) { (fixtures::READ_KEY, "read") } else { (fixtures::WRITE_KEY, "write") };
@@ -188,7 +174,7 @@ async fn a_malformed_event_is_answered_in_the_contract() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_or_empty_variable_is_named_at_start_up() {
-    let (backend, _) = backend().await;
+    let backend = Backend::with_fixtures().await;
     for name in FUNCTIONS {
         for variable in ["TABLE_NAME", "SECRET_PREFIX", "AWS_REGION"] {
             let complete = environment(&backend);
@@ -229,7 +215,7 @@ fn faults() -> Vec<(&'static str, Fate)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fault_is_answered_with_500_and_over_when_it_is_over() {
-    let (backend, _) = backend().await;
+    let backend = Backend::with_fixtures().await;
     for (name, operation) in
         [("get-app-keys", "BatchGetItem"), ("get-app-secrets", "BatchGetItem"), ("get-app-secrets", "GetSecretValue")]
     {
@@ -237,11 +223,11 @@ async fn a_fault_is_answered_with_500_and_over_when_it_is_over() {
             // A function of its own for each fault: one that has the secret does not ask again.
             let mut function = Function::start(name, &environment(&backend)).await;
             backend.judge(move |call: &Call| if call.operation == operation { fate.clone() } else { Fate::Forwarded });
-            let (answer, _) = read_payload(&function.invoke(&event(name, "200-ok")).await);
+            let (answer, _) = read_payload(&function.invoke(&Fixture::event(name, "200-ok")).await);
             assert_eq!(answer, contract::failure(name, "E0000"), "{name}: {operation} {fault}");
 
             backend.judge(|_| Fate::Forwarded);
-            let (answer, _) = read_payload(&function.invoke(&event(name, "200-ok")).await);
+            let (answer, _) = read_payload(&function.invoke(&Fixture::event(name, "200-ok")).await);
             assert_eq!(answer.status, 200, "{name}: after {operation} {fault}");
 
             let lines = function.stop().await;
@@ -254,21 +240,21 @@ async fn a_fault_is_answered_with_500_and_over_when_it_is_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_connection_is_answered_with_500() {
-    let (backend, _) = backend().await;
+    let backend = Backend::with_fixtures().await;
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for name in READING {
         let mut environment = environment(&backend);
         environment.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
         environment.push(("AWS_ENDPOINT_URL", format!("http://{closed}")));
         let mut function = Function::start(name, &environment).await;
-        let (answer, _) = read_payload(&function.invoke(&event(name, "200-ok")).await);
+        let (answer, _) = read_payload(&function.invoke(&Fixture::event(name, "200-ok")).await);
         assert_eq!(answer, contract::failure(name, "E0000"));
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_passing_fault_is_not_noticed() {
-    let (backend, _) = backend().await;
+    let backend = Backend::with_fixtures().await;
     let mut function = Function::start("get-app-secrets", &environment(&backend)).await;
     backend.judge(|call| match call.index {
         0 => Fate::Answered(500, r#"{"__type":"InternalServerError"}"#.to_owned()),
@@ -278,7 +264,7 @@ async fn a_passing_fault_is_not_noticed() {
         }
         _ => Fate::Forwarded,
     });
-    let (answer, _) = read_payload(&function.invoke(&event("get-app-secrets", "200-ok")).await);
+    let (answer, _) = read_payload(&function.invoke(&Fixture::event("get-app-secrets", "200-ok")).await);
     assert_eq!(answer.status, 200);
     let mut calls = backend.take_calls();
     calls.retain(|call| call != "UpdateItem");
@@ -288,18 +274,18 @@ async fn a_passing_fault_is_not_noticed() {
         let asked: Value = serde_json::from_str(&call.body).unwrap();
         Fate::Answered(200, json!({"Responses": {}, "UnprocessedKeys": asked["RequestItems"]}).to_string())
     });
-    let (answer, _) = read_payload(&function.invoke(&event("get-app-secrets", "200-ok")).await);
+    let (answer, _) = read_payload(&function.invoke(&Fixture::event("get-app-secrets", "200-ok")).await);
     assert_eq!(answer, contract::failure("get-app-secrets", "E0000"), "keys that stay unprocessed are no missing keys");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_logs_one_line_that_names_ids_and_no_value() {
-    let (backend, _) = backend().await;
+    let backend = Backend::with_fixtures().await;
     for name in FUNCTIONS {
         let mut environment = environment(&backend);
         environment.push(("AWS_LAMBDA_LOG_LEVEL", "TRACE".to_owned()));
         let mut function = Function::start(name, &environment).await;
-        let fixtures = fixtures_of(name);
+        let fixtures = Fixture::of(name);
         for fixture in &fixtures {
             function.invoke(&fixture.event).await;
         }
@@ -308,7 +294,7 @@ async fn each_request_logs_one_line_that_names_ids_and_no_value() {
             "GetSecretValue" => Fate::Answered(200, format!(r#"{{"SecretString":"{}"#, fixtures::SECRET)),
             _ => Fate::Forwarded,
         });
-        let unread = fixtures_of(name).into_iter().find(|fixture| fixture.case == "200-upper-case-ids");
+        let unread = Fixture::of(name).into_iter().find(|fixture| fixture.case == "200-upper-case-ids");
         if let Some(unread) = &unread {
             function.invoke(&unread.event).await;
         }

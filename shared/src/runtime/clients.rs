@@ -90,7 +90,7 @@ impl Clients {
             .http_client(http_client)
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .time_source(SystemTimeSource::new())
-            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
+            .retry_config(RetryConfig::standard().with_initial_backoff(AwsJson::FIRST_RETRY_WITHIN))
             .timeout_config(
                 TimeoutConfig::builder()
                     .operation_attempt_timeout(AwsJson::ATTEMPT_TIMEOUT)
@@ -139,9 +139,7 @@ impl Clients {
         self.direct(Protocol::DYNAMODB, self.dynamodb_endpoint.as_ref())
     }
 
-    /// Secrets Manager without the SDK, likewise.
-    #[must_use]
-    pub fn direct_secrets_manager(&self) -> Option<AwsJson> {
+    fn direct_secrets_manager(&self) -> Option<AwsJson> {
         self.direct(Protocol::SECRETS_MANAGER, self.secrets_manager_endpoint.as_ref())
     }
 

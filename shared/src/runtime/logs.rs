@@ -23,6 +23,11 @@ pub fn start() {
     std::panic::set_hook(Box::new(|panic| tracing::error!(cause = %panic, "panic")));
 }
 
+/// The one line about a start. The first request's line then finds its code loaded.
+pub fn ready(route: &Route) {
+    tracing::info!(route = route.name, "ready");
+}
+
 /// The one line about a request.
 pub fn request(route: &Route, request: &Request, outcome: &Result<Response, Failure>) {
     let (status, code, cause) = match outcome {

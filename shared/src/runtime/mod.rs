@@ -80,6 +80,10 @@ where
         let outcome = self.handle(&request).await;
         request.use_noted().await;
         logs::request(&self.route, &request, &outcome);
+        self.payload(&request, outcome)
+    }
+
+    fn payload(&self, request: &Request, outcome: Result<Response, Failure>) -> Payload {
         let response = outcome.unwrap_or_else(|failure| Response::failure(self.route.envelope, failure.kind));
         response.into_payload(request.id(), self.route.is_public)
     }
@@ -106,7 +110,7 @@ where
             dynamodb.and(secrets_manager.map_err(|error| format!("Secrets Manager: {error}")))
         };
         match timeout(LIMIT, connect).await.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}"))) {
-            Ok(()) => {}
+            Ok(()) => logs::ready(&self.route),
             Err(cause) => tracing::warn!(cause, "the first request will have to connect by itself"),
         }
     }
@@ -117,7 +121,9 @@ where
         let request = Arc::new(Request::read(&self.route.rehearsal(), "rehearsal", Timestamp::now()));
         match self.handle(&request).await {
             Err(Failure { kind: FailureKind::Internal, cause }) => Err(cause.unwrap_or_default()),
-            _ => Ok(()),
+            outcome => {
+                serde_json::to_vec(&self.payload(&request, outcome)).map(drop).map_err(|error| error.to_string())
+            }
         }
     }
 }

@@ -1,7 +1,6 @@
 //! The services that functions call: embedded, with the fixtures in them, behind TLS on loopback.
 
 use std::{
-    io,
     net::SocketAddr,
     path::Path,
     sync::{
@@ -12,19 +11,18 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-use end_to_end::tls::Authority;
+use end_to_end::{backend::start_embedded, tls::Authority};
 use serde_json::{Value, json};
 use shared::runtime::{Names, Services};
-use tokio::net::TcpListener;
-use userdocks_local::{embedded, fixtures};
+use userdocks_local::fixtures;
+
+use crate::Failure;
 
 /// The table's name.
 pub const TABLE: &str = "bench";
 /// What the names of all secrets begin with.
 pub const SECRET_PREFIX: &str = "bench";
 const REGION: &str = "us-east-1";
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Both services, and what was asked of them.
 pub struct Backends {
@@ -67,10 +65,7 @@ impl Calls {
 impl Backends {
     /// Starts everything on free ports and writes the certificate to trust into a file.
     pub async fn start(ca_bundle: &Path) -> Result<Self, Failure> {
-        let (dynamodb, dynamodb_address) = listener().await?;
-        embedded::start_dynamodb(dynamodb, None)?;
-        let (secrets_manager, secrets_manager_address) = listener().await?;
-        embedded::start_secrets_manager(secrets_manager, None).await?;
+        let (dynamodb_address, secrets_manager_address) = start_embedded().await?;
         provision(dynamodb_address, secrets_manager_address).await?;
 
         let authority = Authority::new();
@@ -110,12 +105,6 @@ impl Backends {
         let answer: Value = request.body(call.to_string()).send().await?.json().await?;
         answer["ConsumedCapacity"][0]["CapacityUnits"].as_f64().ok_or_else(|| format!("no capacity: {answer}").into())
     }
-}
-
-async fn listener() -> io::Result<(TcpListener, SocketAddr)> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    Ok((listener, address))
 }
 
 async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<(), Failure> {

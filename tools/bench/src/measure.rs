@@ -1,11 +1,6 @@
 //! What is measured, and how: every program in turn, many times over, so that whatever else the machine does meets all alike.
 
-use std::{
-    fs, io,
-    io::Write,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, io, io::Write, path::Path, time::Duration};
 
 use flate2::{Compression, write::DeflateEncoder};
 use serde_json::Value;
@@ -166,13 +161,13 @@ pub fn all(
     });
     let figures = figures.collect::<Result<_, Failure>>()?;
     let find = |name| programs.iter().find(|measured| measured.name == name).ok_or("a program is missing");
-    let calls =
-        [calls(find(SECRETS)?, arguments.requests, backends)?, calls(find(KEYS)?, arguments.requests, backends)?];
-    let [of_secrets, of_keys] = calls;
     Ok(Run {
         programs: figures,
         requests: arguments.requests,
-        calls: [of_keys, of_secrets],
+        calls: [
+            calls(find(KEYS)?, arguments.requests, backends)?,
+            calls(find(SECRETS)?, arguments.requests, backends)?,
+        ],
         read_units: runtime.block_on(backends.read_units())?,
         throughput: (throughput(find(KEYS)?, 1)?, throughput(find(KEYS)?, CONCURRENCY)?),
     })
@@ -243,7 +238,7 @@ fn throughput(measured: &Measured, at_a_time: usize) -> Result<f64, Failure> {
         Ok(())
     };
     serve(10 * at_a_time)?;
-    let (before, _) = (process.processor_time()?, Instant::now());
+    let before = process.processor_time()?;
     serve(REQUESTS)?;
     Ok(REQUESTS as f64 / (process.processor_time()? - before).as_secs_f64())
 }

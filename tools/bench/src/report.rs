@@ -63,8 +63,7 @@ pub fn targets(run: &Run) -> Vec<Target> {
     ratio(&format!("{SECRETS}: warm / {KEYS}"), SECRETS, KEYS, warm, warm, 1.10, "1.10");
     for function in [KEYS, SECRETS] {
         let Some(figures) = run.of(function) else { continue };
-        let memory = megabytes(median(figures.starts.iter().map(|start| start.peak_memory).collect()));
-        targets.push(Target::at_most(format!("{function}: peak memory, MB"), 12.0, "12", memory, ""));
+        targets.push(Target::at_most(format!("{function}: peak memory, MB"), 12.0, "12", peak_memory(figures), ""));
         let zipped = megabytes(figures.size.unwrap_or_default().1);
         targets.push(Target::at_most(format!("{function}: zipped, MB"), 3.5, "3.5", zipped, ""));
     }
@@ -118,31 +117,35 @@ pub fn summary(run: &Run) -> String {
         .filter_map(|name| run.of(name))
         .map(|figures| {
             let (cold, warm) = (middle(figures, |start| start.cold), middle(figures, |start| start.warm));
-            let memory = megabytes(median(figures.starts.iter().map(|start| start.peak_memory).collect()));
-            format!("| {} | {cold} | {warm} | {memory:.1} MB |\n", figures.name)
+            format!("| {} | {cold} | {warm} | {:.1} MB |\n", figures.name, peak_memory(figures))
         })
         .collect();
     format!("| | cold start | warm request | peak memory |\n|---|---|---|---|\n{rows}")
 }
 
 fn row(figures: &Figures) -> String {
-    let memory = megabytes(median(figures.starts.iter().map(|start| start.peak_memory).collect()));
     let size = figures.size.map_or("| – | – |".to_owned(), |(size, zipped)| {
         format!("| {:.1} MB | {:.1} MB |", megabytes(size), megabytes(zipped))
     });
     format!(
-        "| {} | {} | {} | {} | {} | {memory:.1} MB {size}\n",
+        "| {} | {} | {} | {} | {} | {:.1} MB {size}\n",
         figures.name,
         middle(figures, |start| start.ready),
         middle(figures, |start| start.first),
         middle(figures, |start| start.cold),
         middle(figures, |start| start.warm),
+        peak_memory(figures),
     )
 }
 
 fn middle(figures: &Figures, value: fn(&Start) -> std::time::Duration) -> String {
     let middle = median(figures.starts.iter().map(value).collect()).as_secs_f64() * 1000.0;
     if middle < 10.0 { format!("{middle:.2} ms") } else { format!("{middle:.0} ms") }
+}
+
+/// The median of all starts, in MB.
+fn peak_memory(figures: &Figures) -> f64 {
+    megabytes(median(figures.starts.iter().map(|start| start.peak_memory).collect()))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "sizes of files and processes")]
