@@ -6,7 +6,7 @@
 //! <https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html>
 
 use std::{
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU16, Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -237,14 +237,16 @@ fn refusal(status: u16, body: &[u8]) -> CallError {
 /// Retries are for passing faults: when most calls fail, they would only multiply the load on what is failing. Each one
 /// takes as much from the budget as ten answered calls put in.
 #[derive(Debug)]
-struct RetryBudget(AtomicU32);
+pub struct RetryBudget(AtomicU16);
 
 impl RetryBudget {
-    const RETRY: u32 = 10;
-    const FULL: u32 = 10 * Self::RETRY;
+    /// What a retry takes; an answered call puts 1 in.
+    pub const RETRY: u16 = 10;
+    /// What there is at first, and at most.
+    pub const FULL: u16 = 10 * Self::RETRY;
 
     const fn new() -> Self {
-        Self(AtomicU32::new(Self::FULL))
+        Self(AtomicU16::new(Self::FULL))
     }
 
     /// Whether there is enough for one retry; takes it.

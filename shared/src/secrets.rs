@@ -244,16 +244,24 @@ impl Secrets {
         value: &Secret,
         labels: Vec<String>,
     ) -> Result<(), SecretsError> {
-        self.client
+        let version = version.to_string();
+        let answer = self
+            .client
             .put_secret_value()
             .secret_id(name)
-            .client_request_token(version.to_string())
+            .client_request_token(&version)
             .secret_string(value.expose())
             .set_version_stages(Some(labels))
             .send()
             .await
-            .map(drop)
-            .map_err(|error| backend(name, &error))
+            .map_err(|error| backend(name, &error))?;
+        // A record is about to pin it: no answer but Secrets Manager's own may let that happen.
+        if answer.version_id() == Some(&version) {
+            Ok(())
+        } else {
+            let cause = "an answer that does not name the version that was put".to_owned();
+            Err(SecretsError::Backend { name: name.to_owned(), cause })
+        }
     }
 
     /// Puts the labels of an app's secret in order after a change: `AWSCURRENT` to the `pinned` version, for people who

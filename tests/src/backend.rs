@@ -16,9 +16,12 @@ use axum::{
     http::StatusCode,
     response::Response,
 };
+use futures_util::{StreamExt, stream};
 use shared::runtime::{Names, Services};
 use tokio::{net::TcpListener, sync::Notify};
 use userdocks_local::{embedded, fixtures};
+
+use crate::confidential;
 
 /// The table's name.
 pub const TABLE: &str = "table";
@@ -32,10 +35,14 @@ pub enum Fate {
     Forwarded,
     /// It reaches the service, but there is never an answer; [`Backend::unanswered`] tells.
     Unanswered,
+    /// It reaches the service, whose answer has each of the first text replaced by the second.
+    Mangled(&'static str, &'static str),
     /// The service is not asked; this is the answer.
     Answered(u16, String),
     /// There is never an answer.
     Ignored,
+    /// The answer begins, and never ends.
+    Stalled,
     /// The connection breaks in the middle of the answer.
     Cut,
 }
@@ -143,6 +150,10 @@ impl Backend {
     }
 }
 
+fn beginning() -> Result<Bytes, std::io::Error> {
+    Ok(Bytes::from_static(b"{\"Respo"))
+}
+
 const FREE_PORT: &str = "127.0.0.1:0";
 
 /// Starts both services, in memory, on free ports; the addresses of DynamoDB and of Secrets Manager.
@@ -167,13 +178,14 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     let call = {
         let mut calls = proxy.calls.lock().unwrap();
         let body = String::from_utf8_lossy(&body).into_owned();
+        confidential::note_answer(&body);
         let call = Call { operation: operation.to_owned(), index: calls.len(), body };
         calls.push(call.clone());
         call
     };
     let fate = (proxy.judge.lock().unwrap())(&call);
     match fate {
-        Fate::Forwarded | Fate::Unanswered => {
+        Fate::Forwarded | Fate::Unanswered | Fate::Mangled(..) => {
             let upstream = if service.starts_with("DynamoDB") { &proxy.dynamodb } else { &proxy.secrets_manager };
             let mut headers = parts.headers;
             headers.remove("host");
@@ -181,7 +193,15 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = answer.status();
             *response.headers_mut() = answer.headers().clone();
-            *response.body_mut() = Body::from(answer.bytes().await.unwrap());
+            let mut answer = answer.bytes().await.unwrap();
+            if let Fate::Mangled(from, to) = fate {
+                answer = String::from_utf8_lossy(&answer).replace(from, to).into();
+                // The service's own is of the answer before.
+                response.headers_mut().remove("x-amz-crc32");
+                response.headers_mut().remove("content-length");
+            }
+            confidential::note_answer(&String::from_utf8_lossy(&answer));
+            *response.body_mut() = Body::from(answer);
             if matches!(fate, Fate::Unanswered) {
                 proxy.unanswered.notify_one();
                 std::future::pending::<()>().await;
@@ -194,10 +214,7 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
             response
         }
         Fate::Ignored => std::future::pending().await,
-        Fate::Cut => {
-            let broken = Bytes::from_static(b"{\"Respo");
-            let stream = futures_util::stream::iter([Ok(broken), Err(std::io::Error::other("cut"))]);
-            Response::new(Body::from_stream(stream))
-        }
+        Fate::Stalled => Response::new(Body::from_stream(stream::iter([beginning()]).chain(stream::pending()))),
+        Fate::Cut => Response::new(Body::from_stream(stream::iter([beginning(), Err(std::io::Error::other("cut"))]))),
     }
 }

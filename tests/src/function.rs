@@ -2,10 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
-use std::{
-    process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex},
-};
+use std::{fs, process::ExitStatus, sync::Arc};
 
 use axum::{
     Router,
@@ -16,8 +13,8 @@ use axum::{
     routing::{get, post},
 };
 use serde_json::Value;
+use tempfile::NamedTempFile;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
     process::{Child, Command},
     sync::{Mutex as AsyncMutex, Notify, mpsc},
@@ -25,7 +22,7 @@ use tokio::{
 
 use crate::{
     backend::{Backend, SECRET_PREFIX, TABLE},
-    binary,
+    binary, confidential,
 };
 
 /// The environment of a function on the backend, as the template would set it.
@@ -38,6 +35,7 @@ pub fn environment(backend: &Backend) -> Vec<(&'static str, String)> {
         ("AWS_ACCESS_KEY_ID", "test".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
         ("AWS_ENDPOINT_URL", backend.endpoint.clone()),
+        ("AWS_LAMBDA_LOG_LEVEL", "DEBUG".to_owned()),
     ]
 }
 
@@ -46,8 +44,8 @@ pub struct Function {
     process: Child,
     events: mpsc::Sender<Event>,
     answers: mpsc::Receiver<Answer>,
-    lines: Arc<Mutex<Vec<String>>>,
-    logging: tokio::task::JoinHandle<()>,
+    /// Its standard output and its standard error.
+    logs: [NamedTempFile; 2],
 }
 
 struct RuntimeApi {
@@ -79,6 +77,7 @@ impl Function {
             .with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(listener, router).await });
 
+        let logs = [NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap()];
         let mut process = Command::new(binary(name))
             .env_clear()
             .envs(environment.iter().map(|(name, value)| (*name, value)))
@@ -86,34 +85,29 @@ impl Function {
             .env("AWS_LAMBDA_FUNCTION_NAME", name)
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
-            .stdout(Stdio::piped())
+            .stdout(logs[0].reopen().unwrap())
+            .stderr(logs[1].reopen().unwrap())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let mut output = BufReader::new(process.stdout.take().unwrap()).lines();
-        let kept = Arc::clone(&lines);
-        let logging = tokio::spawn(async move {
-            while let Some(line) = output.next_line().await.unwrap() {
-                kept.lock().unwrap().push(line);
-            }
-        });
         // What it does before it asks for events, such as making its connections, is no part of any test's requests.
         tokio::select! {
             () = state.ready.notified() => {}
             _ = process.wait() => {}
         }
-        Self { process, events, answers, lines, logging }
+        Self { process, events, answers, logs }
     }
 
     /// Hands the function an event and returns its answer; a runtime error fails the test.
     pub async fn invoke(&mut self, event: &str) -> Value {
+        confidential::note_event(event);
         self.events.send((INVOCATION_ID.to_owned(), event.to_owned())).await.unwrap();
         self.answer().await.1
     }
 
     /// Hands the function as many events at a time as it asks for, and returns its answers in the events' order.
     pub async fn invoke_all(&mut self, events: &[String]) -> Vec<Value> {
+        events.iter().for_each(|event| confidential::note_event(event));
         let sender = self.events.clone();
         let numbered: Vec<Event> =
             events.iter().enumerate().map(|(number, event)| (number.to_string(), event.clone())).collect();
@@ -135,23 +129,43 @@ impl Function {
             answer = self.answers.recv() => answer.unwrap(),
             status = self.process.wait() => panic!("the function ended: {status:?}"),
         };
-        (id, answer.expect("the function reports a runtime error"))
+        let answer = answer.expect("the function reports a runtime error");
+        confidential::note_answer(answer["body"].as_str().unwrap_or_default());
+        (id, answer)
     }
 
     /// Ends the function and returns every line that it logged, but for the one that says that it is ready.
     pub async fn stop(mut self) -> Vec<Value> {
         self.process.kill().await.unwrap();
-        self.logging.await.unwrap();
-        let lines = self.lines.lock().unwrap();
-        let lines = lines.iter().map(|line| serde_json::from_str(line).expect("a log line is JSON"));
+        let lines = self.lines().into_iter().map(|line| serde_json::from_str(&line).expect("a log line is JSON"));
         lines.filter(|line: &Value| line["message"] != "ready").collect()
     }
 
     /// Waits until the function ends by itself, and returns how and what it logged.
     pub async fn ended(mut self) -> (ExitStatus, Vec<String>) {
         let status = self.process.wait().await.unwrap();
-        self.logging.await.unwrap();
-        (status, self.lines.lock().unwrap().clone())
+        (status, self.lines())
+    }
+
+    /// The process's id.
+    #[must_use]
+    pub fn process_id(&self) -> u32 {
+        self.process.id().unwrap()
+    }
+
+    /// Every line that it has logged so far.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        fs::read_to_string(&self.logs[0]).unwrap().lines().map(str::to_owned).collect()
+    }
+}
+
+/// Whatever else a test is about: nothing confidential was logged.
+impl Drop for Function {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.logs.iter().for_each(|log| confidential::assert_absent(&fs::read_to_string(log).unwrap()));
+        }
     }
 }
 

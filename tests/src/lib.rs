@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 pub mod backend;
+pub mod confidential;
 pub mod contract;
 pub mod function;
 pub mod stack;
 pub mod tls;
+pub mod wire;
 
 use std::{
     path::{Path, PathBuf},

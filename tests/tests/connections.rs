@@ -174,7 +174,7 @@ async fn nothing_of_one_request_reaches_another_that_is_served_at_the_same_time(
         assert_eq!(answer["headers"]["x-request-id"], format!("request-{number}"));
         let body: Value = serde_json::from_str(answer["body"].as_str().unwrap()).unwrap();
         if app == owner {
-            assert_eq!(body["data"]["secret"], format!("the secret of {app}"));
+            assert_eq!(body["data"]["secret"], format!("the-secret-of-{app}"));
         } else {
             assert_eq!((&answer["statusCode"], &body["data"]), (&json!(401), &Value::Null));
         }
@@ -191,7 +191,7 @@ async fn nothing_of_one_request_reaches_another_that_is_served_at_the_same_time(
 async fn make_app(backend: &Backend) -> (AppId, String) {
     let services = backend.services();
     let (id, now, version) = (AppId::random(), Timestamp::now(), SecretVersionId::random());
-    let secret = Secret::from(format!("the secret of {id}"));
+    let secret = Secret::from(format!("the-secret-of-{id}"));
     services.secrets.create_app_secret(id, version, &secret).await.unwrap();
     let key = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
     let app = App::new(id, "app".to_owned(), version, SigningKeys::default(), now);

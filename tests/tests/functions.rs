@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use end_to_end::{
-    backend::{Backend, Call, Fate},
+    backend::{Backend, Fate},
     contract::{self, FUNCTIONS, Fixture, READING, read_payload},
     function::{Function, INVOCATION_ID, environment},
 };
@@ -191,91 +191,6 @@ async fn a_missing_or_empty_variable_is_named_at_start_up() {
             }
         }
     }
-}
-
-/// What can become of calls, and whether the function may try again by itself.
-fn faults() -> Vec<(&'static str, Fate)> {
-    let answered = |status, body: &str| Fate::Answered(status, body.to_owned());
-    vec![
-        (
-            "throttled",
-            answered(400, r#"{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}"#),
-        ),
-        ("failing", answered(500, r#"{"__type":"InternalServerError"}"#)),
-        ("unavailable", answered(503, "<html>Service Unavailable</html>")),
-        ("denied", answered(400, r#"{"__type":"AccessDeniedException","message":"no"}"#)),
-        ("credentials expired", answered(400, r#"{"__type":"ExpiredTokenException"}"#)),
-        ("garbage", answered(200, "\u{0}\u{1}garbage")),
-        ("truncated", answered(200, r#"{"Responses":{"table":[{"pk""#)),
-        ("other types", answered(200, r#"{"Responses":[1],"SecretString":5}"#)),
-        ("black-holed", Fate::Ignored),
-        ("cut", Fate::Cut),
-    ]
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_fault_is_answered_with_500_and_over_when_it_is_over() {
-    let backend = Backend::with_fixtures().await;
-    for (name, operation) in
-        [("get-app-keys", "BatchGetItem"), ("get-app-secrets", "BatchGetItem"), ("get-app-secrets", "GetSecretValue")]
-    {
-        for (fault, fate) in faults() {
-            // A function of its own for each fault: one that has the secret does not ask again.
-            let mut function = Function::start(name, &environment(&backend)).await;
-            backend.judge(move |call: &Call| if call.operation == operation { fate.clone() } else { Fate::Forwarded });
-            let (answer, _) = read_payload(&function.invoke(&Fixture::event(name, "200-ok")).await);
-            assert_eq!(answer, contract::failure(name, "E0000"), "{name}: {operation} {fault}");
-
-            backend.judge(|_| Fate::Forwarded);
-            let (answer, _) = read_payload(&function.invoke(&Fixture::event(name, "200-ok")).await);
-            assert_eq!(answer.status, 200, "{name}: after {operation} {fault}");
-
-            let lines = function.stop().await;
-            assert_eq!(lines.len(), 2, "one line for each request: {lines:?}");
-            assert_eq!((&lines[0]["level"], &lines[0]["code"]), (&json!("ERROR"), &json!("E0000")));
-            assert!(lines[0]["cause"].as_str().is_some_and(|cause| !cause.is_empty()), "{lines:?}");
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refused_connection_is_answered_with_500() {
-    let backend = Backend::with_fixtures().await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    for name in READING {
-        let mut environment = environment(&backend);
-        environment.retain(|(name, _)| *name != "AWS_ENDPOINT_URL");
-        environment.push(("AWS_ENDPOINT_URL", format!("http://{closed}")));
-        let mut function = Function::start(name, &environment).await;
-        let (answer, _) = read_payload(&function.invoke(&Fixture::event(name, "200-ok")).await);
-        assert_eq!(answer, contract::failure(name, "E0000"));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_passing_fault_is_not_noticed() {
-    let backend = Backend::with_fixtures().await;
-    let mut function = Function::start("get-app-secrets", &environment(&backend)).await;
-    backend.judge(|call| match call.index {
-        0 => Fate::Answered(500, r#"{"__type":"InternalServerError"}"#.to_owned()),
-        1 => {
-            let asked: Value = serde_json::from_str(&call.body).unwrap();
-            Fate::Answered(200, json!({"Responses": {}, "UnprocessedKeys": asked["RequestItems"]}).to_string())
-        }
-        _ => Fate::Forwarded,
-    });
-    let (answer, _) = read_payload(&function.invoke(&Fixture::event("get-app-secrets", "200-ok")).await);
-    assert_eq!(answer.status, 200);
-    let mut calls = backend.take_calls();
-    calls.retain(|call| call != "UpdateItem");
-    assert_eq!(calls, ["BatchGetItem", "BatchGetItem", "BatchGetItem", "GetSecretValue"]);
-
-    backend.judge(|call| {
-        let asked: Value = serde_json::from_str(&call.body).unwrap();
-        Fate::Answered(200, json!({"Responses": {}, "UnprocessedKeys": asked["RequestItems"]}).to_string())
-    });
-    let (answer, _) = read_payload(&function.invoke(&Fixture::event("get-app-secrets", "200-ok")).await);
-    assert_eq!(answer, contract::failure("get-app-secrets", "E0000"), "keys that stay unprocessed are no missing keys");
 }
 
 #[tokio::test(flavor = "multi_thread")]

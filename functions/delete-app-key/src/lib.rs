@@ -13,7 +13,7 @@ pub const ROUTE: Route = Route {
     envelope: Envelope::List,
     is_public: false,
     calls_secrets_manager: false,
-    deadline: Route::WRITE_DEADLINE,
+    deadline: Route::DEADLINE,
 };
 
 /// Revokes a key, at once and for good; the one in use only with `?force=true`. Again it answers the same, for at least

@@ -14,7 +14,7 @@ pub const ROUTE: Route = Route {
     envelope: Envelope::Legacy,
     is_public: false,
     calls_secrets_manager: false,
-    deadline: Route::WRITE_DEADLINE,
+    deadline: Route::DEADLINE,
 };
 
 #[derive(Serialize)]

@@ -15,7 +15,7 @@ pub const ROUTE: Route = Route {
     envelope: Envelope::List,
     is_public: true,
     calls_secrets_manager: false,
-    deadline: Route::READ_DEADLINE,
+    deadline: Route::DEADLINE,
 };
 
 /// Answers with the keys in use, previous and standby; those of a disabled app too, since tokens in flight must still verify.

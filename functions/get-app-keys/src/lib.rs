@@ -14,7 +14,7 @@ pub const ROUTE: Route = Route {
     envelope: Envelope::List,
     is_public: false,
     calls_secrets_manager: false,
-    deadline: Route::READ_DEADLINE,
+    deadline: Route::DEADLINE,
 };
 
 /// Answers with the keys that tokens of the app can be verified with, to a caller with a read key.

@@ -15,7 +15,7 @@ pub const ROUTE: Route = Route {
     envelope: Envelope::Legacy,
     is_public: false,
     calls_secrets_manager: true,
-    deadline: Route::READ_DEADLINE,
+    deadline: Route::DEADLINE,
 };
 
 /// Answers with the version of the secret that the app's record pins, to a caller with a read key; with
@@ -29,7 +29,8 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
     let app = caller.app();
     let secret = services.secrets.app_secret(app.id, app.secret_version_id).await?;
     if request.query_parameter("include") != Some("previous") {
-        return Response::success(200, &LegacySuccess::new("OK", Data { secret: secret.expose() }));
+        let answer = Response::success(200, &LegacySuccess::new("OK", Data { secret: secret.expose() }))?;
+        return Ok(answer.about(app.secret_version_id));
     }
     let previous = app.previous_secret(request.received_at());
     let previous_secret = match previous {
@@ -41,7 +42,11 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
         previous_secret: previous_secret.as_deref().map(Secret::expose),
         previous_expires_at: previous.map(|previous| previous.expires_at.to_string()),
     };
-    Response::success(200, &LegacySuccess::new("OK", data))
+    let answer = Response::success(200, &LegacySuccess::new("OK", data))?;
+    Ok(match previous {
+        Some(previous) => answer.about(format_args!("{} {}", app.secret_version_id, previous.version_id)),
+        None => answer.about(app.secret_version_id),
+    })
 }
 
 #[derive(Serialize)]

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde::Deserialize;
 use shared::{
     domain::{GeneratedSigningKey, SigningKeyId, Timestamp},
-    http::{Envelope, Failure, ListSuccess, Request, Response, Write},
+    http::{Envelope, Failure, ListSuccess, NewWrite, Request, Response, Write},
     runtime::{Route, Services},
 };
 
@@ -24,10 +25,26 @@ pub const ROUTE: Route = Route {
 /// The contract's failures of authentication; E4000 for a body; E4090 where another change won or the app has too many
 /// keys; E0000 where a service fails.
 pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
-    let write = match request.authenticate_write(&services.store).await? {
-        Write::Done { answer, .. } => return Ok(Response::of_json(201, answer)),
-        Write::New(write) => write,
+    let answer = match request.authenticate_write(&services.store).await? {
+        Write::Done { answer, .. } => answer,
+        Write::New(write) => publish_new_key(&request, &services, write).await?,
     };
+    let Answer { items: [NewKey { uuid }] } = serde_json::from_str(&answer).map_err(Failure::internal)?;
+    Ok(Response::of_json(201, answer).about(uuid))
+}
+
+/// What the log names of an answer.
+#[derive(Deserialize)]
+struct Answer {
+    items: [NewKey; 1],
+}
+
+#[derive(Deserialize)]
+struct NewKey {
+    uuid: String,
+}
+
+async fn publish_new_key(request: &Request, services: &Services, write: Box<NewWrite>) -> Result<String, Failure> {
     request.no_body()?;
     let mut app = write.app().clone();
     app.signing_keys.check_room(write.now())?;
@@ -40,6 +57,5 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
     // The time that it has to be published for begins now, not when the request arrived.
     let key = app.signing_keys.add_standby(id, public_key, Timestamp::now())?;
     let answer = Response::body_of(&ListSuccess::written(key))?;
-    let answer = write.commit(&services.store, app, answer).await?;
-    Ok(Response::of_json(201, answer))
+    write.commit(&services.store, app, answer).await
 }

@@ -16,7 +16,7 @@ pub const ROUTE: Route = Route {
     envelope: Envelope::Legacy,
     is_public: false,
     calls_secrets_manager: true,
-    deadline: Route::WRITE_DEADLINE,
+    deadline: Route::DEADLINE,
 };
 
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
     let version: SecretVersionId = rotation.version.parse().map_err(Failure::internal)?;
     let secret = services.secrets.app_secret(app, version).await?;
     let data = Data { secret: secret.expose(), previous_expires_at: &rotation.previous_expires_at };
-    Response::success(201, &LegacySuccess::new("Created", data))
+    Ok(Response::success(201, &LegacySuccess::new("Created", data))?.about(version))
 }
 
 async fn rotate(request: &Request, services: &Services, write: Box<NewWrite>) -> Result<String, Failure> {

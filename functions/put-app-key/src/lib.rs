@@ -15,7 +15,7 @@ pub const ROUTE: Route = Route {
     envelope: Envelope::List,
     is_public: false,
     calls_secrets_manager: false,
-    deadline: Route::WRITE_DEADLINE,
+    deadline: Route::DEADLINE,
 };
 
 #[derive(Deserialize)]

@@ -1,6 +1,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
+    net::IpAddr,
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
@@ -58,6 +59,12 @@ impl Request {
     pub fn app_id(&self) -> Option<&str> {
         let parameters = self.event.get("pathParameters")?;
         ["appId", "appUuid"].iter().find_map(|name| parameters.get(name)?.as_str())
+    }
+
+    /// The address that the gateway saw it come from.
+    #[must_use]
+    pub fn source_ip(&self) -> Option<IpAddr> {
+        self.event.pointer("/requestContext/http/sourceIp")?.as_str()?.parse().ok()
     }
 
     /// The API key that was recognised, if one was, let in or not.

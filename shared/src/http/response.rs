@@ -1,6 +1,7 @@
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Display};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use zeroize::Zeroizing;
 
 use super::{Envelope, Failure, FailureKind, Request};
 use crate::domain::{SigningKeys, hexadecimal};
@@ -26,12 +27,13 @@ impl CacheControl {
     }
 }
 
-/// An answer. It may hold a secret: there is no `Debug`.
+/// An answer. It may hold a secret: there is no `Debug`, and the body is wiped when dropped.
 pub struct Response {
     status: u16,
-    body: String,
+    body: Zeroizing<String>,
     cache_control: CacheControl,
     etag: Option<String>,
+    subject: Option<String>,
 }
 
 impl Response {
@@ -54,7 +56,13 @@ impl Response {
     /// A success that no cache may keep, with a body that is JSON already.
     #[must_use]
     pub fn of_json(status: u16, body: String) -> Self {
-        Self { status, body, cache_control: CacheControl::NoStore, etag: None }
+        Self { status, body: body.into(), cache_control: CacheControl::NoStore, etag: None, subject: None }
+    }
+
+    /// Says for the log what was handed out or changed: a secret's version or a signing key, by its id.
+    #[must_use]
+    pub fn about(self, subject: impl Display) -> Self {
+        Self { subject: Some(subject.to_string()), ..self }
     }
 
     /// The same answer for a caller that may keep it and ask whether it still holds: with a strong `etag`, and an
@@ -72,13 +80,19 @@ impl Response {
     /// A failure in the route's envelope.
     #[must_use]
     pub fn failure(envelope: Envelope, kind: FailureKind) -> Self {
-        Self { status: kind.status(), body: envelope.failure(kind), cache_control: CacheControl::NoStore, etag: None }
+        Self::of_json(kind.status(), envelope.failure(kind))
     }
 
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
+    }
+
+    /// What was handed out or changed, for the log.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
     }
 
     /// The answer as API Gateway wants it (payload format 2.0), with all headers of the contract.
@@ -101,7 +115,7 @@ impl Serialize for Payload {
         let mut payload = serializer.serialize_map(Some(5))?;
         payload.serialize_entry("statusCode", &self.response.status)?;
         payload.serialize_entry("headers", &Headers(self))?;
-        payload.serialize_entry("body", &self.response.body)?;
+        payload.serialize_entry("body", self.response.body.as_str())?;
         payload.serialize_entry("isBase64Encoded", &false)?;
         // API Gateway does without; cargo-lambda's emulator does not.
         payload.serialize_entry("cookies", &[(); 0])?;

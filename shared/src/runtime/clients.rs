@@ -11,7 +11,10 @@ use aws_smithy_http_client::{
     Connector,
     tls::{Provider, TlsContext, rustls_provider::CryptoMode},
 };
-use aws_smithy_runtime::client::orchestrator::endpoints::StaticUriEndpointResolver;
+use aws_smithy_runtime::client::{
+    orchestrator::endpoints::StaticUriEndpointResolver,
+    retries::{RetryPartition, TokenBucket},
+};
 use aws_smithy_runtime_api::{
     client::{
         endpoint::SharedEndpointResolver,
@@ -25,7 +28,7 @@ use super::{
     trust::{CaBundleError, tls_context},
 };
 use crate::{
-    aws_json::{AwsJson, Protocol},
+    aws_json::{AwsJson, Protocol, RetryBudget},
     secrets::Secrets,
     store::Store,
 };
@@ -65,6 +68,7 @@ pub struct Clients {
     credentials: Option<Credentials>,
     dynamodb_endpoint: Option<String>,
     secrets_manager_endpoint: Option<String>,
+    retries: RetryPartition,
 }
 
 impl Clients {
@@ -104,6 +108,7 @@ impl Clients {
             credentials: environment.credentials.clone(),
             dynamodb_endpoint: environment.dynamodb_endpoint.clone(),
             secrets_manager_endpoint: environment.secrets_manager_endpoint.clone(),
+            retries: RetryPartition::custom("functions").token_bucket(retry_budget()).build(),
         })
     }
 
@@ -122,13 +127,13 @@ impl Clients {
     }
 
     fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.sdk);
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.sdk).retry_partition(self.retries.clone());
         config.set_endpoint_resolver(self.dynamodb_endpoint.as_deref().map(endpoint));
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
     fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
-        let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.sdk);
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.sdk).retry_partition(self.retries.clone());
         config.set_endpoint_resolver(self.secrets_manager_endpoint.as_deref().map(endpoint));
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
@@ -147,6 +152,17 @@ impl Clients {
         let (endpoint, credentials, region) = (endpoint?, self.credentials.clone()?, self.sdk.region()?);
         Some(AwsJson::new(protocol, endpoint.clone(), region.to_string(), credentials, self.connector.clone()))
     }
+}
+
+/// The same for the SDK's calls as for those without it; its own would allow a hundred retries before it ran out.
+fn retry_budget() -> TokenBucket {
+    TokenBucket::builder()
+        .capacity(RetryBudget::FULL.into())
+        .retry_cost(RetryBudget::RETRY.into())
+        .timeout_retry_cost(RetryBudget::RETRY.into())
+        .throttling_retry_cost(RetryBudget::RETRY.into())
+        .success_reward(1.0)
+        .build()
 }
 
 /// Always that address: the SDK's own resolver would parse its rules and compile their regular expressions, at every cold

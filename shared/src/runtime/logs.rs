@@ -28,12 +28,15 @@ pub fn ready(route: &Route) {
     tracing::info!(route = route.name, "ready");
 }
 
-/// The one line about a request.
+/// The one line about a request, which is its audit record too: who asked for what from where, and what came of it.
 pub fn request(route: &Route, request: &Request, outcome: &Result<Response, Failure>) {
     let (status, code, cause) = match outcome {
         Ok(response) => (response.status(), "OK", None),
         Err(failure) => (failure.kind.status(), failure.kind.code(), failure.cause.as_deref()),
     };
+    let handed_out = outcome.as_ref().ok().and_then(Response::subject).map(str::to_owned);
+    let subject = handed_out.or_else(|| request.signing_key_id().ok().map(|id| id.to_string()));
+    let source_ip = request.source_ip().map(|address| address.to_string());
     let app_id = request.app_id().and_then(|id| id.parse::<AppId>().ok()).map(|id| id.to_string());
     let key_id = request.api_key().map(|id| id.to_string());
     macro_rules! line {
@@ -43,6 +46,8 @@ pub fn request(route: &Route, request: &Request, outcome: &Result<Response, Fail
                 route = route.name,
                 appId = app_id,
                 keyId = key_id,
+                sourceIp = source_ip,
+                subject,
                 code,
                 status,
                 cause,

@@ -9,6 +9,7 @@ use std::{convert::Infallible, env, io, panic::AssertUnwindSafe, process::ExitCo
 
 use futures_util::FutureExt;
 use lambda_runtime::{LambdaEvent, service_fn};
+use nix::sys::resource::{Resource, setrlimit};
 use serde_json::value::RawValue;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -41,10 +42,8 @@ pub struct Route {
 }
 
 impl Route {
-    /// The deadline of a route that only reads.
-    pub const READ_DEADLINE: Duration = Duration::from_millis(3500);
-    /// The deadline of a route that makes a change, of several calls one after the other.
-    pub const WRITE_DEADLINE: Duration = Duration::from_secs(8);
+    /// The deadline of a route that only waits for its services; a change whose answer comes too late is safe to repeat.
+    pub const DEADLINE: Duration = Duration::from_millis(3500);
 
     /// The event of a request that gets as far as the table, for an app that does not exist.
     fn rehearsal(&self) -> String {
@@ -134,7 +133,11 @@ where
     H: Fn(Arc<Request>, Arc<Services>) -> F + Send + Sync + 'static,
     F: Future<Output = Result<Response, Failure>> + Send,
 {
+    let core_dumps = leave_no_core_dump();
     logs::start();
+    if let Err(error) = core_dumps {
+        tracing::warn!(cause = %error, "a crash may leave a core dump");
+    }
     let ended = tokio_runtime().map_err(StartError::from).and_then(|runtime| runtime.block_on(serve(route, handler)));
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -156,6 +159,11 @@ enum StartError {
     Threads(#[from] io::Error),
     #[error("the Lambda runtime API failed: {0}")]
     RuntimeApi(lambda_runtime::Error),
+}
+
+/// A core dump would hold API keys and secrets.
+fn leave_no_core_dump() -> nix::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)
 }
 
 /// One thread for one request at a time, which costs a cold start least; one for each processor where Lambda sends
