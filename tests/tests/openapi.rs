@@ -248,7 +248,7 @@ fn a_request_is_malformed_where_the_document_says_so() {
                 assert!(complaint.is_some(), "{about}");
             }
             (400, _) | (_, "401-E4010-browser-fetch" | "401-E4010-browser-origin") => {
-                assert!(complaint.is_some(), "{about}")
+                assert!(complaint.is_some(), "{about}");
             }
             (401, _) => {}
             _ => assert!(complaint.is_none(), "{about}"),
