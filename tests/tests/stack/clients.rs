@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use end_to_end::{contract, project, stack::Stack};
+use end_to_end::{project, stack::Stack};
 use serde_json::{Value, json};
 
 use crate::{Verifier, call, field_names, keys, new_app, python, secret, send};
