@@ -10,7 +10,7 @@ export SAM_CLI_TELEMETRY := 0
 
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
 
-.PHONY: help run test test-moto format lint unit-and-end-to-end validate build bench bench-check bench-build profile clean
+.PHONY: help run test test-moto format lint lint-openapi unit-and-end-to-end validate build bench bench-check bench-build profile clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -18,7 +18,7 @@ help: ## Lists the targets
 run: cargo-lambda ## Everything up on this machine, with demo data; Ctrl-C ends it
 	@cargo run --package userdocks-local
 
-test: format lint unit-and-end-to-end validate ## Formatting, clippy, all tests, the template
+test: format lint lint-openapi unit-and-end-to-end validate ## Formatting, clippy, docs/openapi.yaml, all tests, the template
 
 format:
 	cargo fmt --all --check
@@ -28,11 +28,15 @@ lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	CARGO_TARGET_DIR=$(CURDIR)/target cargo clippy --manifest-path $(PEERS_MANIFEST) --locked -- -D warnings
 
-unit-and-end-to-end: cargo-lambda verifiers
-	PYTHON=$(TOOLS)/bin/python cargo test --workspace --locked --no-fail-fast
+lint-openapi: clients
+	$(CLIENTS)/bin/openapi-spec-validator docs/openapi.yaml
+	REDOCLY_TELEMETRY=off tests/openapi/node_modules/.bin/redocly lint --config tests/openapi/redocly.yaml docs/openapi.yaml
 
-test-moto: cargo-lambda verifiers moto ## The end-to-end tests against moto in place of the embedded services
-	EMULATOR=moto PYTHON=$(TOOLS)/bin/python cargo test --package end-to-end --locked --test stack
+unit-and-end-to-end: cargo-lambda clients
+	PYTHON=$(CLIENTS)/bin/python cargo test --workspace --locked --no-fail-fast
+
+test-moto: cargo-lambda clients moto ## The end-to-end tests against moto in place of the embedded services
+	EMULATOR=moto PYTHON=$(CLIENTS)/bin/python cargo test --package end-to-end --locked --test stack
 
 validate: sam
 	AWS_REGION=us-east-1 sam validate --lint
@@ -73,7 +77,7 @@ clean: ## Deletes what was built; the local stack's data in .local stays
 
 # Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
 # cargo-lambda, without one.
-.PHONY: cargo-lambda zig verifiers moto sam
+.PHONY: cargo-lambda zig clients moto sam
 cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cargo-lambda==$(CARGO_LAMBDA_VERSION); } \
 	  || cargo install --locked --root $(TOOLS) --version $(CARGO_LAMBDA_VERSION) cargo-lambda
@@ -82,9 +86,12 @@ cargo-lambda:
 zig:
 	@command -v zig >/dev/null || python3 -c 'import ziglang' 2>/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet ziglang==0.17.1; }
 
-verifiers:
-	@$(TOOLS)/bin/python -c 'import jwt, cryptography' 2>/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet 'PyJWT[crypto]==2.15.1'; }
-	@test -d tests/verifiers/node_modules || npm ci --silent --prefix tests/verifiers
+# Clients that other people wrote, in a place of their own: sam insists on another boto3.
+CLIENTS := $(TOOLS)/clients
+CLIENT_PACKAGES := 'PyJWT[crypto]==2.15.1' boto3==1.44.5 openapi-spec-validator==0.9.0 schemathesis==4.32.5
+clients:
+	@test -x $(CLIENTS)/bin/schemathesis || { python3 -m venv $(CLIENTS) && $(CLIENTS)/bin/pip install --quiet $(CLIENT_PACKAGES); }
+	@for folder in tests/openapi tests/verifiers; do test -d $$folder/node_modules || npm ci --silent --prefix $$folder; done
 
 moto:
 	@command -v $(TOOLS)/bin/moto_server >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet 'moto[server]==5.2.5'; }

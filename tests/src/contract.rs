@@ -74,17 +74,27 @@ impl Fixture {
         serde_json::from_str(&self.event).unwrap()
     }
 
+    /// The answer that the contract says, to the letter; of what is made anew it has the form.
+    #[must_use]
+    pub fn expected(&self) -> Expected {
+        match self.status() {
+            status @ (200 | 201 | 304) => success(&self.function, &self.case, status),
+            _ => failure(&self.function, &self.case[4..9]),
+        }
+    }
+
+    /// The status that the file's name says.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.case[..3].parse().unwrap()
+    }
+
     /// Fails unless the answer is what the contract says, to the letter; of what is made anew, unless it has the form.
     pub fn assert_answered(&self, mut answer: Expected) {
-        let status: u16 = self.case[..3].parse().unwrap();
-        let expected = match status {
-            200 | 201 | 304 => success(&self.function, &self.case, status),
-            _ => failure(&self.function, &self.case[4..9]),
-        };
-        if status == 201 {
+        if self.status() == 201 {
             answer.body = without_what_is_new(&answer.body);
         }
-        assert_eq!(answer, expected, "{} {}", self.function, self.case);
+        assert_eq!(answer, self.expected(), "{} {}", self.function, self.case);
     }
 }
 
@@ -173,7 +183,8 @@ fn success(function: &str, case: &str, status: u16) -> Expected {
 const NEW_KEY: &str = r#"{"uuid":"<key id>","createdAt":"<time>","updatedAt":"<time>","type":{"uuid":"appkeytype_11111111-1111-1111-1111-111111111111","name":"public","createdAt":"2026-01-01T00:00:00.000Z","updatedAt":"2026-01-01T00:00:00.000Z"},"value":"<RSA-4096>","state":"standby"}"#;
 
 /// Replaces what differs from call to call by its form.
-fn without_what_is_new(body: &str) -> String {
+#[must_use]
+pub fn without_what_is_new(body: &str) -> String {
     let mut body: Value = serde_json::from_str(body).unwrap();
     let form = |value: &mut Value, form: &str, is_good: fn(&str) -> bool| {
         assert!(value.as_str().is_some_and(is_good), "{value} is no {form}");

@@ -2,6 +2,11 @@
 //! `EMULATOR=moto` runs the same against moto in place of the embedded services.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "stack/clients.rs"]
+mod clients;
+#[path = "stack/schemathesis.rs"]
+mod schemathesis;
+
 use std::{
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
@@ -36,7 +41,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&Stack);
 
-const TESTS: [(&str, Test); 21] = [
+const TESTS: [(&str, Test); 25] = [
     ("the printed curl lines work as pasted", the_printed_curl_lines_work),
     ("header names are case-insensitive", header_names_are_case_insensitive),
     ("an unknown route or method is the gateway's matter", an_unknown_route_is_not_ours),
@@ -54,6 +59,10 @@ const TESTS: [(&str, Test); 21] = [
     ("api-key rotate", api_key_rotate),
     ("a corrupt record is named and in nobody's way", a_corrupt_record_is_in_nobodys_way),
     ("verifiers that other people wrote do not notice a rotation", verifiers_do_not_notice_a_rotation),
+    ("boto3 finds an app's data where it is documented", clients::boto3_reads_the_data),
+    ("plain fetch runs the printed examples", clients::fetch_runs_the_printed_examples),
+    ("schemathesis finds nothing with credentials", schemathesis::finds_nothing_with_credentials),
+    ("schemathesis finds nothing without credentials", schemathesis::finds_nothing_without_credentials),
     ("usage errors and failures have exit codes", exit_codes),
     ("table create", table_create),
     ("a restart keeps the data", a_restart_keeps_the_data),
@@ -593,6 +602,11 @@ fn a_corrupt_record_is_in_nobodys_way(stack: &Stack) {
     assert_eq!(revoked["apiKey"]["status"], "revoked");
 }
 
+/// The Python that has the clients' packages.
+fn python() -> String {
+    std::env::var("PYTHON").unwrap_or("python3".to_owned())
+}
+
 /// A verifier of tokens in a process of its own, which takes commands and gives answers as JSON lines.
 struct Verifier {
     process: Child,
@@ -640,8 +654,7 @@ impl Drop for Verifier {
 fn verifiers_do_not_notice_a_rotation(stack: &Stack) {
     let (app, read, write) = new_app(stack);
     let jwks = format!("{}/api/v1/apps/{app}/jwks.json", stack.api());
-    let python = std::env::var("PYTHON").unwrap_or("python3".to_owned());
-    let mut pyjwt = Verifier::start(&python, "pyjwt_verifier.py", &jwks);
+    let mut pyjwt = Verifier::start(&python(), "pyjwt_verifier.py", &jwks);
     let jose = Verifier::start("node", "jose_verifier.mjs", &jwks);
     println!("verifiers: {} and {}", pyjwt.about, jose.about);
 

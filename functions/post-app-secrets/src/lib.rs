@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use shared::{
     domain::{App, Secret, SecretVersionId},
     http::{Envelope, Failure, FailureKind, LegacySuccess, NewWrite, Request, Response, Write},
@@ -22,12 +22,18 @@ pub const ROUTE: Route = Route {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Body {
-    #[serde(default = "default_overlap")]
+    #[serde(default = "default_overlap", deserialize_with = "whole_number")]
     overlap_seconds: u64,
 }
 
 fn default_overlap() -> u64 {
     App::DEFAULT_OVERLAP.as_secs()
+}
+
+/// JSON has one kind of number: 3600.0 is as whole as 3600.
+fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = f64::deserialize(deserializer)?;
+    if number >= 0.0 && number.fract() == 0.0 { Ok(number as u64) } else { Err(Error::custom("not a whole number")) }
 }
 
 /// What is remembered of a rotation: enough to answer the same again, but never the secret.
