@@ -10,7 +10,7 @@ export SAM_CLI_TELEMETRY := 0
 
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
 
-.PHONY: help run test test-moto format lint unit-and-end-to-end validate build bench bench-check bench-build profile clean
+.PHONY: help run test test-moto format lint unit-and-end-to-end template validate build bench bench-check bench-build profile clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -18,7 +18,7 @@ help: ## Lists the targets
 run: cargo-lambda ## Everything up on this machine, with demo data; Ctrl-C ends it
 	@cargo run --package userdocks-local
 
-test: format lint unit-and-end-to-end validate ## Formatting, clippy, all tests, the template
+test: format lint unit-and-end-to-end template validate ## Formatting, clippy, all tests, the template
 
 format:
 	cargo fmt --all --check
@@ -28,11 +28,14 @@ lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	CARGO_TARGET_DIR=$(CURDIR)/target cargo clippy --manifest-path $(PEERS_MANIFEST) --locked -- -D warnings
 
-unit-and-end-to-end: cargo-lambda verifiers
+unit-and-end-to-end: cargo-lambda verifiers translator
 	PYTHON=$(TOOLS)/bin/python cargo test --workspace --locked --no-fail-fast
 
 test-moto: cargo-lambda verifiers moto ## The end-to-end tests against moto in place of the embedded services
 	EMULATOR=moto PYTHON=$(TOOLS)/bin/python cargo test --package end-to-end --locked --test stack
+
+template: translator
+	$(TOOLS)/bin/python -m unittest discover --start-directory tests/template
 
 validate: sam
 	AWS_REGION=us-east-1 sam validate --lint
@@ -73,7 +76,7 @@ clean: ## Deletes what was built; the local stack's data in .local stays
 
 # Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
 # cargo-lambda, without one.
-.PHONY: cargo-lambda zig verifiers moto sam
+.PHONY: cargo-lambda zig verifiers moto translator sam
 cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cargo-lambda==$(CARGO_LAMBDA_VERSION); } \
 	  || cargo install --locked --root $(TOOLS) --version $(CARGO_LAMBDA_VERSION) cargo-lambda
@@ -88,6 +91,10 @@ verifiers:
 
 moto:
 	@command -v $(TOOLS)/bin/moto_server >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet 'moto[server]==5.2.5'; }
+
+# The same versions as sam and test-moto have.
+translator: moto
+	@$(TOOLS)/bin/python -c 'import samtranslator' 2>/dev/null || $(TOOLS)/bin/pip install --quiet aws-sam-translator==1.115.0
 
 sam:
 	@command -v sam >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet aws-sam-cli==1.170.0; }
