@@ -10,7 +10,7 @@ export SAM_CLI_TELEMETRY := 0
 
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
 
-.PHONY: help run test test-moto format lint lint-openapi unit-and-end-to-end validate build bench bench-check bench-build profile clean
+.PHONY: help run test test-moto format lint lint-openapi unit-and-end-to-end template validate build bench bench-check bench-build profile clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -18,7 +18,7 @@ help: ## Lists the targets
 run: cargo-lambda ## Everything up on this machine, with demo data; Ctrl-C ends it
 	@cargo run --package userdocks-local
 
-test: format lint lint-openapi unit-and-end-to-end validate ## Formatting, clippy, docs/openapi.yaml, all tests, the template
+test: format lint lint-openapi unit-and-end-to-end template validate ## Formatting, clippy, docs/openapi.yaml, all tests, the template
 
 format:
 	cargo fmt --all --check
@@ -37,6 +37,9 @@ unit-and-end-to-end: cargo-lambda clients
 
 test-moto: cargo-lambda clients moto ## The end-to-end tests against moto in place of the embedded services
 	EMULATOR=moto PYTHON=$(CLIENTS)/bin/python cargo test --package end-to-end --locked --test stack
+
+template: translator
+	$(TOOLS)/bin/python -m unittest discover --start-directory tests/template
 
 validate: sam
 	AWS_REGION=us-east-1 sam validate --lint
@@ -77,7 +80,7 @@ clean: ## Deletes what was built; the local stack's data in .local stays
 
 # Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
 # cargo-lambda, without one.
-.PHONY: cargo-lambda zig clients moto sam
+.PHONY: cargo-lambda zig clients moto translator sam
 cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cargo-lambda==$(CARGO_LAMBDA_VERSION); } \
 	  || cargo install --locked --root $(TOOLS) --version $(CARGO_LAMBDA_VERSION) cargo-lambda
@@ -88,13 +91,17 @@ zig:
 
 # Clients that other people wrote, in a place of their own: sam insists on another boto3.
 CLIENTS := $(TOOLS)/clients
-CLIENT_PACKAGES := 'PyJWT[crypto]==2.15.1' boto3==1.44.5 openapi-spec-validator==0.9.0 schemathesis==4.32.5
+CLIENT_PACKAGES := 'PyJWT[crypto]==2.15.1' boto3==1.44.5 openapi-spec-validator==0.9.0 schemathesis==4.32.5 aws-sam-translator==1.115.0
 clients:
 	@test -x $(CLIENTS)/bin/schemathesis || { python3 -m venv $(CLIENTS) && $(CLIENTS)/bin/pip install --quiet $(CLIENT_PACKAGES); }
 	@for folder in tests/openapi tests/verifiers; do test -d $$folder/node_modules || npm ci --silent --prefix $$folder; done
 
 moto:
 	@command -v $(TOOLS)/bin/moto_server >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet 'moto[server]==5.2.5'; }
+
+# The same versions as sam and test-moto have.
+translator: moto
+	@$(TOOLS)/bin/python -c 'import samtranslator' 2>/dev/null || $(TOOLS)/bin/pip install --quiet aws-sam-translator==1.115.0
 
 sam:
 	@command -v sam >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet aws-sam-cli==1.170.0; }

@@ -65,6 +65,8 @@ pub struct Secrets {
     /// The way that reads take, where there is one without the SDK.
     direct: Option<AwsJson>,
     prefix: String,
+    /// What new secrets are encrypted with; Secrets Manager's own key where there is none.
+    kms_key: Option<String>,
     /// A version's value never changes, so what is here is never stale.
     cache: Mutex<LruCache<Version, Arc<Secret>>>,
 }
@@ -89,7 +91,13 @@ impl Secrets {
     #[must_use]
     pub fn new(client: impl FnOnce() -> Client + Send + 'static, direct: Option<AwsJson>, prefix: String) -> Self {
         let client = Arc::new(LazyLock::new(Box::new(client) as Box<_>));
-        Self { client, direct, prefix, cache: Mutex::new(LruCache::new(Self::CACHED_VERSIONS)) }
+        Self { client, direct, prefix, kms_key: None, cache: Mutex::new(LruCache::new(Self::CACHED_VERSIONS)) }
+    }
+
+    /// New secrets are encrypted with that KMS key (its ARN, id or alias), not with Secrets Manager's own.
+    #[must_use]
+    pub fn with_kms_key(self, kms_key: Option<String>) -> Self {
+        Self { kms_key, ..self }
     }
 
     /// The name of an app's secret.
@@ -225,7 +233,7 @@ impl Secrets {
     /// A secret that is there already is used, and one that waits for its deletion is restored first. The first
     /// version is put by itself, because not every emulator heeds the `ClientRequestToken` of a creation.
     async fn create(&self, name: &str, version: SecretVersionId, value: &Secret) -> Result<(), SecretsError> {
-        match self.client.create_secret().name(name).send().await {
+        match self.client.create_secret().name(name).set_kms_key_id(self.kms_key.clone()).send().await {
             Ok(_) => {}
             Err(error) if matches!(error.code(), Some("ResourceExistsException" | "InvalidRequestException")) => {
                 let restored = self.client.restore_secret().secret_id(name).send().await;

@@ -146,7 +146,13 @@ impl Backend {
     /// The operations called since the last [`Backend::judge`] or [`Backend::take_calls`].
     #[must_use]
     pub fn take_calls(&self) -> Vec<String> {
-        std::mem::take(&mut *self.state.calls.lock().unwrap()).into_iter().map(|call| call.operation).collect()
+        self.take_whole_calls().into_iter().map(|call| call.operation).collect()
+    }
+
+    /// The same calls with their bodies.
+    #[must_use]
+    pub fn take_whole_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.state.calls.lock().unwrap())
     }
 }
 

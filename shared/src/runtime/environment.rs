@@ -36,6 +36,9 @@ pub struct Environment {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: valid as long as the process lives. Where they are
     /// not set, Lambda hands credentials out at `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
     pub credentials: Option<Credentials>,
+    /// `SECRETS_KMS_KEY_ID`: what new secrets are encrypted with. It alone may be empty, which is the same as not set: it is
+    /// the template's optional parameter as it stands, because `sam local` passes what is left out as an empty text too.
+    pub secrets_kms_key: Option<String>,
     /// `AWS_CA_BUNDLE`: a PEM file of certificates to trust besides Amazon's.
     pub ca_bundle: Option<PathBuf>,
 }
@@ -69,6 +72,7 @@ impl Environment {
             dynamodb_endpoint: optional("AWS_ENDPOINT_URL_DYNAMODB")?.or_else(|| endpoint.clone()),
             secrets_manager_endpoint: optional("AWS_ENDPOINT_URL_SECRETS_MANAGER")?.or(endpoint),
             credentials,
+            secrets_kms_key: variable("SECRETS_KMS_KEY_ID").filter(|key| !key.is_empty()),
             ca_bundle: optional("AWS_CA_BUNDLE")?.map(PathBuf::from),
         })
     }
@@ -100,6 +104,14 @@ mod tests {
         }
         for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_CA_BUNDLE", "AWS_ACCESS_KEY_ID"] {
             assert_eq!(read(&[&COMPLETE[..], &[(name, "")]].concat()), Err(EnvironmentError::Empty(name)));
+        }
+    }
+
+    #[test]
+    fn an_empty_kms_key_is_none() {
+        for (value, key) in [("", None), ("alias/userdocks", Some("alias/userdocks"))] {
+            let environment = read(&[&COMPLETE[..], &[("SECRETS_KMS_KEY_ID", value)]].concat()).unwrap();
+            assert_eq!(environment.secrets_kms_key.as_deref(), key);
         }
     }
 

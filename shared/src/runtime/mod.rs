@@ -181,7 +181,8 @@ where
 {
     let environment = Environment::of_process()?;
     let clients = Clients::new(&environment)?;
-    let services = clients.services(environment.names);
+    let mut services = clients.services(environment.names);
+    services.secrets = services.secrets.with_kms_key(environment.secrets_kms_key);
     let function = Arc::new(Function::new(route, handler, services));
     function.warm_up().await;
     let respond = move |event: LambdaEvent<Box<RawValue>>| {

@@ -17,6 +17,10 @@ pub struct Arguments {
     #[arg(long, global = true, env = "SECRET_PREFIX", default_value = "userdocks", value_parser = NonEmptyStringValueParser::new())]
     pub secret_prefix: String,
 
+    /// The KMS key that new secrets are encrypted with; Secrets Manager's own where this is empty.
+    #[arg(long, global = true, env = "SECRETS_KMS_KEY_ID", value_name = "KEY", default_value = "")]
+    pub kms_key: String,
+
     /// How to print what was done.
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     pub output: Format,

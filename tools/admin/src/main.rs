@@ -50,7 +50,10 @@ async fn run(arguments: Arguments) -> Result<Answer, AdminError> {
         return Err(AdminError::NoRegion);
     }
     let names = Names { table: arguments.table, secret_prefix: arguments.secret_prefix };
-    let services = Services::new(aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk), names);
+    let (dynamodb, secrets_manager) = (aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
+    let mut services = Services::new(dynamodb, secrets_manager, names);
+    let kms_key = Some(arguments.kms_key).filter(|key| !key.is_empty());
+    services.secrets = services.secrets.with_kms_key(kms_key);
     // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
     match arguments.command {
         Command::Table(command) => Box::pin(run_table(command, &services)).await,

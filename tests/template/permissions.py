@@ -1,0 +1,35 @@
+"""Prints what each function may do with the table and the secrets: an action on a kind of resource, and its condition."""
+
+import json
+
+import stack
+
+SECRETS = "arn:aws:secretsmanager:us-east-1:123456789012:secret:userdocks/production/apps"
+KINDS = {
+    "arn:aws:dynamodb:us-east-1:123456789012:table/userdocks-production": "the table",
+    f"{SECRETS}/*/secret-??????": "an app's secret",
+    f"{SECRETS}/*/signing-keys/*": "a private key",
+    "arn:aws:logs:us-east-1:123456789012:log-group:/aws/lambda/userdocks-production": "the log group",
+    "*": "everything",
+}
+
+
+def by_function(resources, made):
+    """Each function's permissions in words, with their conditions."""
+    return {
+        name: {
+            f"{action} on {KINDS[resource]}": condition
+            for action, resource, condition in stack.permissions(logical_id, resources, made)[0]
+        }
+        for logical_id, name in stack.functions(resources).items()
+    }
+
+
+if __name__ == "__main__":
+    with stack.created() as (resources, made):
+        permissions = by_function(resources, made)
+    of_data = ("dynamodb:", "secretsmanager:")
+    print(json.dumps({
+        name: {words: condition for words, condition in granted.items() if words.startswith(of_data)}
+        for name, granted in permissions.items()
+    }))

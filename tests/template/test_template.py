@@ -1,0 +1,293 @@
+"""What the template makes, with default parameters and with every option on: permissions, and what exists afterwards."""
+
+import json
+import random
+import re
+import tomllib
+import unittest
+import uuid
+from graphlib import TopologicalSorter
+
+import boto3
+
+import permissions
+import stack
+
+KMS_KEY = "arn:aws:kms:us-east-1:123456789012:key/9f1c8a52-3f0e-4d29-9c9b-2d7f3c6a1b11"
+TOPIC = "arn:aws:sns:us-east-1:123456789012:alarms"
+EVERY_OPTION = {
+    "LogLevel": "DEBUG",
+    "LogRetentionDays": "365",
+    "Tracing": "PassThrough",
+    "RequestRate": "7",
+    "RequestBurst": "8",
+    "KeyCreationRate": "2",
+    "KeyCreationBurst": "3",
+    "KmsKeyArn": KMS_KEY,
+    "AlarmTopicArn": TOPIC,
+    "Deployment": "Canary10Percent5Minutes",
+}
+ALARMS = {"failures", "refused", "server-errors", "slow-answers", "throttles"}
+UUIDS = random.Random(1)
+
+
+def of_type(resources, kind):
+    return {name: item["Properties"] for name, item in resources.items() if item["Type"] == kind}
+
+
+def matches(pattern, arn):
+    """As IAM does: `*` is any text, slashes included; `?` is any one character."""
+    return re.fullmatch("".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern), arn) is not None
+
+
+def some_uuid():
+    return uuid.UUID(int=UUIDS.getrandbits(128), version=4)
+
+
+def secret_arn(name):
+    """Secrets Manager adds a hyphen and six random letters and digits to the name."""
+    suffix = "".join(UUIDS.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", k=6))
+    return f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{name}-{suffix}"
+
+
+def app_secret(environment="production"):
+    return secret_arn(f"userdocks/{environment}/apps/{some_uuid()}/secret")
+
+
+def private_key(environment="production"):
+    return secret_arn(f"userdocks/{environment}/apps/{some_uuid()}/signing-keys/appkey_{some_uuid()}")
+
+
+class Permissions(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        created = stack.created()
+        cls.resources, cls.made = created.__enter__()
+        cls.addClassCleanup(created.__exit__, None, None, None)
+        cls.by_function = permissions.by_function(cls.resources, cls.made)
+
+    def those_with(self, *words):
+        return {name for name, granted in self.by_function.items() if any(word in granted for word in words)}
+
+    def test_two_functions_write_secrets_and_two_read_the_apps(self):
+        actions = {words.split(" on ")[0] for granted in self.by_function.values() for words in granted}
+        writing = {
+            f"{action} on {kind}"
+            for action in actions
+            if action.startswith("secretsmanager:") and action != "secretsmanager:GetSecretValue"
+            for kind in permissions.KINDS.values()
+        }
+        self.assertEqual(self.those_with(*writing), {"post-app-keys", "post-app-secrets"})
+        reading = "secretsmanager:GetSecretValue on an app's secret"
+        self.assertEqual(self.those_with(reading), {"get-app-secrets", "post-app-secrets"})
+        condition = self.by_function["post-app-secrets"][reading]
+        self.assertEqual(condition, {"Null": {"secretsmanager:VersionId": "false"}}, "by its version alone")
+
+    def test_no_function_reads_a_private_key(self):
+        readable = {
+            resource
+            for function in stack.functions(self.resources)
+            for action, resource, _ in stack.permissions(function, self.resources, self.made)[0]
+            if action == "secretsmanager:GetSecretValue"
+        }
+        for _ in range(1000):
+            key = private_key()
+            # Where the pattern of apps' secrets has its last slash, a private key's ARN has a digit of its id.
+            self.assertRegex(key[-len("/secret-??????")], "[0-9a-f]")
+            self.assertFalse([pattern for pattern in readable if matches(pattern, key)], key)
+            self.assertTrue([pattern for pattern in readable if matches(pattern, app_secret())])
+
+    def test_each_pattern_is_of_its_own_kind_and_environment(self):
+        secrets, keys = (pattern for pattern, kind in permissions.KINDS.items() if ":secret:" in pattern)
+        for _ in range(1000):
+            self.assertTrue(matches(secrets, app_secret()) and matches(keys, private_key()))
+            self.assertFalse(matches(keys, app_secret()) or matches(secrets, private_key()))
+            for other in ["staging", "production2", "a-production"]:
+                for arn in [app_secret(other), private_key(other)]:
+                    self.assertFalse(matches(secrets, arn) or matches(keys, arn), arn)
+
+    def test_the_boundary_is_what_the_functions_use_together(self):
+        used = {words for granted in self.by_function.values() for words in granted}
+        _, boundary = next(item for item in of_type(self.resources, "AWS::IAM::ManagedPolicy").items() if item[0] == "Boundary")
+        arn = self.made["Boundary"]
+        document = boto3.client("iam").get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]["Document"]
+        limits = {f"{action} on {permissions.KINDS[resource]}" for action, resource, _ in stack.entries(document, "Allow")}
+        self.assertEqual(limits, used)
+        self.assertEqual(len(boundary["PolicyDocument"]["Statement"]), 6)
+
+    def test_only_xray_has_every_resource_and_no_action_has_a_star(self):
+        for name, granted in self.by_function.items():
+            with_star = {words for words in granted if words.endswith(" on everything")}
+            xray = {"xray:PutTraceSegments on everything", "xray:PutTelemetryRecords on everything"}
+            self.assertEqual(with_star, xray, name)
+            self.assertFalse([words for words in granted if "*" in words], name)
+            logs = {words for words in granted if words.startswith("logs:")}
+            self.assertEqual(logs, {"logs:CreateLogStream on the log group", "logs:PutLogEvents on the log group"}, name)
+
+    def test_the_templates_own_policies_have_no_star_but_the_boundarys_for_xray(self):
+        own = {name: item["PolicyDocument"] for name, item in of_type(self.resources, "AWS::IAM::ManagedPolicy").items()}
+        for role in of_type(self.resources, "AWS::IAM::Role").values():
+            own |= {policy["PolicyName"]: policy["PolicyDocument"] for policy in role.get("Policies", [])}
+        stars = {
+            (name, action)
+            for name, document in own.items()
+            for effect in ["Allow", "Deny"]
+            for action, resource, _ in stack.entries(document, effect)
+            if resource == "*" or "*" in action
+        }
+        self.assertEqual(stars, {("Boundary", "xray:PutTraceSegments"), ("Boundary", "xray:PutTelemetryRecords")})
+
+    def test_the_boundary_cuts_nothing_but_what_awss_own_policies_have_too_much(self):
+        for function in stack.functions(self.resources):
+            _, unusable = stack.permissions(function, self.resources, self.made)
+            sampling = {"GetSamplingRules", "GetSamplingTargets", "GetSamplingStatisticSummaries"}
+            self.assertEqual(
+                set(unusable), {("logs:CreateLogGroup", "*")} | {(f"xray:{action}", "*") for action in sampling}, function
+            )
+
+
+class Created(unittest.TestCase):
+    def test_with_default_parameters(self):
+        with stack.created() as (resources, made):
+            self.assert_is_whole(resources, made, retention=30, kms_key="")
+            self.assertFalse([name for name, item in resources.items() if "CodeDeploy" in item["Type"]])
+            for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values():
+                self.assertNotIn("AlarmActions", alarm)
+            modes = {item["TracingConfig"]["Mode"] for item in of_type(resources, "AWS::Lambda::Function").values()}
+            self.assertEqual(modes, {"Active"})
+
+    def test_with_every_option(self):
+        with stack.created(**EVERY_OPTION) as (resources, made):
+            self.assert_is_whole(resources, made, retention=365, kms_key=KMS_KEY)
+            for group in of_type(resources, "AWS::CodeDeploy::DeploymentGroup").values():
+                self.assertEqual(group["AlarmConfiguration"], {"Enabled": True, "Alarms": [{"Name": {"Ref": "FailuresAlarm"}}]})
+                self.assertIn("DEPLOYMENT_STOP_ON_ALARM", group["AutoRollbackConfiguration"]["Events"])
+                self.assertIn("Canary10Percent5Minutes", str(group["DeploymentConfigName"]))
+            self.assertEqual(len(of_type(resources, "AWS::CodeDeploy::DeploymentGroup")), 8)
+            [role] = [item["Properties"] for name, item in resources.items() if name == "CodeDeployServiceRole"]
+            codedeploy = "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"
+            self.assertEqual((role["ManagedPolicyArns"], role.get("Policies", [])), ([codedeploy], []))
+            [principal] = [item["Principal"] for item in role["AssumeRolePolicyDocument"]["Statement"]]
+            self.assertEqual(principal, {"Service": ["codedeploy.amazonaws.com"]}, "what AWS allows is CodeDeploy's alone")
+            for alarm in of_type(resources, "AWS::CloudWatch::Alarm").values():
+                self.assertEqual((alarm["AlarmActions"], alarm["OKActions"]), ([TOPIC], [TOPIC]))
+            [stage] = of_type(resources, "AWS::ApiGatewayV2::Stage").values()
+            limits = {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "8"}
+            self.assertEqual(stage["DefaultRouteSettings"], limits)
+            limits = {"ThrottlingRateLimit": "2", "ThrottlingBurstLimit": "3"}
+            self.assertEqual(stage["RouteSettings"], {"POST /api/v1/apps/{appUuid}/keys": limits})
+            for function in of_type(resources, "AWS::Lambda::Function").values():
+                self.assertEqual(function["TracingConfig"], {"Mode": "PassThrough"})
+                self.assertEqual(function["LoggingConfig"]["ApplicationLogLevel"], "DEBUG")
+
+    def test_without_alarms_there_is_nothing_to_pay_for_and_no_rollback(self):
+        resources = stack.translate({"Alarms": "off", "Deployment": "Linear10PercentEvery1Minute"})["Resources"]
+        self.assertFalse([name for name, item in resources.items() if "CloudWatch" in item["Type"] or "Metric" in item["Type"]])
+        for group in of_type(resources, "AWS::CodeDeploy::DeploymentGroup").values():
+            self.assertFalse(group.get("AlarmConfiguration"))
+
+    def test_nothing_waits_for_itself(self):
+        # CloudFormation refuses a circle; a function's alias waits for its deployment group, and that for its alarms.
+        for parameters in [{}, EVERY_OPTION]:
+            resources = stack.translate(parameters)["Resources"]
+            text = {name: json.dumps(item) for name, item in resources.items()}
+            refers = {
+                name: {
+                    other
+                    for other in resources
+                    if re.search(rf'"Ref": "{other}"|"Fn::GetAtt": \["{other}"|\$\{{{other}[.}}]', text[name])
+                }
+                for name in resources
+            }
+            self.assertEqual(len(list(TopologicalSorter(refers).static_order())), len(resources))
+
+    def assert_is_whole(self, resources, made, retention, kms_key):
+        """What there is with any parameters. Where moto heeds a property it is asked; else the translated template is."""
+        table = resources["Table"]
+        self.assertEqual((table["DeletionPolicy"], table["UpdateReplacePolicy"]), ("Retain", "Retain"))
+        self.assertEqual(table["Properties"]["PointInTimeRecoverySpecification"], {"PointInTimeRecoveryEnabled": True})
+        self.assertEqual(table["Properties"]["TimeToLiveSpecification"], {"AttributeName": "ttl", "Enabled": True})
+        described = boto3.client("dynamodb").describe_table(TableName="userdocks-production")["Table"]
+        self.assertEqual([key["AttributeName"] for key in described["KeySchema"]], ["pk", "sk"])
+        self.assertEqual(described["BillingModeSummary"]["BillingMode"], "PAY_PER_REQUEST")
+        encryption = {"SSEEnabled": True} | ({"SSEType": "KMS", "KMSMasterKeyId": kms_key} if kms_key else {})
+        self.assertEqual(table["Properties"]["SSESpecification"], encryption)
+
+        groups = boto3.client("logs").describe_log_groups()["logGroups"]
+        self.assertEqual(
+            {(group["logGroupName"], int(group["retentionInDays"])) for group in groups},
+            {(f"/aws/{service}/userdocks-production", retention) for service in ["apigateway", "lambda"]},
+        )
+        for group in of_type(resources, "AWS::Logs::LogGroup").values():
+            self.assertEqual(group.get("KmsKeyId", ""), kms_key)
+        self.assertFalse(of_type(resources, "AWS::SecretsManager::Secret"), "secrets survive the stack: it has none")
+
+        functions = {item["FunctionName"]: item for item in boto3.client("lambda").list_functions()["Functions"]}
+        self.assertEqual(len(functions), 8)
+        for logical_id, name in stack.functions(resources).items():
+            variables = functions[f"userdocks-production-{name}"]["Environment"]["Variables"]
+            expected = {
+                "TABLE_NAME": "userdocks-production",
+                "SECRET_PREFIX": "userdocks/production",
+                "AWS_ENDPOINT_URL_DYNAMODB": "https://dynamodb.us-east-1.amazonaws.com",
+                "AWS_ENDPOINT_URL_SECRETS_MANAGER": "https://secretsmanager.us-east-1.amazonaws.com",
+            }
+            if name == "post-app-keys":
+                expected["SECRETS_KMS_KEY_ID"] = kms_key
+            self.assertEqual(variables, expected, name)
+            properties = resources[logical_id]["Properties"]
+            self.assertEqual(properties["LoggingConfig"]["LogGroup"], {"Ref": "FunctionLogs"})
+            self.assertEqual(resources[f"{logical_id}Aliaslive"]["Properties"]["FunctionName"], {"Ref": logical_id})
+            self.assert_uses_the_key(logical_id, name, resources, made, kms_key)
+
+        alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
+        names = {alarm["AlarmName"]["Fn::Sub"].removeprefix("userdocks-${Environment}-") for alarm in alarms}
+        self.assertEqual(names, ALARMS)
+        # Each metric of an alarm is paid for.
+        metrics = sum(len([item for item in alarm.get("Metrics", [1]) if item == 1 or "MetricStat" in item]) for alarm in alarms)
+        self.assertEqual(metrics, 12)
+        filters = of_type(resources, "AWS::Logs::MetricFilter").values()
+        counted = {item["MetricTransformations"][0]["MetricName"]["Fn::Sub"] for item in filters}
+        watched = {alarm["MetricName"]["Fn::Sub"] for alarm in alarms if alarm.get("Namespace") == "UserDocks"}
+        self.assertEqual(watched, counted)
+        [throttles] = [alarm["Metrics"] for alarm in alarms if "Metrics" in alarm]
+        watched = {item["MetricStat"]["Metric"]["Dimensions"][0]["Value"]["Ref"] for item in throttles if "MetricStat" in item}
+        self.assertEqual(watched, set(stack.functions(resources)))
+        [dashboard] = of_type(resources, "AWS::CloudWatch::Dashboard").values()
+        self.assertEqual(len(json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]), 6)
+
+    def assert_uses_the_key(self, logical_id, name, resources, made, kms_key):
+        usable, _ = stack.permissions(logical_id, resources, made)
+        found = {
+            (action, condition["StringEquals"]["kms:ViaService"].split(".")[0])
+            for action, resource, condition in usable
+            if resource == kms_key
+        }
+        writing = {("kms:Decrypt", "secretsmanager"), ("kms:GenerateDataKey", "secretsmanager")}
+        of_secrets = {
+            "get-app-secrets": {("kms:Decrypt", "secretsmanager")},
+            "post-app-keys": writing,
+            "post-app-secrets": writing,
+        }
+        expected = {("kms:Decrypt", "dynamodb")} | of_secrets.get(name, set()) if kms_key else set()
+        self.assertEqual(found, expected, name)
+
+
+class SamConfiguration(unittest.TestCase):
+    def test_every_environments_parameters_are_the_templates(self):
+        declared = stack.yaml_parse(stack.TEMPLATE.read_text())["Parameters"]
+        configuration = tomllib.loads((stack.TEMPLATE.parent / "samconfig.toml").read_text())
+        for environment in ["default", "local", "staging", "production"]:
+            commands = {name: command["parameters"] for name, command in configuration[environment].items() if name != "global"}
+            for name, command in commands.items():
+                given = dict(item.split("=", 1) for item in command.get("parameter_overrides", "Environment=production").split())
+                for parameter, value in given.items():
+                    allowed = declared[parameter].get("AllowedValues")
+                    self.assertTrue(not allowed or value in map(str, allowed), f"{environment} {name}: {parameter}={value}")
+                expected = "production" if environment == "default" else environment
+                self.assertEqual(given["Environment"], expected, f"{environment} {name}")
+        self.assertEqual(configuration["default"]["deploy"], configuration["production"]["deploy"])
+
+
+if __name__ == "__main__":
+    unittest.main()
