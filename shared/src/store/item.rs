@@ -245,7 +245,9 @@ pub fn to_record(item: Attributes) -> Result<Record, CorruptItem> {
     if !sk.starts_with(WRITE_SK_PREFIX) {
         return Err(item.corrupt(SK, "of no kind that is known"));
     }
-    (item.text(REQUEST)?, item.text(ANSWER)?, item.number::<u64>(TTL)?);
+    item.text(REQUEST)?;
+    item.text(ANSWER)?;
+    item.number::<u64>(TTL)?;
     Ok(Record::DoneWrite(app))
 }
 

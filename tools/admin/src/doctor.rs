@@ -1,7 +1,9 @@
 //! `userdocks-admin doctor`: what does not fit together between the table and Secrets Manager.
 //!
 //! It reads page by page and never reads a secret's value. What is younger than `min_age` may belong to a change under way
-//! and is left alone; what it finds is read again, strongly consistent, before it is reported.
+//! and is left alone; what it finds is read again, strongly consistent, before it is reported. A table and a prefix that do
+//! not belong together, such as those of two stages with the same apps, look like orphans all over: nothing is taken for
+//! one to be repaired unless a version that the table pins is found under the prefix.
 
 use std::{
     collections::HashSet,
@@ -68,6 +70,8 @@ struct Doctor<'a> {
     min_age: Duration,
     repairs: bool,
     show: Show<'a>,
+    /// Once it is known.
+    table_fits: Option<bool>,
     repaired: usize,
     remaining: usize,
 }
@@ -86,7 +90,7 @@ pub async fn examine(
     repair: bool,
     show: Show<'_>,
 ) -> Result<Answer, AdminError> {
-    let mut doctor = Doctor { services, min_age, repairs: repair, show, repaired: 0, remaining: 0 };
+    let mut doctor = Doctor { services, min_age, repairs: repair, show, table_fits: None, repaired: 0, remaining: 0 };
     Box::pin(doctor.examine_table(app)).await?;
     Box::pin(doctor.examine_secrets(app)).await?;
     let Doctor { repaired, remaining, .. } = doctor;
@@ -253,13 +257,15 @@ impl Doctor<'_> {
                 finding("previous-version-missing", version, detail, None)
             }
         });
+        let is_pinned_there = versions.iter().any(|version| version.id == pinned);
         let left_over = versions
             .iter()
             .filter(|version| state.kept_versions.contains(&version.id))
             .filter(|version| !is_needed(version.id) && Some(version.id) != kept && self.is_old(version.made))
             .map(|version| {
                 let detail = "no record names this version of the app's secret, and its label keeps it";
-                finding("orphaned-version", version.id, detail, Some(Repair::LetGo(app.id, version.id)))
+                let repair = is_pinned_there.then_some(Repair::LetGo(app.id, version.id));
+                finding("orphaned-version", version.id, detail, repair)
             });
         Ok(missing.chain(left_over).collect())
     }
@@ -274,28 +280,69 @@ impl Doctor<'_> {
             let apps = self.services.store.find_apps(owners).await?;
             let mut findings: Vec<_> = unknown.into_iter().map(|(_, name)| unknown_secret(name)).collect();
             for purpose in known {
-                let finding = match apps.get(&purpose.app()) {
-                    None => secret_without_app(purpose, self.services.secrets.name(purpose)),
-                    Some(Ok(app)) => match self.orphaned_private_key(app, purpose) {
-                        Some(finding) => finding,
-                        None => continue,
-                    },
+                let app = match apps.get(&purpose.app()) {
+                    None => None,
+                    Some(Ok(app)) => Some(app),
                     // Nobody knows what it names.
                     Some(Err(_)) => continue,
                 };
+                let Some(mut finding) = self.orphan(app, purpose) else { continue };
                 // Listings of secrets lag behind by some minutes.
                 let state = self.services.secrets.describe(purpose).await?;
-                if state.is_some_and(|state| !state.is_scheduled_for_deletion && self.is_old(state.changed)) {
-                    findings.push(finding);
+                if !state.is_some_and(|state| !state.is_scheduled_for_deletion && self.is_old(state.changed)) {
+                    continue;
                 }
+                let belong_together = match app {
+                    Some(app) => self.pins_what_is_there(app).await?,
+                    None => self.table_fits().await?,
+                };
+                if !belong_together {
+                    finding.repair = None;
+                    finding
+                        .detail
+                        .push_str("; nor does the table pin what is under this prefix: do they belong together?");
+                }
+                findings.push(finding);
             }
             self.report(findings).await?;
         }
         Ok(())
     }
 
-    /// A private key is of no use where the record has no such key any more, or it is revoked, which is for good.
-    fn orphaned_private_key(&self, app: &App, purpose: Purpose) -> Option<Finding> {
+    async fn pins_what_is_there(&self, app: &App) -> Result<bool, AdminError> {
+        let state = self.services.secrets.describe(Purpose::AppSecret(app.id)).await?;
+        Ok(state.is_some_and(|state| state.kept_versions.contains(&app.secret_version_id)))
+    }
+
+    /// Whether one of some apps of the table has its pinned version under the prefix.
+    async fn table_fits(&mut self) -> Result<bool, AdminError> {
+        /// So many that one whose secret is lost does not decide.
+        const APPS: usize = 10;
+        if let Some(known) = self.table_fits {
+            return Ok(known);
+        }
+        let mut pages = self.services.store.apps();
+        let mut apps = Vec::new();
+        while let Some(page) = pages.next().await? {
+            apps.extend(page.into_iter().flatten().take(APPS - apps.len()));
+            if apps.len() == APPS {
+                break;
+            }
+        }
+        let mut fits = false;
+        for app in &apps {
+            fits = fits || self.pins_what_is_there(app).await?;
+        }
+        self.table_fits = Some(fits);
+        Ok(fits)
+    }
+
+    /// A secret of an app that does not exist; or a private key that is of no use, since the record has no such key any
+    /// more, or it is revoked, which is for good.
+    fn orphan(&self, app: Option<&App>, purpose: Purpose) -> Option<Finding> {
+        let Some(app) = app else {
+            return Some(secret_without_app(purpose, self.services.secrets.name(purpose)));
+        };
         let Purpose::SigningKey(_, id) = purpose else { return None };
         let long_ago = Timestamp::now().before(self.min_age);
         let detail = match app.signing_keys.get(id) {

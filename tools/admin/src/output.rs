@@ -134,4 +134,13 @@ mod tests {
             "app\n  uuid        u\n  isDisabled  false\napiKeys\n  name    value\n  a       -\n  longer  v\nnone\n  none\n"
         );
     }
+
+    #[test]
+    fn later_pages_have_no_header_and_are_as_wide_as_those_before() {
+        let mut widths = Vec::new();
+        let page = |name: &str| [json!({"name": name, "value": 1})];
+        assert_eq!(table(&page("longer"), true, &mut widths), "  name    value\n  longer  1\n");
+        assert_eq!(table(&page("a"), false, &mut widths), "  a       1\n");
+        assert_eq!(table(&page("the longest"), false, &mut widths), "  the longest  1\n");
+    }
 }
