@@ -1,5 +1,7 @@
 //! Secrets Manager: apps' secrets and the private halves of signing keys.
 
+mod inspection;
+
 use std::{
     num::NonZeroUsize,
     sync::{Arc, LazyLock, Mutex, PoisonError},
@@ -16,6 +18,7 @@ use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+pub use self::inspection::{Purpose, SecretNames, SecretState, SecretVersion};
 use crate::{
     LazyClient,
     aws_json::{AwsJson, CallError},

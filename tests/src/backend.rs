@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     net::SocketAddr,
+    process::Stdio,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -17,11 +18,12 @@ use axum::{
     response::Response,
 };
 use futures_util::{StreamExt, stream};
+use serde_json::Value;
 use shared::runtime::{Names, Services};
-use tokio::{net::TcpListener, sync::Notify};
+use tokio::{net::TcpListener, process::Command, sync::Notify};
 use userdocks_local::{embedded, fixtures};
 
-use crate::confidential;
+use crate::{binary, confidential, function::environment};
 
 /// The table's name.
 pub const TABLE: &str = "table";
@@ -130,6 +132,22 @@ impl Backend {
     #[must_use]
     pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
         aws_sdk_secretsmanager::Client::new(&self.sdk)
+    }
+
+    /// `userdocks-admin` on the backend.
+    #[must_use]
+    pub fn admin(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("userdocks-admin"));
+        command.args(arguments).env_clear().envs(environment(self));
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
+    /// Runs a command of `userdocks-admin`: its exit code, the JSON that it printed, and its errors.
+    pub async fn run_admin(&self, arguments: &[&str]) -> (i32, Value, String) {
+        let output = self.admin(&[&["--output", "json"], arguments].concat()).output().await.unwrap();
+        let errors = String::from_utf8(output.stderr).unwrap();
+        (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_default(), errors)
     }
 
     /// Waits for a call that was left [`Fate::Unanswered`] to have reached its service.

@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 
 type Test = fn(&Stack);
 
-const TESTS: [(&str, Test); 25] = [
+const TESTS: [(&str, Test); 28] = [
     ("the printed curl lines work as pasted", the_printed_curl_lines_work),
     ("header names are case-insensitive", header_names_are_case_insensitive),
     ("an unknown route or method is the gateway's matter", an_unknown_route_is_not_ours),
@@ -49,6 +49,9 @@ const TESTS: [(&str, Test); 25] = [
     ("app create makes a whole app", app_create_makes_a_whole_app),
     ("app create with an id can be run again", app_create_can_be_run_again),
     ("app list and show", app_list_and_show),
+    ("app list in parts", app_list_in_parts),
+    ("app export and import", app_export_and_import),
+    ("doctor", doctor),
     ("app disable, enable and delete", app_disable_enable_delete),
     ("api-key issue, list and revoke", api_key_issue_list_revoke),
     ("api-key import", api_key_import),
@@ -320,6 +323,77 @@ fn app_list_and_show(stack: &Stack) {
     assert_eq!(shown["apiKeys"].as_array().unwrap().len(), 2);
     let human = stack.admin(&["app", "show", &app.to_uppercase()], "");
     assert!(String::from_utf8(human.stdout).unwrap().contains(&format!("uuid        {app}\n")));
+}
+
+fn app_list_in_parts(stack: &Stack) {
+    let created = [new_app(stack).0, new_app(stack).0, new_app(stack).0];
+    let ids = |page: &Value| -> Vec<String> {
+        page["apps"].as_array().unwrap().iter().map(|app| app["uuid"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut all = Vec::new();
+    let mut page = admin(stack, &["app", "list", "--limit", "2"]);
+    assert_eq!(field_names(&page), ["apps", "next"]);
+    loop {
+        all.extend(ids(&page));
+        let Some(next) = page["next"].as_str() else { break };
+        assert_eq!(ids(&page).len(), 2);
+        page = admin(stack, &["app", "list", "--limit", "2", "--after", next]);
+    }
+    // Other tests make and delete apps meanwhile.
+    assert!(created.iter().all(|app| all.iter().filter(|listed| *listed == app).count() == 1), "{all:?}");
+    assert_eq!(field_names(&admin(stack, &["app", "list"])), ["apps"]);
+    let human = stack.admin(&["app", "list", "--limit", "1"], "");
+    let human = String::from_utf8(human.stdout).unwrap();
+    assert!(human.starts_with("apps\n  uuid ") && human.lines().last().unwrap().starts_with("next  "), "{human}");
+    assert_eq!(stack.admin(&["app", "list", "--limit", "0"], "").status.code(), Some(2));
+}
+
+fn app_export_and_import(stack: &Stack) {
+    let (app, read, _) = new_app(stack);
+    let (before, old) = (keys(stack, &app, &read), secret(stack, &app, &read));
+    let exported = stack.admin(&["app", "export", "--app", &app], "");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("app.jsonl");
+    std::fs::write(&file, exported.stdout).unwrap();
+    let import = ["app", "import", file.to_str().unwrap()];
+    assert_eq!(admin_fails(stack, &import, "").0, Some(1), "there is such an app");
+    admin(stack, &["app", "delete", &app, "--yes"]);
+    assert_eq!(admin(stack, &import)["apps"][0]["isImported"], true);
+    assert_eq!(keys(stack, &app, &read), before);
+    assert_ne!(secret(stack, &app, &read), old);
+    assert_eq!(stack.admin(&["app", "export"], "").status.code(), Some(2), "one app, or all");
+}
+
+/// What is safe to repair of what is wrong with an app: a version and a private key that no record names.
+fn doctor(stack: &Stack) {
+    let (app, read, _) = new_app(stack);
+    let healthy = admin(stack, &["doctor", "--app", &app]);
+    assert_eq!(healthy, json!({"findings": [], "repaired": 0, "remaining": 0}));
+    let orphan = "appkey_00000000-0000-4000-8000-000000000000";
+    block_on(async {
+        let client = aws_sdk_secretsmanager::Client::new(&sdk(stack, "secretsManager").await);
+        let prefix = format!("{}/apps/{app}", stack.ready["secretPrefix"].as_str().unwrap());
+        let version = "00000000-0000-4000-8000-000000000001";
+        let put = client.put_secret_value().secret_id(format!("{prefix}/secret")).secret_string("x");
+        put.client_request_token(version).version_stages(version).send().await.unwrap();
+        let name = format!("{prefix}/signing-keys/{orphan}");
+        client.create_secret().name(name).secret_string("x").send().await.unwrap();
+    });
+    let kept = secret(stack, &app, &read);
+    let all = ["doctor", "--app", &app, "--min-age", "0s"];
+    let output = stack.admin(&[&["--output", "json"], &all[..]].concat(), "");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "userdocks-admin: 2 findings remain\n");
+    let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(field_names(&found["findings"][0]), ["kind", "app", "id", "isRepaired", "repair", "detail"]);
+    let repaired = admin(stack, &[&all[..], &["--repair"]].concat());
+    assert_eq!((&repaired["repaired"], &repaired["remaining"]), (&json!(2), &json!(0)), "{repaired}");
+    let mut kinds: Vec<_> =
+        repaired["findings"].as_array().unwrap().iter().map(|found| found["kind"].clone()).collect();
+    kinds.sort_by_key(Value::to_string);
+    assert_eq!(kinds, [json!("orphaned-private-key"), json!("orphaned-version")]);
+    assert_eq!(admin(stack, &all), healthy);
+    assert_eq!(secret(stack, &app, &read), kept);
 }
 
 fn app_disable_enable_delete(stack: &Stack) {

@@ -131,7 +131,7 @@ async fn new_secrets_are_encrypted_with_the_key_that_the_environment_names() {
         let mut function = Function::start("post-app-keys", &environment).await;
         let answer = function.invoke(&Fixture::event("post-app-keys", "201-created")).await;
         assert_eq!(answer["statusCode"], 201);
-        assert_eq!(keys_of_created_secrets(&backend), [expected.clone()], "post-app-keys, {variable:?}");
+        assert_eq!(keys_of_created_secrets(&backend), std::slice::from_ref(&expected), "post-app-keys, {variable:?}");
 
         let mut admin = Command::new(binary("userdocks-admin"));
         admin.args(["app", "create", "--name", "Test"]).env_clear().envs(environment);

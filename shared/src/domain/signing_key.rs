@@ -134,6 +134,8 @@ pub struct SigningKey {
     pub state: SigningKeyState,
     /// What tokens are verified with.
     pub public_key: PublicKey,
+    /// Whether its private half is kept elsewhere, and not in Secrets Manager.
+    pub is_imported: bool,
     /// When it was made or imported.
     pub created_at: Timestamp,
     /// When its state last changed.
@@ -224,6 +226,14 @@ impl SigningKeys {
         self.add(id, SigningKeyState::InUse, public_key, now);
     }
 
+    /// Adds a key whose private half is kept elsewhere, and puts it in use; the one that was becomes previous.
+    pub fn import(&mut self, id: SigningKeyId, public_key: PublicKey, now: Timestamp) {
+        self.add_in_use(id, public_key, now);
+        for key in self.0.iter_mut().filter(|key| key.id == id) {
+            key.is_imported = true;
+        }
+    }
+
     /// Adds a new standby key.
     ///
     /// # Errors
@@ -297,7 +307,7 @@ impl SigningKeys {
 
     fn add(&mut self, id: SigningKeyId, state: SigningKeyState, public_key: PublicKey, now: Timestamp) {
         self.0.retain(|key| Self::is_kept(key, now));
-        self.0.push(SigningKey { id, state, public_key, created_at: now, updated_at: now });
+        self.0.push(SigningKey { id, state, public_key, is_imported: false, created_at: now, updated_at: now });
     }
 
     /// Makes the key in use, if there is one, previous.
@@ -332,6 +342,7 @@ mod tests {
             id: SigningKeyId::random(),
             state,
             public_key: PublicKey(RSA_2048.to_owned()),
+            is_imported: false,
             created_at: at(created),
             updated_at: at(created),
         }

@@ -9,6 +9,8 @@ use crate::domain::{
     SigningKeys, WriteId,
 };
 
+use super::pages::{AppSummary, Record};
+
 /// An item as the SDK has it.
 pub type Attributes = HashMap<String, AttributeValue>;
 
@@ -44,6 +46,7 @@ const TYPE: &str = "type";
 const HINT: &str = "hint";
 const STATE: &str = "state";
 const PUBLIC_KEY: &str = "publicKey";
+const IS_IMPORTED: &str = "isImported";
 const IS_DISABLED: &str = "isDisabled";
 const CREATED_AT: &str = "createdAt";
 const SECRET_VERSION_ID: &str = "secretVersionId";
@@ -51,12 +54,17 @@ const PREVIOUS_SECRET_VERSION_ID: &str = "previousSecretVersionId";
 const PREVIOUS_SECRET_EXPIRES_AT: &str = "previousSecretExpiresAt";
 const SIGNING_KEYS: &str = "signingKeys";
 
+/// The attributes of an app that [`to_app_summary`] reads.
+pub const SUMMARY: [&str; 5] = [PK, NAME, IS_DISABLED, CREATED_AT, UPDATED_AT];
+
 /// An item of the table that is not what was written there: says which and where, never what.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("corrupt item {item}: attribute {attribute} is {problem}")]
 pub struct CorruptItem {
     /// The item's keys; of a hash, its beginning.
     pub item: String,
+    /// The app that the keys name, if they name one.
+    pub app: Option<AppId>,
     /// The attribute, with its place in a list.
     pub attribute: String,
     /// What is wrong with it.
@@ -120,13 +128,15 @@ pub fn from_app(app: &App) -> Attributes {
 }
 
 fn from_signing_key(key: &SigningKey) -> Attributes {
-    HashMap::from([
+    let mut map = HashMap::from([
         text(UUID, key.id),
         text(STATE, key.state.name()),
         text(PUBLIC_KEY, key.public_key.as_pem()),
         text(CREATED_AT, key.created_at),
         text(UPDATED_AT, key.updated_at),
-    ])
+    ]);
+    map.extend(key.is_imported.then(|| (IS_IMPORTED.to_owned(), AttributeValue::Bool(true))));
+    map
 }
 
 /// The item of an API key.
@@ -200,9 +210,45 @@ fn to_signing_key(mut item: Reader) -> Result<SigningKey, CorruptItem> {
         id: item.parse(UUID)?,
         state: SigningKeyState::of_name(&state).ok_or_else(|| item.corrupt(STATE, "not a state"))?,
         public_key: PublicKey::stored(public_key).map_err(|error| item.corrupt(PUBLIC_KEY, error))?,
+        is_imported: item.attributes.contains_key(IS_IMPORTED) && item.boolean(IS_IMPORTED)?,
         created_at: item.parse(CREATED_AT)?,
         updated_at: item.parse(UPDATED_AT)?,
     })
+}
+
+/// Reads what a listing says of an app, from an app's item or a part of it.
+pub fn to_app_summary(item: Attributes) -> Result<AppSummary, CorruptItem> {
+    let mut item = Reader::of_item(item);
+    Ok(AppSummary {
+        id: item.parse_key(PK, APP_PK_PREFIX)?,
+        name: item.text(NAME)?,
+        is_disabled: item.boolean(IS_DISABLED)?,
+        created_at: item.parse(CREATED_AT)?,
+        updated_at: item.parse(UPDATED_AT)?,
+    })
+}
+
+/// Reads an item of any kind.
+pub fn to_record(item: Attributes) -> Result<Record, CorruptItem> {
+    let sk = match item.get(SK) {
+        Some(AttributeValue::S(sk)) => sk.clone(),
+        _ => String::new(),
+    };
+    if sk == APP_SK {
+        return to_app(item).map(|app| Record::App(Box::new(app)));
+    }
+    let app = Reader::of_item(item.clone()).parse_key(PK, APP_PK_PREFIX)?;
+    if sk.starts_with(API_KEY_SK_PREFIX) {
+        return to_api_key(item).map(|key| Record::ApiKey(app, Box::new(key)));
+    }
+    let mut item = Reader::of_item(item);
+    if !sk.starts_with(WRITE_SK_PREFIX) {
+        return Err(item.corrupt(SK, "of no kind that is known"));
+    }
+    item.text(REQUEST)?;
+    item.text(ANSWER)?;
+    item.number::<u64>(TTL)?;
+    Ok(Record::DoneWrite(app))
 }
 
 /// Reads an API key's item.
@@ -223,6 +269,9 @@ pub fn to_api_key(item: Attributes) -> Result<ApiKey, CorruptItem> {
     })
 }
 
+/// What stands between an item's keys where both are shown.
+const KEYS_SEPARATOR: &str = " / ";
+
 /// Takes attributes out of an item, or out of a map inside one, and says where one is corrupt.
 struct Reader {
     item: String,
@@ -240,12 +289,14 @@ impl Reader {
             _ => "?",
         };
         let sk: String = shown(SK).chars().take(SHOWN_CHARACTERS).collect();
-        Self { item: format!("{} / {sk}", shown(PK)), place: String::new(), attributes }
+        Self { item: format!("{}{KEYS_SEPARATOR}{sk}", shown(PK)), place: String::new(), attributes }
     }
 
     fn corrupt(&self, attribute: &str, problem: impl fmt::Display) -> CorruptItem {
+        let app = self.item.strip_prefix(APP_PK_PREFIX).and_then(|keys| keys.split_once(KEYS_SEPARATOR));
         CorruptItem {
             item: self.item.clone(),
+            app: app.and_then(|(id, _)| id.parse().ok()),
             attribute: format!("{}{attribute}", self.place),
             problem: problem.to_string(),
         }
@@ -317,7 +368,7 @@ mod tests {
         let mut keys = SigningKeys::default();
         let public_key = PublicKey::import(include_str!("../domain/testdata/rsa-2048.pem")).unwrap();
         keys.add_in_use(SigningKeyId::random(), public_key.clone(), now);
-        keys.add_in_use(SigningKeyId::random(), public_key, now);
+        keys.import(SigningKeyId::random(), public_key, now);
         let mut app = App::new(AppId::random(), "App".to_owned(), SecretVersionId::random(), keys, now);
         app.rotate_secret(SecretVersionId::random(), App::DEFAULT_OVERLAP, now);
         app

@@ -2,6 +2,7 @@
 
 mod batch_get;
 mod item;
+mod pages;
 
 use std::{
     fmt::Display,
@@ -13,13 +14,16 @@ use aws_sdk_dynamodb::{
     Client,
     error::{BuildError, ProvideErrorMetadata, SdkError},
     types::{
-        AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, KeySchemaElement, KeyType, KeysAndAttributes,
-        Put, ScalarAttributeType, TransactWriteItem, Update, builders::PutBuilder,
+        AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, Delete, KeySchemaElement, KeyType,
+        KeysAndAttributes, Put, ScalarAttributeType, TransactWriteItem, Update, builders::PutBuilder,
     },
 };
 
 use self::item::Attributes;
-pub use self::item::CorruptItem;
+pub use self::{
+    item::CorruptItem,
+    pages::{AppSummary, Pages, Record},
+};
 use crate::{
     LazyClient,
     aws_json::AwsJson,
@@ -181,27 +185,6 @@ impl Store {
         Ok(found.pop().map(item::to_app).transpose()?)
     }
 
-    /// All apps, page by page: `visit` sees each in turn, so that memory stays flat, and each corrupt record too.
-    ///
-    /// # Errors
-    /// DynamoDB fails.
-    pub async fn visit_apps(&self, mut visit: impl FnMut(Result<App, CorruptItem>)) -> Result<(), StoreError> {
-        let mut pages = self
-            .client
-            .scan()
-            .table_name(&self.table)
-            .filter_expression("#sk = :app")
-            .expression_attribute_names("#sk", item::SK)
-            .expression_attribute_values(":app", AttributeValue::S(item::APP_SK.to_owned()))
-            .into_paginator()
-            .items()
-            .send();
-        while let Some(item) = pages.next().await {
-            visit(item::to_app(item?));
-        }
-        Ok(())
-    }
-
     /// All API keys of an app, oldest first, and the records that can't be read.
     ///
     /// # Errors
@@ -239,13 +222,21 @@ impl Store {
         Ok(items)
     }
 
-    /// Creates the app and its first API keys, all or nothing.
+    /// Creates the app and its first API keys, all or nothing: the last transaction has the app. Keys for which it has no
+    /// room are written before, and let nobody in while there is no app; after a crash, the same again completes it.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where the app or one of the keys exists; or DynamoDB fails.
     pub async fn create_app(&self, app: &App, api_keys: &[ApiKey]) -> Result<(), StoreError> {
-        let keys = api_keys.iter().map(|key| item::from_api_key(app.id, key));
-        let items = std::iter::once(item::from_app(app)).chain(keys);
+        /// A transaction has 100 items, of which one is the app.
+        const ROOM: usize = 99;
+        let (before, last) = api_keys.split_at(api_keys.len().saturating_sub(ROOM));
+        for keys in before.chunks(ROOM) {
+            let keys = keys.iter().map(|key| into_transaction(self.put(item::from_api_key(app.id, key))));
+            self.transact(std::iter::once(self.check_app(app.id, "attribute_not_exists(#pk)")).chain(keys)).await?;
+        }
+        let last = last.iter().map(|key| item::from_api_key(app.id, key));
+        let items = std::iter::once(item::from_app(app)).chain(last);
         self.transact(items.map(|item| into_transaction(self.put_new(item)))).await
     }
 
@@ -284,14 +275,31 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] where there is no such app or the key is already there; or DynamoDB fails.
     pub async fn add_api_key(&self, app: AppId, key: &ApiKey) -> Result<(), StoreError> {
-        let app_exists = ConditionCheck::builder()
+        let app_exists = self.check_app(app, "attribute_exists(#pk)");
+        self.transact([app_exists, into_transaction(self.put_new(item::from_api_key(app, key)))]).await
+    }
+
+    /// Deletes an API key of an app that does not exist.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where the app exists; or DynamoDB fails.
+    pub async fn delete_api_key_without_app(&self, app: AppId, hash: &ApiKeyHash) -> Result<(), StoreError> {
+        let deletion = Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(item::api_key_key(app, hash)))
+            .build()
+            .map(|delete| TransactWriteItem::builder().delete(delete).build());
+        self.transact([self.check_app(app, "attribute_not_exists(#pk)"), deletion]).await
+    }
+
+    fn check_app(&self, app: AppId, condition: &str) -> Result<TransactWriteItem, BuildError> {
+        let check = ConditionCheck::builder()
             .table_name(&self.table)
             .set_key(Some(item::app_key(app)))
-            .condition_expression("attribute_exists(#pk)")
+            .condition_expression(condition)
             .expression_attribute_names("#pk", item::PK)
-            .build()
-            .map(|check| TransactWriteItem::builder().condition_check(check).build());
-        self.transact([app_exists, into_transaction(self.put_new(item::from_api_key(app, key)))]).await
+            .build()?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
     }
 
     /// Adds an API key to an app and lets the one that it replaces expire as `retired` says, all or nothing.

@@ -1,5 +1,7 @@
 //! `userdocks-admin app …`
 
+use std::num::NonZeroU16;
+
 use serde_json::{Value, json};
 use shared::{
     domain::{
@@ -7,10 +9,12 @@ use shared::{
         SigningKeys, Timestamp,
     },
     runtime::Services,
-    store::{CorruptItem, StoreError},
+    store::StoreError,
 };
 
-use crate::{AdminError, Answer, api_key_json, app_json, find_app, secret_json, signing_key_json};
+use crate::{
+    AdminError, Answer, Show, api_key_json, app_json, app_summary_json, find_app, secret_json, signing_key_json,
+};
 
 /// Creates an app with a random secret, a new signing key in use, and a read and a write API key.
 ///
@@ -91,18 +95,44 @@ fn created_key_json(key: &ApiKey, value: Option<&ApiKeyValue>) -> Value {
     })
 }
 
-/// Lists all apps that can be read, and names the records that can't.
+/// Lists apps, a page at a time, and names the records that can't be read: all, or the first `limit` of those behind
+/// `after`. With a limit, the answer's `next` is what the next listing comes `after`, null where there are no more.
 ///
 /// # Errors
-/// DynamoDB fails.
-pub async fn list(services: &Services) -> Result<Answer, AdminError> {
-    let (mut apps, mut problems) = (Vec::new(), Vec::new());
-    let visit = |app: Result<App, CorruptItem>| match app {
-        Ok(app) => apps.push(app_json(&app)),
-        Err(error) => problems.push(error.to_string()),
-    };
-    services.store.visit_apps(visit).await?;
-    Ok(Answer { value: json!({ "apps": apps }), problems })
+/// DynamoDB fails, or the apps can't be shown.
+pub async fn list(
+    services: &Services,
+    limit: Option<NonZeroU16>,
+    after: Option<AppId>,
+    show: Show<'_>,
+) -> Result<Answer, AdminError> {
+    /// Of an app, most tables have its record and two API keys: a page of so many items has about as many apps as are wanted.
+    const ITEMS_OF_AN_APP: i32 = 3;
+    let page_size = limit.map(|limit| i32::from(limit.get()) * ITEMS_OF_AN_APP);
+    let mut pages = services.store.app_summaries(after, page_size);
+    let mut room = limit.map_or(usize::MAX, |limit| limit.get().into());
+    let (mut last, mut problems) = (None, Vec::new());
+    while let Some(page) = pages.next().await? {
+        let mut rows = Vec::new();
+        for app in page {
+            match app {
+                // One more than fits: there is a next listing.
+                Ok(_) if room == 0 => {
+                    show(rows)?;
+                    return Ok(Answer { value: json!({ "next": last }), problems });
+                }
+                Ok(app) => {
+                    rows.push(app_summary_json(&app));
+                    last = Some(app.id.to_string());
+                    room -= 1;
+                }
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        show(rows)?;
+    }
+    let value = if limit.is_some() { json!({ "next": null }) } else { json!({}) };
+    Ok(Answer { value, problems })
 }
 
 /// Shows an app and all that belongs to it, and names the records that can't be read.

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{num::NonZeroU16, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use shared::domain::{ApiKeyId, ApiKeyType, AppId, SigningKeyId};
@@ -54,6 +54,18 @@ pub enum Command {
     /// The keys that an app's tokens are signed with.
     #[command(subcommand)]
     SigningKey(SigningKeyCommand),
+    /// Finds what does not fit together between the table and Secrets Manager; exit code 1 where something remains so.
+    Doctor {
+        /// Look at this app alone.
+        #[arg(long, value_name = "UUID")]
+        app: Option<AppId>,
+        /// Do what is safe about it.
+        #[arg(long)]
+        repair: bool,
+        /// What is younger may belong to a change under way, and is left alone.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+        min_age: Duration,
+    },
 }
 
 #[derive(Subcommand)]
@@ -80,8 +92,15 @@ pub enum AppCommand {
         #[arg(long, requires = "id")]
         if_not_exists: bool,
     },
-    /// Lists all apps.
-    List,
+    /// Lists apps, in an order of the table's own.
+    List {
+        /// No more than this many; then `next` says what to go on after.
+        #[arg(long, value_name = "N")]
+        limit: Option<NonZeroU16>,
+        /// Those that come after this app.
+        #[arg(long, value_name = "UUID")]
+        after: Option<AppId>,
+    },
     /// Shows an app, its keys and which version of its secret is handed out.
     Show { id: AppId },
     /// Refuses the app's API keys with E4030, from the next request on.
@@ -94,6 +113,22 @@ pub enum AppCommand {
         /// Really.
         #[arg(long, required = true)]
         yes: bool,
+    },
+    /// Writes apps as JSON Lines: their records, API keys' hashes and public keys, but no secret and no private key.
+    Export {
+        /// This app alone.
+        #[arg(long, value_name = "UUID", required_unless_present = "all", conflicts_with = "all")]
+        app: Option<AppId>,
+        /// All apps.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Creates exported apps, each with a new random secret and without private keys, when all lines are found to be good.
+    Import {
+        file: PathBuf,
+        /// Pass over the apps that exist, rather than fail.
+        #[arg(long)]
+        if_not_exists: bool,
     },
 }
 

@@ -4,9 +4,11 @@
 
 pub mod api_key;
 pub mod app;
+pub mod doctor;
 pub mod secret;
 pub mod signing_key;
 pub mod table;
+pub mod transfer;
 
 use serde_json::{Value, json};
 use shared::{
@@ -16,7 +18,7 @@ use shared::{
     },
     runtime::Services,
     secrets::SecretsError,
-    store::StoreError,
+    store::{AppSummary, StoreError},
 };
 
 /// What a command answers with.
@@ -27,6 +29,9 @@ pub struct Answer {
     /// What could not be answered; for standard error, and a reason for exit code 1.
     pub problems: Vec<String>,
 }
+
+/// Shows rows of a listing as they are found, so that it need not fit into memory.
+pub type Show<'a> = &'a mut dyn FnMut(Vec<Value>) -> Result<(), AdminError>;
 
 impl From<Value> for Answer {
     fn from(value: Value) -> Self {
@@ -55,9 +60,15 @@ pub enum AdminError {
     /// The app has this very API key.
     #[error("app {0} has this API key already")]
     ApiKeyExists(AppId),
-    /// Standard input could not be read.
-    #[error("standard input: {0}")]
+    /// Standard input or a file could not be read; which, and why.
+    #[error("{0}")]
     Input(String),
+    /// A line of a file can't be imported.
+    #[error("line {0}: {1}; nothing was imported")]
+    ImportLine(usize, String),
+    /// Standard output could not be written.
+    #[error("standard output: {0}")]
+    Output(String),
     /// The value for the secret can't be one.
     #[error("a secret has 1 to 65536 bytes; standard input had {0}")]
     SecretLength(usize),
@@ -92,6 +103,11 @@ async fn find_app(services: &Services, id: AppId) -> Result<App, AdminError> {
 }
 
 fn app_json(app: &App) -> Value {
+    let App { id, is_disabled, created_at, updated_at, .. } = *app;
+    app_summary_json(&AppSummary { id, name: app.name.clone(), is_disabled, created_at, updated_at })
+}
+
+fn app_summary_json(app: &AppSummary) -> Value {
     json!({
         "uuid": app.id.to_string(),
         "name": app.name,

@@ -14,9 +14,12 @@ use shared::{
     domain::Secret,
     runtime::{Names, Services},
 };
-use userdocks_admin::{AdminError, Answer, api_key, app, secret, signing_key, table};
+use userdocks_admin::{AdminError, Answer, api_key, app, doctor, secret, signing_key, table, transfer};
 
-use crate::arguments::{ApiKeyCommand, AppCommand, Arguments, Command, SecretCommand, SigningKeyCommand, TableCommand};
+use crate::{
+    arguments::{ApiKeyCommand, AppCommand, Arguments, Command, SecretCommand, SigningKeyCommand, TableCommand},
+    output::Output,
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -28,10 +31,10 @@ async fn main() -> ExitCode {
         .without_time()
         .with_target(false)
         .init();
-    let format = arguments.output;
-    match run(arguments).await {
+    let mut output = Output::new(arguments.output);
+    let outcome = run(arguments, &mut output).await;
+    match outcome.and_then(|answer| output.finish(&answer.value).map(|()| answer)) {
         Ok(answer) => {
-            output::print(format, &answer.value);
             for problem in &answer.problems {
                 eprintln!("userdocks-admin: {problem}");
             }
@@ -44,7 +47,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<Answer, AdminError> {
+async fn run(arguments: Arguments, output: &mut Output) -> Result<Answer, AdminError> {
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
     if sdk.region().is_none() {
         return Err(AdminError::NoRegion);
@@ -57,10 +60,13 @@ async fn run(arguments: Arguments) -> Result<Answer, AdminError> {
     // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
     match arguments.command {
         Command::Table(command) => Box::pin(run_table(command, &services)).await,
-        Command::App(command) => Box::pin(run_app(command, &services)).await,
+        Command::App(command) => Box::pin(run_app(command, &services, output)).await,
         Command::ApiKey(command) => Box::pin(run_api_key(command, &services)).await,
         Command::Secret(command) => Box::pin(run_secret(command, &services)).await,
         Command::SigningKey(command) => Box::pin(run_signing_key(command, &services)).await,
+        Command::Doctor { app, repair, min_age } => {
+            doctor::examine(&services, app, min_age, repair, &mut output.rows("findings")).await
+        }
     }
 }
 
@@ -70,17 +76,21 @@ async fn run_table(command: TableCommand, services: &Services) -> Result<Answer,
     }
 }
 
-async fn run_app(command: AppCommand, services: &Services) -> Result<Answer, AdminError> {
+async fn run_app(command: AppCommand, services: &Services, output: &mut Output) -> Result<Answer, AdminError> {
     match command {
         AppCommand::Create { name, id, if_not_exists } => {
             say_that_it_takes_a_while();
             app::create(services, id, name, if_not_exists).await
         }
-        AppCommand::List => app::list(services).await,
+        AppCommand::List { limit, after } => app::list(services, limit, after, &mut output.rows("apps")).await,
         AppCommand::Show { id } => app::show(services, id).await,
         AppCommand::Disable { id } => app::set_disabled(services, id, true).await,
         AppCommand::Enable { id } => app::set_disabled(services, id, false).await,
         AppCommand::Delete { id, yes: _ } => app::delete(services, id).await,
+        AppCommand::Export { app, all: _ } => transfer::export(services, app, &mut output.lines()).await,
+        AppCommand::Import { file, if_not_exists } => {
+            transfer::import(services, &file, if_not_exists, &mut output.rows("apps")).await
+        }
     }
 }
 
@@ -131,7 +141,9 @@ fn say_that_it_takes_a_while() {
 /// All of standard input, without the line end that shells and editors leave behind it.
 fn standard_input() -> Result<Secret, AdminError> {
     let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(|error| AdminError::Input(error.to_string()))?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(|error| AdminError::Input(format!("standard input: {error}")))?;
     let line_end = if text.ends_with("\r\n") { 2 } else { usize::from(text.ends_with('\n')) };
     text.truncate(text.len() - line_end);
     Ok(Secret::from(text))

@@ -1,13 +1,74 @@
-use serde_json::Value;
+use std::io::Write;
+
+use serde_json::{Value, json};
+use userdocks_admin::AdminError;
 
 use crate::arguments::Format;
 
-/// Prints what a command answers with, on standard output.
-pub fn print(format: Format, answer: &Value) {
-    match format {
-        Format::Json => println!("{answer}"),
-        Format::Human => print!("{}", human(answer)),
+/// Standard output: one answer as a whole, or a listing or lines as they come, and so never more than a page of them.
+pub struct Output {
+    format: Format,
+    shown: Shown,
+}
+
+enum Shown {
+    Nothing,
+    Rows { list: &'static str, widths: Vec<usize>, is_begun: bool },
+    Lines,
+}
+
+impl Output {
+    /// Nothing shown yet.
+    pub fn new(format: Format) -> Self {
+        Self { format, shown: Shown::Nothing }
     }
+
+    /// Shows rows of the answer's first field, a list of that name. In the human form they are aligned page by page.
+    pub fn rows(&mut self, list: &'static str) -> impl FnMut(Vec<Value>) -> Result<(), AdminError> {
+        self.shown = Shown::Rows { list, widths: Vec::new(), is_begun: false };
+        |rows| if rows.is_empty() { Ok(()) } else { self.add(&rows) }
+    }
+
+    /// Shows values as JSON Lines, whatever the format.
+    pub fn lines(&mut self) -> impl FnMut(Vec<Value>) -> Result<(), AdminError> {
+        self.shown = Shown::Lines;
+        |values| write(&values.iter().map(|value| format!("{value}\n")).collect::<String>())
+    }
+
+    fn add(&mut self, rows: &[Value]) -> Result<(), AdminError> {
+        let Shown::Rows { list, widths, is_begun } = &mut self.shown else { return Ok(()) };
+        let is_first = !std::mem::replace(is_begun, true);
+        write(&match self.format {
+            Format::Human if is_first => format!("{list}\n{}", table(rows, true, widths)),
+            Format::Human => table(rows, false, widths),
+            Format::Json => {
+                let beginning = if is_first { format!("{{\"{list}\":[") } else { ",".to_owned() };
+                beginning + &rows.iter().map(Value::to_string).collect::<Vec<_>>().join(",")
+            }
+        })
+    }
+
+    /// Prints the answer, or what is left of it after its rows.
+    ///
+    /// # Errors
+    /// Standard output is closed.
+    pub fn finish(&self, answer: &Value) -> Result<(), AdminError> {
+        let fields = |comma: &str| answer.to_string().replacen('{', if answer == &json!({}) { "" } else { comma }, 1);
+        write(&match (self.format, &self.shown) {
+            (_, Shown::Lines) => return Ok(()),
+            (Format::Json, Shown::Nothing) => format!("{answer}\n"),
+            (Format::Json, Shown::Rows { is_begun: true, .. }) => format!("]{}\n", fields(",")),
+            (Format::Json, Shown::Rows { list, .. }) => format!("{{\"{list}\":[]{}\n", fields(",")),
+            (Format::Human, Shown::Rows { list, is_begun: false, .. }) => format!("{list}\n  none\n{}", human(answer)),
+            (Format::Human, _) => human(answer),
+        })
+    }
+}
+
+fn write(text: &str) -> Result<(), AdminError> {
+    let mut output = std::io::stdout().lock();
+    let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    written.map_err(|error| AdminError::Output(error.to_string()))
 }
 
 /// One block for each field of the answer: `name: value` lines for an object, a table for a list.
@@ -23,25 +84,30 @@ fn human(answer: &Value) -> String {
                 }
             }
             Value::Array(rows) if rows.is_empty() => text.push_str(&format!("{name}\n  none\n")),
-            Value::Array(rows) => text.push_str(&format!("{name}\n{}", table(rows))),
+            Value::Array(rows) => text.push_str(&format!("{name}\n{}", table(rows, true, &mut Vec::new()))),
             _ => text.push_str(&format!("{name}  {}\n", cell(value))),
         }
     }
     text
 }
 
-fn table(rows: &[Value]) -> String {
+/// A table with one line for each row. Columns are as wide as `widths` says, or as these rows need, which is noted there.
+fn table(rows: &[Value], with_header: bool, widths: &mut Vec<usize>) -> String {
     let columns: Vec<&String> =
         rows.first().and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name).collect();
-    let header = columns.iter().map(|name| (*name).clone()).collect();
+    let header = with_header.then(|| columns.iter().map(|name| (*name).clone()).collect());
     let cells = rows.iter().map(|row| columns.iter().map(|name| cell(row.get(name).unwrap_or(&Value::Null))).collect());
-    let lines: Vec<Vec<String>> = std::iter::once(header).chain(cells).collect();
-    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
+    let lines: Vec<Vec<String>> = header.into_iter().chain(cells).collect();
+    widths.resize(columns.len(), 0);
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
     let mut text = String::new();
     for line in &lines {
-        let padded =
-            line.iter().enumerate().map(|(column, cell)| format!("{cell:0$}", width(column).unwrap_or_default()));
-        text.push_str(&format!("  {}\n", padded.collect::<Vec<_>>().join("  ").trim_end()));
+        let padded: Vec<_> = line.iter().zip(&*widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(&format!("  {}\n", padded.join("  ").trim_end()));
     }
     text
 }
@@ -67,5 +133,14 @@ mod tests {
             human(&answer),
             "app\n  uuid        u\n  isDisabled  false\napiKeys\n  name    value\n  a       -\n  longer  v\nnone\n  none\n"
         );
+    }
+
+    #[test]
+    fn later_pages_have_no_header_and_are_as_wide_as_those_before() {
+        let mut widths = Vec::new();
+        let page = |name: &str| [json!({"name": name, "value": 1})];
+        assert_eq!(table(&page("longer"), true, &mut widths), "  name    value\n  longer  1\n");
+        assert_eq!(table(&page("a"), false, &mut widths), "  a       1\n");
+        assert_eq!(table(&page("the longest"), false, &mut widths), "  the longest  1\n");
     }
 }

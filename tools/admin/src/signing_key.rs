@@ -27,7 +27,7 @@ pub async fn import(services: &Services, app: AppId, pem: &str) -> Result<Answer
     let app = find_app(services, app).await?;
     app.signing_keys.check_room(Timestamp::now())?;
     change(services, app, id, |app, now| {
-        app.signing_keys.add_in_use(id, public_key, now);
+        app.signing_keys.import(id, public_key, now);
         Ok(())
     })
     .await

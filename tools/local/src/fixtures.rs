@@ -164,7 +164,7 @@ fn api_key(
 fn no_signing_key(created: Timestamp) -> Result<SigningKeys, Box<dyn std::error::Error>> {
     let framed = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n".to_owned();
     let mut keys = SigningKeys::default();
-    keys.add_in_use("appkey_bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb".parse()?, PublicKey::stored(framed)?, created);
+    keys.import("appkey_bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb".parse()?, PublicKey::stored(framed)?, created);
     Ok(keys)
 }
 
@@ -174,6 +174,7 @@ fn signing_keys(created: Timestamp, published: Timestamp) -> Result<SigningKeys,
             id: id.parse()?,
             state,
             public_key: PublicKey::import(pem)?,
+            is_imported: true,
             created_at,
             updated_at: CHANGED.parse()?,
         })

@@ -1,0 +1,208 @@
+//! Looking after the secrets under the prefix, without ever reading a value.
+
+use std::time::SystemTime;
+
+use aws_sdk_secretsmanager::{
+    error::ProvideErrorMetadata,
+    error::SdkError,
+    operation::list_secrets::{ListSecretsError, ListSecretsOutput},
+    types::{Filter, FilterNameStringType},
+};
+use aws_smithy_async::future::pagination_stream::PaginationStream;
+
+use super::{Secrets, SecretsError, backend};
+use crate::domain::{AppId, SecretVersionId, SigningKeyId};
+
+/// What a secret under the prefix is for, as its name says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// An app's secret.
+    AppSecret(AppId),
+    /// The private half of an app's signing key.
+    SigningKey(AppId, SigningKeyId),
+}
+
+impl Purpose {
+    /// Whose it is.
+    #[must_use]
+    pub fn app(self) -> AppId {
+        match self {
+            Self::AppSecret(app) | Self::SigningKey(app, _) => app,
+        }
+    }
+}
+
+/// A secret as it is, without its value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretState {
+    /// Whether it waits for its deletion, and its value can't be read.
+    pub is_scheduled_for_deletion: bool,
+    /// Whether it has a version with a label, and so a value.
+    pub has_value: bool,
+    /// The versions that carry their own id as a label.
+    pub kept_versions: Vec<SecretVersionId>,
+    /// When it was last changed in any way.
+    pub changed: Option<SystemTime>,
+}
+
+/// A version of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretVersion {
+    /// Its id.
+    pub id: SecretVersionId,
+    /// When it was put.
+    pub made: Option<SystemTime>,
+}
+
+/// The names of secrets, read a page of up to 100 at a time; those that wait for their deletion are not among them.
+pub struct SecretNames {
+    prefix: String,
+    pages: PaginationStream<Result<ListSecretsOutput, SdkError<ListSecretsError>>>,
+}
+
+impl SecretNames {
+    /// The next page, which may be empty; `None` when there are no more.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn next(&mut self) -> Result<Option<Vec<String>>, SecretsError> {
+        let Some(page) = self.pages.next().await else { return Ok(None) };
+        let page = page.map_err(|error| backend(&self.prefix, &error))?;
+        let names = page.secret_list.unwrap_or_default().into_iter().filter_map(|secret| secret.name);
+        // Not every emulator heeds the filter.
+        Ok(Some(names.filter(|name| name.starts_with(&self.prefix)).collect()))
+    }
+}
+
+impl Secrets {
+    /// The names of all apps' secrets and private keys, or of one app's.
+    #[must_use]
+    pub fn names(&self, app: Option<AppId>) -> SecretNames {
+        let prefix = match app {
+            None => format!("{}/apps/", self.prefix),
+            Some(app) => format!("{}/apps/{app}/", self.prefix),
+        };
+        let filter = Filter::builder().key(FilterNameStringType::Name).values(&prefix).build();
+        let pages = self.client.list_secrets().filters(filter).into_paginator().send();
+        SecretNames { prefix, pages }
+    }
+
+    /// What the secret of that name is for; `None` for a name that nothing here gives.
+    #[must_use]
+    pub fn purpose(&self, name: &str) -> Option<Purpose> {
+        let (app, rest) = name.strip_prefix(&self.prefix)?.strip_prefix("/apps/")?.split_once('/')?;
+        let app = app.parse().ok()?;
+        let purpose = match rest.strip_prefix("signing-keys/") {
+            Some(key) => Purpose::SigningKey(app, key.parse().ok()?),
+            None => Purpose::AppSecret(app),
+        };
+        (self.name(purpose) == name).then_some(purpose)
+    }
+
+    /// The name of the secret for that purpose.
+    #[must_use]
+    pub fn name(&self, purpose: Purpose) -> String {
+        match purpose {
+            Purpose::AppSecret(app) => self.app_secret_name(app),
+            Purpose::SigningKey(app, key) => self.signing_key_name(app, key),
+        }
+    }
+
+    /// The secret as it is, if it is there.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn describe(&self, purpose: Purpose) -> Result<Option<SecretState>, SecretsError> {
+        let name = self.name(purpose);
+        let secret = match self.client.describe_secret().secret_id(&name).send().await {
+            Ok(secret) => secret,
+            Err(error) if error.code() == Some(Self::MISSING) => return Ok(None),
+            Err(error) => return Err(backend(&name, &error)),
+        };
+        let versions = secret.version_ids_to_stages.unwrap_or_default();
+        Ok(Some(SecretState {
+            is_scheduled_for_deletion: secret.deleted_date.is_some(),
+            has_value: versions.values().any(|labels| !labels.is_empty()),
+            kept_versions: versions
+                .iter()
+                .filter(|(id, labels)| labels.contains(id))
+                .filter_map(|(id, _)| id.parse().ok())
+                .collect(),
+            changed: secret.last_changed_date.or(secret.created_date).and_then(|moment| moment.try_into().ok()),
+        }))
+    }
+
+    /// All versions of an app's secret, those without a label too.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn app_secret_versions(&self, app: AppId) -> Result<Vec<SecretVersion>, SecretsError> {
+        let name = self.app_secret_name(app);
+        let list = self.client.list_secret_version_ids().secret_id(&name).include_deprecated(true);
+        let mut pages = list.into_paginator().send();
+        let mut versions = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| backend(&name, &error))?;
+            versions.extend(page.versions.unwrap_or_default().into_iter().filter_map(|version| {
+                let made = version.created_date.and_then(|moment| moment.try_into().ok());
+                Some(SecretVersion { id: version.version_id?.parse().ok()?, made })
+            }));
+        }
+        Ok(versions)
+    }
+
+    /// Gives a version of an app's secret its own label, so that Secrets Manager keeps it.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn keep_app_secret(&self, app: AppId, version: SecretVersionId) -> Result<(), SecretsError> {
+        let name = self.app_secret_name(app);
+        let label = version.to_string();
+        let update = self.client.update_secret_version_stage().secret_id(&name);
+        let update = update.version_stage(&label).move_to_version_id(&label);
+        update.send().await.map(drop).map_err(|error| backend(&name, &error))
+    }
+
+    /// Brings back a secret that waits for its deletion.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn restore(&self, purpose: Purpose) -> Result<(), SecretsError> {
+        let name = self.name(purpose);
+        let restored = self.client.restore_secret().secret_id(&name).send().await;
+        restored.map(drop).map_err(|error| backend(&name, &error))
+    }
+
+    /// Schedules the deletion of a secret, with Secrets Manager's recovery window of 30 days.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn schedule_deletion(&self, purpose: Purpose) -> Result<(), SecretsError> {
+        let name = self.name(purpose);
+        let scheduled = self.client.delete_secret().secret_id(&name).recovery_window_in_days(30).send().await;
+        scheduled.map(drop).map_err(|error| backend(&name, &error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_what_its_secret_is_for() {
+        let config = aws_sdk_secretsmanager::Config::builder().build();
+        let client = || aws_sdk_secretsmanager::Client::from_conf(config);
+        let secrets = Secrets::new(client, None, "prefix".to_owned());
+        let (app, key) = (AppId::random(), SigningKeyId::random());
+        for purpose in [Purpose::AppSecret(app), Purpose::SigningKey(app, key)] {
+            assert_eq!(secrets.purpose(&secrets.name(purpose)), Some(purpose));
+            assert_eq!(purpose.app(), app);
+        }
+        let upper_case = secrets.app_secret_name(app).to_uppercase();
+        for other in
+            ["", "prefix/apps/", &format!("prefix/apps/{app}/other"), &format!("x/apps/{app}/secret"), &upper_case]
+        {
+            assert_eq!(secrets.purpose(other), None, "{other}");
+        }
+    }
+}

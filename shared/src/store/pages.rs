@@ -1,0 +1,156 @@
+//! Reading the table page by page, so that memory stays flat however large it is.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::{
+        query::{QueryError, QueryOutput},
+        scan::{ScanError, ScanOutput},
+    },
+    types::{AttributeValue, Select},
+};
+use aws_smithy_async::future::pagination_stream::PaginationStream;
+
+use super::{
+    Store, StoreError,
+    item::{self, Attributes, CorruptItem},
+};
+use crate::domain::{ApiKey, App, AppId, Timestamp};
+
+/// What a listing says of an app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppSummary {
+    /// Its id.
+    pub id: AppId,
+    /// What people call it.
+    pub name: String,
+    /// Whether its API keys are refused with E4030.
+    pub is_disabled: bool,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When its record last changed.
+    pub updated_at: Timestamp,
+}
+
+/// An item of the table, whatever it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// An app.
+    App(Box<App>),
+    /// An API key of that app, which may not exist.
+    ApiKey(AppId, Box<ApiKey>),
+    /// A remembered write of that app, which may not exist.
+    DoneWrite(AppId),
+}
+
+/// Items, read a page at a time when the next page is asked for.
+pub struct Pages<T> {
+    source: Source,
+    read: fn(Attributes) -> Result<T, CorruptItem>,
+}
+
+enum Source {
+    Scan(PaginationStream<Result<ScanOutput, SdkError<ScanError>>>),
+    Query(PaginationStream<Result<QueryOutput, SdkError<QueryError>>>),
+}
+
+impl<T> Pages<T> {
+    /// The next page, which may be empty, with what can't be read in it; `None` when there are no more.
+    ///
+    /// # Errors
+    /// DynamoDB fails.
+    pub async fn next(&mut self) -> Result<Option<Vec<Result<T, CorruptItem>>>, StoreError> {
+        let items = match &mut self.source {
+            Source::Scan(pages) => pages.next().await.transpose()?.map(|page| page.items),
+            Source::Query(pages) => pages.next().await.transpose()?.map(|page| page.items),
+        };
+        Ok(items.map(|items| items.unwrap_or_default().into_iter().map(self.read).collect()))
+    }
+}
+
+impl Store {
+    /// All apps, in an order of the table's own that does not change; those behind `after` where that is given. A scan of
+    /// the whole table that answers with the apps' summaries alone.
+    ///
+    /// A page is what DynamoDB reads at a time: 1 MB of the table, or `page_size` items, API keys among them.
+    #[must_use]
+    pub fn app_summaries(&self, after: Option<AppId>, page_size: Option<i32>) -> Pages<AppSummary> {
+        let names = item::SUMMARY.map(|attribute| (format!("#{attribute}"), attribute.to_owned()));
+        let projection: Vec<_> = names.iter().map(|(placeholder, _)| placeholder.as_str()).collect();
+        let pages = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .set_exclusive_start_key(after.map(item::app_key))
+            .set_limit(page_size)
+            .filter_expression("#sk = :app")
+            .select(Select::SpecificAttributes)
+            .projection_expression(projection.join(", "))
+            .set_expression_attribute_names(Some(HashMap::from(names)))
+            .expression_attribute_names("#sk", item::SK)
+            .expression_attribute_values(":app", AttributeValue::S(item::APP_SK.to_owned()))
+            .into_paginator()
+            .send();
+        Pages { source: Source::Scan(pages), read: item::to_app_summary }
+    }
+
+    /// All apps, whole.
+    #[must_use]
+    pub fn apps(&self) -> Pages<App> {
+        let pages = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .filter_expression("#sk = :app")
+            .expression_attribute_names("#sk", item::SK)
+            .expression_attribute_values(":app", AttributeValue::S(item::APP_SK.to_owned()))
+            .into_paginator()
+            .send();
+        Pages { source: Source::Scan(pages), read: item::to_app }
+    }
+
+    /// All items of the table, or of one app, strongly consistent; one app's items follow one another.
+    #[must_use]
+    pub fn records(&self, app: Option<AppId>) -> Pages<Record> {
+        let source = match app {
+            None => {
+                let scan = self.client.scan().table_name(&self.table).consistent_read(true);
+                Source::Scan(scan.into_paginator().send())
+            }
+            Some(app) => {
+                let query = self
+                    .client
+                    .query()
+                    .table_name(&self.table)
+                    .key_condition_expression("#pk = :app")
+                    .expression_attribute_names("#pk", item::PK)
+                    .expression_attribute_values(":app", item::app_pk(app))
+                    .consistent_read(true);
+                Source::Query(query.into_paginator().send())
+            }
+        };
+        Pages { source, read: item::to_record }
+    }
+
+    /// Those of up to 100 apps that exist, strongly consistent, each readable or not.
+    ///
+    /// # Errors
+    /// DynamoDB fails.
+    pub async fn find_apps(
+        &self,
+        apps: impl IntoIterator<Item = AppId>,
+    ) -> Result<HashMap<AppId, Result<App, CorruptItem>>, StoreError> {
+        let wanted: Vec<_> = apps.into_iter().map(item::app_key).collect();
+        if wanted.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let found = self.find_all(wanted).await?.into_iter().map(item::to_app);
+        Ok(found
+            .filter_map(|app| {
+                let id = app.as_ref().map_or_else(|corrupt| corrupt.app, |app| Some(app.id));
+                id.map(|id| (id, app))
+            })
+            .collect())
+    }
+}

@@ -1,0 +1,424 @@
+//! `userdocks-admin doctor`: what does not fit together between the table and Secrets Manager.
+//!
+//! It reads page by page and never reads a secret's value. What is younger than `min_age` may belong to a change under way
+//! and is left alone; what it finds is read again, strongly consistent, before it is reported. A table and a prefix that do
+//! not belong together, such as those of two stages with the same apps, look like orphans all over: nothing is taken for
+//! one to be repaired unless a version that the table pins is found under the prefix.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::{Value, json};
+use shared::{
+    domain::{ApiKey, ApiKeyHash, App, AppId, SecretVersionId, SigningKeyState, Timestamp},
+    runtime::Services,
+    secrets::{Purpose, SecretState},
+    store::{CorruptItem, Record, StoreError},
+};
+
+use crate::{AdminError, Answer, Show};
+
+/// Something that does not fit together.
+struct Finding {
+    kind: &'static str,
+    app: Option<AppId>,
+    /// What it is about: the id of a version or key, the name of a secret, the keys of an item.
+    id: String,
+    /// What it means, and what the operator can do where `repair` does nothing.
+    detail: String,
+    repair: Option<Repair>,
+}
+
+/// What is safe to do about a finding: nothing that can't be undone for a month.
+enum Repair {
+    Keep(AppId, SecretVersionId),
+    LetGo(AppId, SecretVersionId),
+    Restore(Purpose),
+    ScheduleDeletion(Purpose),
+    DeleteApiKey(AppId, ApiKeyHash),
+}
+
+impl Repair {
+    fn description(&self) -> &'static str {
+        match self {
+            Self::Keep(..) => "give the version its label again",
+            Self::LetGo(..) => "take the label away, so that Secrets Manager deletes the version",
+            Self::Restore(..) => "restore the secret",
+            Self::ScheduleDeletion(..) => "schedule the secret's deletion, in 30 days",
+            Self::DeleteApiKey(..) => "delete the record; the table's point-in-time recovery keeps it",
+        }
+    }
+
+    async fn carry_out(&self, services: &Services) -> Result<(), AdminError> {
+        match self {
+            Self::Keep(app, version) => services.secrets.keep_app_secret(*app, *version).await?,
+            Self::LetGo(app, version) => services.secrets.let_go_of_app_secret(*app, *version).await?,
+            Self::Restore(purpose) => services.secrets.restore(*purpose).await?,
+            Self::ScheduleDeletion(purpose) => services.secrets.schedule_deletion(*purpose).await?,
+            Self::DeleteApiKey(app, hash) => services.store.delete_api_key_without_app(*app, hash).await?,
+        }
+        Ok(())
+    }
+}
+
+/// One examination: what it goes by, whom it tells, and what it counts.
+struct Doctor<'a> {
+    services: &'a Services,
+    min_age: Duration,
+    repairs: bool,
+    show: Show<'a>,
+    /// Once it is known.
+    table_fits: Option<bool>,
+    repaired: usize,
+    remaining: usize,
+}
+
+/// How many secrets are looked at at a time; Secrets Manager allows some thousands of such calls a second.
+const AT_A_TIME: usize = 8;
+
+/// Finds what does not fit together, in the whole table or of one app, and with `repair` does about it what is safe.
+///
+/// # Errors
+/// A service fails, or the findings can't be shown. A repair that fails is part of its finding.
+pub async fn examine(
+    services: &Services,
+    app: Option<AppId>,
+    min_age: Duration,
+    repair: bool,
+    show: Show<'_>,
+) -> Result<Answer, AdminError> {
+    let mut doctor = Doctor { services, min_age, repairs: repair, show, table_fits: None, repaired: 0, remaining: 0 };
+    Box::pin(doctor.examine_table(app)).await?;
+    Box::pin(doctor.examine_secrets(app)).await?;
+    let Doctor { repaired, remaining, .. } = doctor;
+    let problems = match remaining {
+        0 => vec![],
+        1 => vec!["1 finding remains".to_owned()],
+        more => vec![format!("{more} findings remain")],
+    };
+    Ok(Answer { value: json!({ "repaired": repaired, "remaining": remaining }), problems })
+}
+
+/// The API keys of one app, for as long as its record has not been seen.
+struct WithoutApp {
+    app: AppId,
+    keys: Vec<ApiKey>,
+}
+
+impl Doctor<'_> {
+    async fn examine_table(&mut self, app: Option<AppId>) -> Result<(), AdminError> {
+        let mut pages = self.services.store.records(app);
+        let mut without_app: Option<WithoutApp> = None;
+        while let Some(records) = pages.next().await? {
+            let (mut findings, mut apps) = (Vec::new(), Vec::new());
+            for record in records {
+                match record {
+                    Err(corrupt) => findings.push(corrupt_item(&corrupt)),
+                    Ok(Record::DoneWrite(_)) => {}
+                    Ok(Record::App(app)) => {
+                        without_app = without_app.filter(|group| group.app != app.id);
+                        apps.push(*app);
+                    }
+                    Ok(Record::ApiKey(app, key)) => match &mut without_app {
+                        Some(group) if group.app == app => group.keys.push(*key),
+                        _ => {
+                            let before = without_app.replace(WithoutApp { app, keys: vec![*key] });
+                            findings.extend(self.api_keys_without_app(before).await?);
+                        }
+                    },
+                }
+            }
+            self.report(findings).await?;
+            self.examine_apps(apps).await?;
+        }
+        let findings = self.api_keys_without_app(without_app).await?;
+        self.report(findings).await
+    }
+
+    /// The keys come before their app's record, in the order of the table; and keys that come behind it have an app too.
+    async fn api_keys_without_app(&self, group: Option<WithoutApp>) -> Result<Vec<Finding>, AdminError> {
+        let Some(WithoutApp { app, keys }) = group else { return Ok(vec![]) };
+        match self.services.store.find_app(app).await {
+            Ok(None) => {}
+            Ok(Some(_)) | Err(StoreError::Corrupt(_)) => return Ok(vec![]),
+            Err(error) => return Err(error.into()),
+        }
+        let long_ago = Timestamp::now().before(self.min_age);
+        let old = keys.into_iter().filter(|key| key.updated_at <= long_ago);
+        Ok(old
+            .map(|key| Finding {
+                kind: "api-key-without-app",
+                app: Some(app),
+                id: key.id.to_string(),
+                detail: "the app does not exist; the key lets nobody in, but would if an app of this id were created"
+                    .to_owned(),
+                repair: Some(Repair::DeleteApiKey(app, key.hash)),
+            })
+            .collect())
+    }
+
+    async fn examine_apps(&mut self, apps: Vec<App>) -> Result<(), AdminError> {
+        let this = &*self;
+        let examined = stream::iter(apps).map(|app| async move {
+            if this.examine_app(&app).await?.is_empty() {
+                return Ok(vec![]);
+            }
+            // A change may have come between; only what is found twice is so.
+            match this.services.store.find_app(app.id).await? {
+                Some(app) => this.examine_app(&app).await,
+                None => Ok(vec![]),
+            }
+        });
+        let findings: Vec<Vec<Finding>> = examined.buffered(AT_A_TIME).try_collect().await?;
+        self.report(findings.into_iter().flatten().collect()).await
+    }
+
+    async fn examine_app(&self, app: &App) -> Result<Vec<Finding>, AdminError> {
+        let mut findings = Vec::new();
+        let purpose = Purpose::AppSecret(app.id);
+        match self.services.secrets.describe(purpose).await? {
+            Some(state) if !state.is_scheduled_for_deletion => {
+                findings.extend(self.examine_versions(app, &state).await?);
+            }
+            state => findings.extend(self.unavailable(app, purpose, state.as_ref())),
+        }
+        let generated = app.signing_keys.iter().filter(|key| !key.is_imported && key.state != SigningKeyState::Revoked);
+        for key in generated {
+            let purpose = Purpose::SigningKey(app.id, key.id);
+            let state = self.services.secrets.describe(purpose).await?;
+            findings.extend(self.unavailable(app, purpose, state.as_ref()));
+        }
+        Ok(findings)
+    }
+
+    /// A secret that the record names, and whose value nobody can read.
+    fn unavailable(&self, app: &App, purpose: Purpose, state: Option<&SecretState>) -> Option<Finding> {
+        let (id, scheduled, missing, way_out) = match purpose {
+            Purpose::AppSecret(_) => (
+                self.services.secrets.name(purpose),
+                "secret-scheduled-for-deletion",
+                "secret-missing",
+                "create an empty secret of this name in Secrets Manager, then `secret set` or `secret rotate`",
+            ),
+            Purpose::SigningKey(_, key) => (
+                key.to_string(),
+                "private-key-scheduled-for-deletion",
+                "private-key-missing",
+                "`signing-key create`, then `activate` the new key and `revoke` this one",
+            ),
+        };
+        let (kind, detail, repair) = match state {
+            Some(state) if state.is_scheduled_for_deletion && app.is_disabled => (
+                scheduled,
+                "the app is disabled: finish `app delete`, or restore it in Secrets Manager".to_owned(),
+                None,
+            ),
+            Some(state) if state.is_scheduled_for_deletion => {
+                (scheduled, "the app needs it".to_owned(), Some(Repair::Restore(purpose)))
+            }
+            Some(state) if state.has_value => return None,
+            _ => (missing, format!("it is gone or has no value: {way_out}"), None),
+        };
+        Some(Finding { kind, app: Some(app.id), id, detail, repair })
+    }
+
+    async fn examine_versions(&self, app: &App, state: &SecretState) -> Result<Vec<Finding>, AdminError> {
+        let pinned = app.secret_version_id;
+        // A previous version is of use to nobody after its overlap, but until the next change its label stays.
+        let kept = app.previous_secret.map(|previous| previous.version_id);
+        let handed_out = app.previous_secret(Timestamp::now()).map(|previous| previous.version_id);
+        let is_needed = |version: SecretVersionId| version == pinned || Some(version) == handed_out;
+        let needed = std::iter::once(pinned).chain(handed_out);
+        let is_in_order = needed.clone().all(|version| state.kept_versions.contains(&version))
+            && state.kept_versions.iter().all(|version| is_needed(*version) || Some(*version) == kept);
+        if is_in_order {
+            return Ok(vec![]);
+        }
+        let versions = self.services.secrets.app_secret_versions(app.id).await?;
+        let finding = |kind, version: SecretVersionId, detail: &str, repair| Finding {
+            kind,
+            app: Some(app.id),
+            id: version.to_string(),
+            detail: detail.to_owned(),
+            repair,
+        };
+        let missing = needed.filter(|version| !state.kept_versions.contains(version)).map(|version| {
+            if versions.iter().any(|found| found.id == version) {
+                let detail = "the app hands out this version, which has lost its label: Secrets Manager may delete it";
+                finding("unlabelled-version", version, detail, Some(Repair::Keep(app.id, version)))
+            } else if version == pinned {
+                let detail = "the app hands out this version, which is gone: `secret set` or `secret rotate`";
+                finding("pinned-version-missing", version, detail, None)
+            } else {
+                let detail = "the app hands out this version as its previous, which is gone: `secret end-overlap`";
+                finding("previous-version-missing", version, detail, None)
+            }
+        });
+        let is_pinned_there = versions.iter().any(|version| version.id == pinned);
+        let left_over = versions
+            .iter()
+            .filter(|version| state.kept_versions.contains(&version.id))
+            .filter(|version| !is_needed(version.id) && Some(version.id) != kept && self.is_old(version.made))
+            .map(|version| {
+                let detail = "no record names this version of the app's secret, and its label keeps it";
+                let repair = is_pinned_there.then_some(Repair::LetGo(app.id, version.id));
+                finding("orphaned-version", version.id, detail, repair)
+            });
+        Ok(missing.chain(left_over).collect())
+    }
+
+    async fn examine_secrets(&mut self, app: Option<AppId>) -> Result<(), AdminError> {
+        let mut pages = self.services.secrets.names(app);
+        while let Some(names) = pages.next().await? {
+            let purposes = names.into_iter().map(|name| (self.services.secrets.purpose(&name), name));
+            let (known, unknown): (Vec<_>, Vec<_>) = purposes.partition(|(purpose, _)| purpose.is_some());
+            let known: Vec<Purpose> = known.into_iter().filter_map(|(purpose, _)| purpose).collect();
+            let owners: HashSet<AppId> = known.iter().map(|purpose| purpose.app()).collect();
+            let apps = self.services.store.find_apps(owners).await?;
+            let mut findings: Vec<_> = unknown.into_iter().map(|(_, name)| unknown_secret(name)).collect();
+            for purpose in known {
+                let app = match apps.get(&purpose.app()) {
+                    None => None,
+                    Some(Ok(app)) => Some(app),
+                    // Nobody knows what it names.
+                    Some(Err(_)) => continue,
+                };
+                let Some(mut finding) = self.orphan(app, purpose) else { continue };
+                // Listings of secrets lag behind by some minutes.
+                let state = self.services.secrets.describe(purpose).await?;
+                if !state.is_some_and(|state| !state.is_scheduled_for_deletion && self.is_old(state.changed)) {
+                    continue;
+                }
+                let belong_together = match app {
+                    Some(app) => self.pins_what_is_there(app).await?,
+                    None => self.table_fits().await?,
+                };
+                if !belong_together {
+                    finding.repair = None;
+                    finding
+                        .detail
+                        .push_str("; nor does the table pin what is under this prefix: do they belong together?");
+                }
+                findings.push(finding);
+            }
+            self.report(findings).await?;
+        }
+        Ok(())
+    }
+
+    async fn pins_what_is_there(&self, app: &App) -> Result<bool, AdminError> {
+        let state = self.services.secrets.describe(Purpose::AppSecret(app.id)).await?;
+        Ok(state.is_some_and(|state| state.kept_versions.contains(&app.secret_version_id)))
+    }
+
+    /// Whether one of some apps of the table has its pinned version under the prefix.
+    async fn table_fits(&mut self) -> Result<bool, AdminError> {
+        /// So many that one whose secret is lost does not decide.
+        const APPS: usize = 10;
+        if let Some(known) = self.table_fits {
+            return Ok(known);
+        }
+        let mut pages = self.services.store.apps();
+        let mut apps = Vec::new();
+        while let Some(page) = pages.next().await? {
+            apps.extend(page.into_iter().flatten().take(APPS - apps.len()));
+            if apps.len() == APPS {
+                break;
+            }
+        }
+        let mut fits = false;
+        for app in &apps {
+            fits = fits || self.pins_what_is_there(app).await?;
+        }
+        self.table_fits = Some(fits);
+        Ok(fits)
+    }
+
+    /// A secret of an app that does not exist; or a private key that is of no use, since the record has no such key any
+    /// more, or it is revoked, which is for good.
+    fn orphan(&self, app: Option<&App>, purpose: Purpose) -> Option<Finding> {
+        let Some(app) = app else {
+            return Some(secret_without_app(purpose, self.services.secrets.name(purpose)));
+        };
+        let Purpose::SigningKey(_, id) = purpose else { return None };
+        let long_ago = Timestamp::now().before(self.min_age);
+        let detail = match app.signing_keys.get(id) {
+            Err(_) => "the app has no such signing key",
+            Ok(key) if key.state == SigningKeyState::Revoked && key.updated_at <= long_ago => {
+                "the signing key is revoked"
+            }
+            Ok(_) => return None,
+        };
+        Some(Finding {
+            kind: "orphaned-private-key",
+            app: Some(app.id),
+            id: id.to_string(),
+            detail: detail.to_owned(),
+            repair: Some(Repair::ScheduleDeletion(purpose)),
+        })
+    }
+
+    fn is_old(&self, moment: Option<SystemTime>) -> bool {
+        let age = moment.and_then(|moment| SystemTime::now().duration_since(moment).ok());
+        age.is_some_and(|age| age >= self.min_age)
+    }
+
+    /// Shows findings, with what was done about each.
+    async fn report(&mut self, findings: Vec<Finding>) -> Result<(), AdminError> {
+        let mut rows = Vec::with_capacity(findings.len());
+        for finding in findings {
+            let outcome = match &finding.repair {
+                Some(repair) if self.repairs => Some(repair.carry_out(self.services).await),
+                _ => None,
+            };
+            let is_repaired = matches!(outcome, Some(Ok(())));
+            let failed = outcome.and_then(Result::err);
+            *(if is_repaired { &mut self.repaired } else { &mut self.remaining }) += 1;
+            rows.push(row(&finding, is_repaired, failed.as_ref()));
+        }
+        if rows.is_empty() { Ok(()) } else { (self.show)(rows) }
+    }
+}
+
+fn row(finding: &Finding, is_repaired: bool, failed: Option<&AdminError>) -> Value {
+    let detail = match failed {
+        Some(error) => format!("{}; the repair failed: {error}", finding.detail),
+        None => finding.detail.clone(),
+    };
+    json!({
+        "kind": finding.kind,
+        "app": finding.app.map(|app| app.to_string()),
+        "id": finding.id,
+        "isRepaired": is_repaired,
+        "repair": finding.repair.as_ref().map(Repair::description),
+        "detail": detail,
+    })
+}
+
+fn corrupt_item(corrupt: &CorruptItem) -> Finding {
+    Finding {
+        kind: "corrupt-item",
+        app: corrupt.app,
+        id: corrupt.item.clone(),
+        detail: format!("attribute {} is {}", corrupt.attribute, corrupt.problem),
+        repair: None,
+    }
+}
+
+fn unknown_secret(name: String) -> Finding {
+    let detail = "nothing here gives a secret under the prefix this name".to_owned();
+    Finding { kind: "unknown-secret", app: None, id: name, detail, repair: None }
+}
+
+fn secret_without_app(purpose: Purpose, name: String) -> Finding {
+    Finding {
+        kind: "secret-without-app",
+        app: Some(purpose.app()),
+        id: name,
+        detail: "the app does not exist".to_owned(),
+        repair: Some(Repair::ScheduleDeletion(purpose)),
+    }
+}

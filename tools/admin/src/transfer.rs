@@ -1,0 +1,351 @@
+//! `userdocks-admin app export` and `app import`: apps' records as JSON Lines, one app a line, without any secret.
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{BufRead, BufReader, Seek},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use shared::{
+    domain::{
+        ApiKey, ApiKeyHash, ApiKeyId, App, AppId, PublicKey, Secret, SecretVersionId, SigningKey, SigningKeyId,
+        SigningKeyState, SigningKeys, Timestamp,
+    },
+    runtime::Services,
+    store::StoreError,
+};
+
+use crate::{AdminError, Answer, Show, find_app};
+
+/// The form of a line; another form has another number.
+const FORMAT: u32 = 1;
+
+#[derive(Deserialize)]
+struct LineFormat {
+    format: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct AppLine {
+    format: u32,
+    #[serde(with = "text")]
+    uuid: AppId,
+    name: String,
+    is_disabled: bool,
+    #[serde(with = "text")]
+    created_at: Timestamp,
+    #[serde(with = "text")]
+    updated_at: Timestamp,
+    signing_keys: Vec<SigningKeyLine>,
+    api_keys: Vec<ApiKeyLine>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SigningKeyLine {
+    #[serde(with = "text")]
+    uuid: SigningKeyId,
+    state: String,
+    public_key: String,
+    #[serde(with = "text")]
+    created_at: Timestamp,
+    #[serde(with = "text")]
+    updated_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ApiKeyLine {
+    #[serde(with = "text")]
+    uuid: ApiKeyId,
+    name: String,
+    r#type: String,
+    sha256: String,
+    hint: String,
+    #[serde(with = "text")]
+    created_at: Timestamp,
+    #[serde(with = "text")]
+    updated_at: Timestamp,
+    #[serde(with = "optional_text")]
+    expires_at: Option<Timestamp>,
+    #[serde(with = "optional_text")]
+    revoked_at: Option<Timestamp>,
+    #[serde(with = "optional_text")]
+    last_used_at: Option<Timestamp>,
+}
+
+/// Ids and times as the texts that they are everywhere else.
+mod text {
+    use std::{fmt::Display, str::FromStr};
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(Error::custom)
+    }
+}
+
+mod optional_text {
+    use std::{fmt::Display, str::FromStr};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(value: &Option<impl Display>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().map(ToString::to_string).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, T: FromStr<Err: Display>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<T>, D::Error> {
+        Option::<String>::deserialize(deserializer)?.map(|text| text.parse()).transpose().map_err(Error::custom)
+    }
+}
+
+impl AppLine {
+    fn new(app: App, api_keys: Vec<ApiKey>) -> Self {
+        let signing_keys = app.signing_keys.iter().map(|key| SigningKeyLine {
+            uuid: key.id,
+            state: key.state.name().to_owned(),
+            public_key: key.public_key.as_pem().to_owned(),
+            created_at: key.created_at,
+            updated_at: key.updated_at,
+        });
+        let api_keys = api_keys.into_iter().map(|key| ApiKeyLine {
+            uuid: key.id,
+            name: key.name,
+            r#type: key.kind.name().to_owned(),
+            sha256: key.hash.as_str().to_owned(),
+            hint: key.hint,
+            created_at: key.created_at,
+            updated_at: key.updated_at,
+            expires_at: key.expires_at,
+            revoked_at: key.revoked_at,
+            last_used_at: key.last_used_at,
+        });
+        Self {
+            format: FORMAT,
+            uuid: app.id,
+            created_at: app.created_at,
+            updated_at: app.updated_at,
+            is_disabled: app.is_disabled,
+            signing_keys: signing_keys.collect(),
+            api_keys: api_keys.collect(),
+            name: app.name,
+        }
+    }
+
+    /// The app that the line describes, with another secret, and its API keys; or what is wrong with the line.
+    fn read(line: &str) -> Result<(App, Vec<ApiKey>), String> {
+        let unreadable = |error: serde_json::Error| error.to_string();
+        let LineFormat { format } = serde_json::from_str(line).map_err(unreadable)?;
+        if format != FORMAT {
+            return Err(format!("its format is {format}; this version reads {FORMAT}"));
+        }
+        let line: Self = serde_json::from_str(line).map_err(unreadable)?;
+        let signing_keys: Vec<_> =
+            line.signing_keys.into_iter().map(SigningKeyLine::into_key).collect::<Result<_, _>>()?;
+        let api_keys: Vec<_> = line.api_keys.into_iter().map(ApiKeyLine::into_key).collect::<Result<_, _>>()?;
+        if signing_keys.iter().map(|key| key.id).collect::<HashSet<_>>().len() < signing_keys.len() {
+            return Err("a signing key is there twice".to_owned());
+        }
+        if api_keys.iter().map(|key| &key.hash).collect::<HashSet<_>>().len() < api_keys.len() {
+            return Err("an API key is there twice".to_owned());
+        }
+        let signing_keys = SigningKeys::new(signing_keys).map_err(|error| error.to_string())?;
+        let mut app = App::new(line.uuid, line.name, SecretVersionId::random(), signing_keys, line.created_at);
+        app.is_disabled = line.is_disabled;
+        app.updated_at = line.updated_at;
+        Ok((app, api_keys))
+    }
+}
+
+impl SigningKeyLine {
+    fn into_key(self) -> Result<SigningKey, String> {
+        let wrong = |what: &str| format!("signing key {}: {what}", self.uuid);
+        let state = SigningKeyState::of_name(&self.state).ok_or_else(|| wrong("its state is none"))?;
+        let public_key = PublicKey::import(&self.public_key).map_err(|error| wrong(&error.to_string()))?;
+        if public_key.as_pem() != self.public_key {
+            return Err(wrong("its public key is not in the form that the API answers with"));
+        }
+        Ok(SigningKey {
+            id: self.uuid,
+            state,
+            public_key,
+            // Private halves stay where they are.
+            is_imported: true,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+impl ApiKeyLine {
+    fn into_key(self) -> Result<ApiKey, String> {
+        let wrong = |what: &str| format!("API key {}: {what}", self.uuid);
+        Ok(ApiKey {
+            id: self.uuid,
+            kind: self.r#type.parse().map_err(|()| wrong("its type is neither read nor write"))?,
+            hash: self.sha256.parse::<ApiKeyHash>().map_err(|error| wrong(&error.to_string()))?,
+            name: self.name,
+            hint: self.hint,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+            expires_at: self.expires_at,
+            revoked_at: self.revoked_at,
+            last_used_at: self.last_used_at,
+        })
+    }
+}
+
+/// Shows one app, or all, as lines to import, and names the records that can't be read, which are left out.
+///
+/// # Errors
+/// There is no such app; DynamoDB fails; or the lines can't be shown.
+pub async fn export(services: &Services, app: Option<AppId>, show: Show<'_>) -> Result<Answer, AdminError> {
+    let mut problems = Vec::new();
+    if let Some(app) = app {
+        let app = find_app(services, app).await?;
+        show(vec![line(services, app, &mut problems).await?])?;
+        return Ok(Answer { value: json!({}), problems });
+    }
+    let mut pages = services.store.apps();
+    while let Some(apps) = pages.next().await? {
+        for app in apps {
+            match app {
+                Ok(app) => show(vec![line(services, app, &mut problems).await?])?,
+                Err(corrupt) => problems.push(corrupt.to_string()),
+            }
+        }
+    }
+    Ok(Answer { value: json!({}), problems })
+}
+
+async fn line(services: &Services, app: App, problems: &mut Vec<String>) -> Result<Value, AdminError> {
+    let (api_keys, corrupt) = services.store.list_api_keys(app.id).await?;
+    problems.extend(corrupt.iter().map(ToString::to_string));
+    serde_json::to_value(AppLine::new(app, api_keys)).map_err(|error| AdminError::Output(error.to_string()))
+}
+
+/// Creates the apps of an exported file, each with a new random secret and without private keys. All lines are looked at
+/// before the first app is created, and each app is created whole or not at all.
+///
+/// # Errors
+/// The file can't be read twice, or a line is wrong or names an app that exists (unless `if_not_exists`): nothing is
+/// created. A service fails: the apps shown so far are created, and `if_not_exists` goes on from there.
+pub async fn import(
+    services: &Services,
+    file: &Path,
+    if_not_exists: bool,
+    show: Show<'_>,
+) -> Result<Answer, AdminError> {
+    let failed = |error: std::io::Error| AdminError::Input(format!("{}: {error}", file.display()));
+    let mut lines = BufReader::new(File::open(file).map_err(failed)?);
+    let mut seen = HashSet::new();
+    for (index, line) in (&mut lines).lines().enumerate() {
+        let wrong = |problem| AdminError::ImportLine(index + 1, problem);
+        let (app, _) = AppLine::read(&line.map_err(failed)?).map_err(wrong)?;
+        if !seen.insert(app.id) {
+            return Err(wrong(format!("app {} is there twice", app.id)));
+        }
+        if !if_not_exists && services.store.find_app(app.id).await?.is_some() {
+            return Err(wrong(format!("there is an app {} already; --if-not-exists passes it over", app.id)));
+        }
+    }
+    lines.rewind().map_err(failed)?;
+    for (index, line) in lines.lines().enumerate() {
+        let line = line.map_err(failed)?;
+        let (app, api_keys) = AppLine::read(&line).map_err(|problem| AdminError::ImportLine(index + 1, problem))?;
+        let is_imported = import_app(services, &app, &api_keys, if_not_exists).await?;
+        show(vec![json!({
+            "uuid": app.id.to_string(),
+            "name": app.name,
+            "isImported": is_imported,
+            "secretVersionId": is_imported.then(|| app.secret_version_id.to_string()),
+        })])?;
+    }
+    let note = "Each imported app has a new random secret: hand it out, or set the old one with `secret set`. Its \
+                signing keys verify, but their private keys are not here: to sign here, `signing-key create`.";
+    Ok(json!({ "note": note }).into())
+}
+
+/// `false`: there is such an app. As when an app is made, its record comes last.
+async fn import_app(
+    services: &Services,
+    app: &App,
+    api_keys: &[ApiKey],
+    if_not_exists: bool,
+) -> Result<bool, AdminError> {
+    if if_not_exists && services.store.find_app(app.id).await?.is_some() {
+        return Ok(false);
+    }
+    services.secrets.create_app_secret(app.id, app.secret_version_id, &Secret::random()?).await?;
+    match services.store.create_app(app, api_keys).await {
+        Ok(()) => Ok(true),
+        Err(StoreError::Conflict) => Err(AdminError::AppExists(app.id)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line() -> Value {
+        let key = include_str!("../../../shared/src/domain/testdata/rsa-2048.pem");
+        let at = "2026-01-01T00:00:00.000Z";
+        json!({
+            "format": 1, "uuid": AppId::random().to_string(), "name": "App", "isDisabled": true, "createdAt": at,
+            "updatedAt": at,
+            "signingKeys": [{"uuid": SigningKeyId::random().to_string(), "state": "in_use", "publicKey": key,
+                "createdAt": at, "updatedAt": at}],
+            "apiKeys": [{"uuid": ApiKeyId::random().to_string(), "name": "a", "type": "read", "sha256": "0".repeat(64),
+                "hint": "abcd", "createdAt": at, "updatedAt": at, "expiresAt": at, "revokedAt": null, "lastUsedAt": at}],
+        })
+    }
+
+    #[test]
+    fn what_is_exported_is_what_was_read() {
+        let line = line();
+        let (app, api_keys) = AppLine::read(&line.to_string()).unwrap();
+        assert!(app.signing_keys.iter().all(|key| key.is_imported));
+        assert_eq!(serde_json::to_value(AppLine::new(app, api_keys)).unwrap(), line);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_line_is_said() {
+        let wrong: [(&str, Value, &str); 10] = [
+            ("/format", json!(2), "its format is 2"),
+            ("/uuid", json!("x"), "not a UUID"),
+            ("/createdAt", json!("x"), "not an RFC 3339 time"),
+            ("/isDisabled", Value::Null, "invalid type: null"),
+            ("/signingKeys/0/state", json!("lost"), "its state is none"),
+            ("/signingKeys/0/publicKey", json!("x"), "not an RSA public key"),
+            ("/apiKeys/0/type", json!("x"), "neither read nor write"),
+            ("/apiKeys/0/sha256", json!("x"), "not a SHA-256"),
+            ("/apiKeys/0/expiresAt", json!("x"), "not an RFC 3339 time"),
+            ("/apiKeys/0", json!({"secret": "x"}), "unknown field `secret`"),
+        ];
+        for (place, value, problem) in wrong {
+            let mut line = line();
+            *line.pointer_mut(place).unwrap() = value;
+            let error = AppLine::read(&line.to_string()).unwrap_err();
+            assert!(error.contains(problem), "{place}: {error}");
+        }
+        for (list, problem) in [("/signingKeys", "signing key is there twice"), ("/apiKeys", "API key is there twice")]
+        {
+            let mut line = line();
+            let keys = line.pointer_mut(list).unwrap().as_array_mut().unwrap();
+            keys.push(keys[0].clone());
+            assert!(AppLine::read(&line.to_string()).unwrap_err().contains(problem));
+        }
+        assert!(AppLine::read("").is_err());
+    }
+}
