@@ -131,13 +131,17 @@ async fn new_secrets_are_encrypted_with_the_key_that_the_environment_names() {
         let mut function = Function::start("post-app-keys", &environment).await;
         let answer = function.invoke(&Fixture::event("post-app-keys", "201-created")).await;
         assert_eq!(answer["statusCode"], 201);
-        assert_eq!(keys_of_created_secrets(&backend), std::slice::from_ref(&expected), "post-app-keys, {variable:?}");
+        assert_eq!(keys_of_created_secrets(&backend), vec![expected.clone()], "post-app-keys, {variable:?}");
 
         let mut admin = Command::new(binary("userdocks-admin"));
         admin.args(["app", "create", "--name", "Test"]).env_clear().envs(environment);
         let created = tokio::task::spawn_blocking(move || admin.output().unwrap()).await.unwrap();
         assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
-        assert_eq!(keys_of_created_secrets(&backend), [expected.clone(), expected], "userdocks-admin, {variable:?}");
+        assert_eq!(
+            keys_of_created_secrets(&backend),
+            vec![expected.clone(), expected],
+            "userdocks-admin, {variable:?}"
+        );
     }
 }
 
