@@ -4,6 +4,9 @@
 pub mod backend;
 pub mod contract;
 pub mod function;
+pub mod http;
+pub mod readme;
+pub mod sam;
 pub mod stack;
 pub mod tls;
 
