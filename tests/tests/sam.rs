@@ -185,7 +185,8 @@ fn without_endpoints_functions_call_aws(_: &Local) {
     let is_ours = |environment: &&Vec<String>| environment.contains(&"TABLE_NAME=userdocks-no-endpoints".to_owned());
     let environment = environments.iter().find(is_ours).expect("a container of this server's");
     for service in ["dynamodb", "secretsmanager"] {
-        let endpoint = format!("=https://{service}.us-east-1.amazonaws.com");
+        // SAM's AWS::URLSuffix is "localhost", where AWS's is "amazonaws.com".
+        let endpoint = format!("=https://{service}.us-east-1.localhost");
         assert!(environment.iter().any(|variable| variable.ends_with(&endpoint)), "{environment:?}");
     }
     drop(server);
