@@ -195,8 +195,8 @@ fn without_endpoints_functions_call_aws(_: &Local) {
 fn the_readmes_commands_work(_: &Local) {
     // What deploys is never run.
     let is_local = |text: &str| {
-        let ends = text.starts_with("sam build ") || text.starts_with("sam local invoke ");
-        ends && text.contains(" --config-env local") && !text.contains("&&")
+        let finishes = text.starts_with("sam build ") || text.starts_with("sam local invoke ");
+        finishes && text.contains(" --config-env local") && !text.contains("&&")
     };
     let commands: Vec<_> = readme::commands().into_iter().filter(|command| is_local(&command.text)).collect();
     assert!(commands.len() > 1, "{commands:?}");
