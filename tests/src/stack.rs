@@ -5,6 +5,11 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::{
+        Mutex,
+        mpsc::{Receiver, channel},
+    },
+    time::Duration,
 };
 
 use nix::{
@@ -24,6 +29,7 @@ pub struct Stack {
     pub ready: Value,
     /// Everything that was printed before it.
     pub printed: String,
+    printing: Mutex<Receiver<String>>,
 }
 
 impl Stack {
@@ -34,6 +40,20 @@ impl Stack {
         let services = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
         let endpoints = emulator.into_iter().flat_map(|endpoint| services.map(|name| (name, endpoint)));
         Self::start_with(command(data).envs(endpoints), data, emulator)
+    }
+
+    /// Starts a stack that containers find where `samconfig.toml` says.
+    #[must_use]
+    pub fn start_for_containers(data: &Path) -> Self {
+        let mut command = command(data);
+        command.env("HOST", "0.0.0.0").env_remove("DYNAMODB_PORT").env_remove("SECRETS_MANAGER_PORT");
+        Self::start_with(&mut command, data, None)
+    }
+
+    /// Starts a stack of another project's functions.
+    #[must_use]
+    pub fn start_in(project: &Path, environment: &[(&str, &Path)], data: &Path) -> Self {
+        Self::start_with(command(data).current_dir(project).envs(environment.iter().copied()), data, None)
     }
 
     /// Starts the stack again on the ports that it had, in a shell that has read its `environment` file.
@@ -63,15 +83,36 @@ impl Stack {
             }
             printed.push_str(&line);
         };
-        // Whoever prints into a closed pipe ends: the functions' logs have to go somewhere.
-        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-        Self { process, data: data.to_owned(), emulator: emulator.map(str::to_owned), ready, printed }
+        let (sender, printing) = channel();
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        let emulator = emulator.map(str::to_owned);
+        Self { process, data: data.to_owned(), emulator, ready, printed, printing: Mutex::new(printing) }
+    }
+
+    /// Waits until a line with all of these texts is printed, of those that nobody has waited for yet; what it is.
+    pub fn wait_for_line(&self, texts: &[&str]) -> String {
+        /// Several compilers may be at work.
+        const PATIENCE: Duration = Duration::from_secs(300);
+        let printing = self.printing.lock().unwrap();
+        loop {
+            let line =
+                printing.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{error}: no line with {texts:?}"));
+            if texts.iter().all(|text| line.contains(text)) {
+                return line;
+            }
+        }
     }
 
     /// The API's address.
     #[must_use]
     pub fn api(&self) -> &str {
         self.ready["api"].as_str().unwrap()
+    }
+
+    /// Where its data is kept.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
     }
 
     /// The endpoint of the emulator that stands in for both embedded services, if one does.
@@ -101,8 +142,22 @@ impl Stack {
 
     /// Ends the stack as Ctrl-C does; it must end well.
     pub fn stop(mut self) {
-        kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGINT).unwrap();
+        self.interrupt().unwrap();
         assert!(self.process.wait().unwrap().success(), "Ctrl-C is a good end");
+    }
+
+    fn interrupt(&self) -> nix::Result<()> {
+        kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGINT)
+    }
+}
+
+impl Drop for Stack {
+    /// After a test that failed, so that nothing goes on running.
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            let _ = self.interrupt();
+            let _ = self.process.wait();
+        }
     }
 }
 

@@ -193,6 +193,17 @@ async fn a_missing_or_empty_variable_is_named_at_start_up() {
     }
 }
 
+/// `sam local` passes one where its user's credentials have none.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_session_token_is_none() {
+    let backend = Backend::with_fixtures().await;
+    let mut environment = environment(&backend);
+    environment.push(("AWS_SESSION_TOKEN", String::new()));
+    let mut function = Function::start("get-app-secrets", &environment).await;
+    let (answer, _) = read_payload(&function.invoke(&Fixture::event("get-app-secrets", "200-ok")).await);
+    assert_eq!(answer.status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_logs_one_line_that_names_ids_and_no_value() {
     let backend = Backend::with_fixtures().await;

@@ -8,6 +8,7 @@ mod clients;
 mod schemathesis;
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     path::Path,
@@ -17,12 +18,13 @@ use std::{
 
 use aws_sdk_dynamodb::{config::Credentials, types::AttributeValue};
 use end_to_end::{
+    binary,
     contract::{self, Expected, Fixture, read_payload},
+    http::{self, Request, send},
     project,
     stack::{Stack, fails_to_start, free_port},
 };
 use libtest_mimic::{Arguments, Trial};
-use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
@@ -41,8 +43,9 @@ fn main() -> ExitCode {
 
 type Test = fn(&Stack);
 
-const TESTS: [(&str, Test); 28] = [
+const TESTS: [(&str, Test); 29] = [
     ("the printed curl lines work as pasted", the_printed_curl_lines_work),
+    ("a request is a line for people and one of the log", a_request_is_a_line_for_people_and_one_of_the_log),
     ("header names are case-insensitive", header_names_are_case_insensitive),
     ("an unknown route or method is the gateway's matter", an_unknown_route_is_not_ours),
     ("cargo lambda invoke takes the fixtures", cargo_lambda_invoke_takes_the_fixtures),
@@ -119,65 +122,15 @@ impl Drop for Moto {
 
 /// Each fixture twice: as an event, and as the HTTP request that it is the event of.
 fn a_fixture_is_answered(fixture: &Fixture, stack: &Stack) {
-    let event = fixture.json();
-    let url = format!("{}/2015-03-31/functions/{}/invocations", stack.api(), fixture.function);
-    let answer = http().post(url).body(fixture.event.clone()).send().unwrap();
-    let (answer, _) = read_payload(&answer.json().unwrap());
+    let (answer, _) = read_payload(&http::invoke(stack.api(), &fixture.function, fixture));
     fixture.assert_answered(answer);
-
-    let Some(headers) = http_headers(&event) else { return };
-    if event["pathParameters"].is_null() {
-        return;
+    if let Some(request) = Request::of(fixture) {
+        fixture.assert_answered(request.send(stack.api()));
     }
-    let method = event["routeKey"].as_str().unwrap().split_once(' ').unwrap().0;
-    let url =
-        format!("{}{}?{}", stack.api(), event["rawPath"].as_str().unwrap(), event["rawQueryString"].as_str().unwrap());
-    let (answer, request_id) = send(method, &url, &headers, event["body"].as_str());
-    fixture.assert_answered(answer);
-    assert!(!request_id.is_empty());
-}
-
-/// The event's own headers, where all of them can be sent.
-fn http_headers(event: &Value) -> Option<Vec<(&str, &str)>> {
-    let servers =
-        ["content-length", "host", "x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"];
-    let headers = event["headers"].as_object()?;
-    let sent = headers.iter().filter(|(name, _)| !servers.contains(&name.to_lowercase().as_str()));
-    sent.map(|(name, value)| Some((name.as_str(), value.as_str()?))).collect()
 }
 
 fn get(url: &str, headers: &[(&str, &str)]) -> (Expected, String) {
     send("GET", url, headers, None)
-}
-
-/// A client that sends header names in title case, and nothing through a proxy.
-fn http() -> Client {
-    Client::builder().no_proxy().http1_title_case_headers().build().unwrap()
-}
-
-fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> (Expected, String) {
-    let mut request = http().request(method.parse().unwrap(), url);
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    if let Some(body) = body {
-        request = request.body(body.to_owned());
-    }
-    let answer = request.send().unwrap();
-    let status = answer.status().as_u16();
-    let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-    let request_id = header("x-request-id").expect("every answer has an x-request-id");
-    // What a server adds, and the emulator's own name for the request's id.
-    let servers = ["date", "content-length", "x-request-id", "lambda-runtime-aws-request-id"];
-    assert!(header("transfer-encoding").is_none(), "an answer is one un-chunked body");
-    let mut headers: Vec<_> = answer
-        .headers()
-        .iter()
-        .filter(|(name, _)| !servers.contains(&name.as_str()))
-        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-        .collect();
-    headers.sort();
-    (Expected { status, body: answer.text().unwrap(), headers }, request_id)
 }
 
 /// What an app's backend does: one GET with its key.
@@ -245,6 +198,23 @@ fn the_printed_curl_lines_work(stack: &Stack) {
     assert!(demo["writeKey"].as_str().unwrap().starts_with("ud_write_"));
 }
 
+fn a_request_is_a_line_for_people_and_one_of_the_log(stack: &Stack) {
+    let (app, read, _) = new_app(stack);
+    call(stack, &app, "secrets", &read);
+    let line = stack.wait_for_line(&[&app, "GET /api/v1/apps/{appId}/secrets"]);
+    assert_eq!(
+        line[12..].split_once("  keyId=apikey_").unwrap().0,
+        format!(" 200 OK    GET /api/v1/apps/{{appId}}/secrets  appId={app}")
+    );
+
+    let file = stack.data().join("functions.log");
+    let log = std::fs::read_to_string(&file).unwrap();
+    let entry: Value = serde_json::from_str(log.lines().find(|line| line.contains(&app)).unwrap()).unwrap();
+    assert_eq!((&entry["message"], &entry["status"], &entry["code"]), (&json!("request"), &json!(200), &json!("OK")));
+    let shown = Command::new(binary("userdocks-local")).arg("logs").stdin(File::open(file).unwrap()).output().unwrap();
+    assert!(String::from_utf8(shown.stdout).unwrap().lines().any(|shown| shown == line), "{line}");
+}
+
 fn header_names_are_case_insensitive(stack: &Stack) {
     let (app, key) = (userdocks_local::fixtures::APP, userdocks_local::fixtures::READ_KEY);
     let headers = [("X-API-KEY", key), ("X-Api-Key-Type", "read"), ("X-CLIENT-ID", app)];
@@ -255,8 +225,8 @@ fn header_names_are_case_insensitive(stack: &Stack) {
 
 fn an_unknown_route_is_not_ours(stack: &Stack) {
     let url = format!("{}/api/v1/apps/{}/secrets", stack.api(), userdocks_local::fixtures::APP);
-    assert_eq!(http().put(&url).send().unwrap().status().as_u16(), 404);
-    assert_eq!(http().get(url + "/").send().unwrap().status().as_u16(), 404);
+    assert_eq!(http::client().put(&url).send().unwrap().status().as_u16(), 404);
+    assert_eq!(http::client().get(url + "/").send().unwrap().status().as_u16(), 404);
 }
 
 fn cargo_lambda_invoke_takes_the_fixtures(stack: &Stack) {

@@ -61,7 +61,8 @@ impl Environment {
         let endpoint = optional("AWS_ENDPOINT_URL")?;
         let credentials = match optional("AWS_ACCESS_KEY_ID")? {
             Some(id) => {
-                let token = optional("AWS_SESSION_TOKEN")?;
+                // `sam local` passes an empty one where its user's credentials have none.
+                let token = variable("AWS_SESSION_TOKEN").filter(|token| !token.is_empty());
                 Some(Credentials::new(id, required("AWS_SECRET_ACCESS_KEY")?, token, None, "environment"))
             }
             None => None,

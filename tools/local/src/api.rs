@@ -1,8 +1,4 @@
-use std::{
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+use std::{process::Stdio, time::Duration};
 
 use nix::{
     sys::signal::{Signal, killpg},
@@ -11,16 +7,21 @@ use nix::{
 use tokio::{
     net::TcpListener,
     process::{Child, Command},
+    task::JoinHandle,
     time::timeout,
 };
 use userdocks_local::LocalError;
 
-use crate::settings::{self, Settings, url};
+use crate::{
+    logs,
+    settings::{self, Settings, url},
+};
 
 /// The functions behind their HTTP API: `cargo lambda watch`, with the functions that it starts.
 pub struct Api {
     process: Child,
     group: Pid,
+    showing_logs: JoinHandle<()>,
 }
 
 /// Says where to get cargo-lambda if it is not there.
@@ -44,33 +45,32 @@ pub async fn check_port(settings: &Settings) -> Result<(), LocalError> {
 /// Builds the functions, so that the first call of each is answered at once and a mistake is seen before.
 pub async fn build_functions() -> Result<(), LocalError> {
     let mut build = Command::new("cargo");
-    build.args(["build", "--bins"]).current_dir(project()).stdin(Stdio::null()).kill_on_drop(true);
+    build.args(["build", "--bins"]).stdin(Stdio::null()).kill_on_drop(true);
     let status = build.status().await.map_err(|error| LocalError::new("cargo does not start", error))?;
     if status.success() { Ok(()) } else { Err(LocalError("the functions do not build".to_owned())) }
 }
 
-fn project() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 impl Api {
-    /// Starts it; the functions are started when they are first called.
+    /// Starts it; the functions are started when they are first called, and anew when their sources change.
     pub fn start(settings: &Settings) -> Result<Self, LocalError> {
-        let process = Command::new("cargo-lambda")
+        let mut process = Command::new("cargo-lambda")
             .args(["lambda", "watch", "--disable-cors"])
             .args(["--invoke-address", &settings.api.ip().to_string()])
             .args(["--invoke-port", &settings.api.port().to_string()])
-            .current_dir(project())
             .envs(settings.client_environment())
             .env_remove("AWS_SESSION_TOKEN")
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
             // A group of its own, so that Ctrl-C reaches it through us alone and all of it can be ended.
             .process_group(0)
             .spawn()
             .map_err(|error| LocalError::new("cargo lambda watch does not start", error))?;
         let group = process.id().and_then(|id| i32::try_from(id).ok());
-        let group = group.ok_or_else(|| LocalError("cargo lambda watch ended at once".to_owned()))?;
-        Ok(Self { process, group: Pid::from_raw(group) })
+        let (Some(group), Some(output)) = (group, process.stdout.take()) else {
+            return Err(LocalError("cargo lambda watch ended at once".to_owned()));
+        };
+        let showing_logs = logs::show(output, &settings.data_dir.join("functions.log"))?;
+        Ok(Self { process, group: Pid::from_raw(group), showing_logs })
     }
 
     /// Returns when it has ended by itself, which it should not.
@@ -88,6 +88,7 @@ impl Api {
         let _ = killpg(self.group, Signal::SIGTERM);
         let _ = timeout(PATIENCE, self.process.wait()).await;
         let _ = killpg(self.group, Signal::SIGKILL);
+        let _ = timeout(PATIENCE, &mut self.showing_logs).await;
     }
 }
 

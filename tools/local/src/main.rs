@@ -1,9 +1,11 @@
 //! `make run`: everything up on this machine, with data to try, until Ctrl-C.
+//! With the argument `logs`, `make logs`: the log lines on standard input, for people.
 
 mod api;
+mod logs;
 mod settings;
 
-use std::{fs, net::SocketAddr, os::unix::fs::DirBuilderExt, process::ExitCode};
+use std::{env, fs, net::SocketAddr, os::unix::fs::DirBuilderExt, process::ExitCode};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::Credentials;
@@ -26,7 +28,12 @@ use crate::{
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    let done = match env::args().nth(1).as_deref() {
+        None => run().await,
+        Some("logs") => logs::show_standard_input(),
+        Some(other) => Err(LocalError::new("no such argument", other)),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("userdocks-local: {error}");

@@ -1,0 +1,90 @@
+//! Requests over HTTP, and answers as the contract's tests compare them.
+
+use reqwest::blocking::Client;
+use serde_json::Value;
+
+use crate::contract::{Expected, Fixture};
+
+/// A client that sends header names in title case, and nothing through a proxy.
+#[must_use]
+pub fn client() -> Client {
+    Client::builder().no_proxy().http1_title_case_headers().build().unwrap()
+}
+
+/// The answer to a request, and its `x-request-id`.
+#[must_use]
+pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> (Expected, String) {
+    let mut request = client().request(method.parse().unwrap(), url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    if let Some(body) = body {
+        request = request.body(body.to_owned());
+    }
+    let answer = request.send().unwrap();
+    let status = answer.status().as_u16();
+    let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let request_id = header("x-request-id").expect("every answer has an x-request-id");
+    // What a server adds, and the emulator's own name for the request's id.
+    let servers = ["connection", "content-length", "date", "lambda-runtime-aws-request-id", "server", "x-request-id"];
+    assert!(header("transfer-encoding").is_none(), "an answer is one un-chunked body");
+    let mut headers: Vec<_> = answer
+        .headers()
+        .iter()
+        .filter(|(name, _)| !servers.contains(&name.as_str()))
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+        .collect();
+    headers.sort();
+    (Expected { status, body: answer.text().unwrap(), headers }, request_id)
+}
+
+/// The answer to a fixture's event by whatever has Lambda's Invoke API there.
+#[must_use]
+pub fn invoke(endpoint: &str, function: &str, fixture: &Fixture) -> Value {
+    let url = format!("{endpoint}/2015-03-31/functions/{function}/invocations");
+    client().post(url).body(fixture.event.clone()).send().unwrap().json().unwrap()
+}
+
+/// The HTTP request that an event came from.
+pub struct Request {
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Option<String>,
+}
+
+impl Request {
+    /// The request of a fixture's event, unless no client could send it.
+    #[must_use]
+    pub fn of(fixture: &Fixture) -> Option<Self> {
+        let event = fixture.json();
+        if event["pathParameters"].is_null() {
+            return None;
+        }
+        let text = |name: &str| event[name].as_str().unwrap().to_owned();
+        Some(Self {
+            method: text("routeKey").split_once(' ').unwrap().0.to_owned(),
+            path: format!("{}?{}", text("rawPath"), text("rawQueryString")),
+            headers: sendable_headers(&event)?,
+            body: event["body"].as_str().map(str::to_owned),
+        })
+    }
+
+    /// The API's answer to it.
+    #[must_use]
+    pub fn send(&self, api: &str) -> Expected {
+        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let (answer, request_id) = send(&self.method, &format!("{api}{}", self.path), &headers, self.body.as_deref());
+        assert!(!request_id.is_empty());
+        answer
+    }
+}
+
+/// The event's own headers, where all of them can be sent.
+fn sendable_headers(event: &Value) -> Option<Vec<(String, String)>> {
+    let servers =
+        ["content-length", "host", "x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"];
+    let headers = event["headers"].as_object()?;
+    let sent = headers.iter().filter(|(name, _)| !servers.contains(&name.to_lowercase().as_str()));
+    sent.map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect()
+}

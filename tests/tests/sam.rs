@@ -1,0 +1,209 @@
+//! The functions as `sam build` makes them, in containers, through every way of `sam local`, against the local stack.
+//! `make test-sam` builds them and runs this.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::{collections::HashSet, process::ExitCode, sync::Arc};
+
+use end_to_end::{
+    contract::{Fixture, failure, read_payload},
+    http::{self, Request, send},
+    readme,
+    sam::{self, Server, logical_id},
+    stack::Stack,
+};
+use libtest_mimic::{Arguments, Trial};
+use serde_json::Value;
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    // A container serves one request at a time.
+    arguments.test_threads = Some(1);
+    let data = tempfile::tempdir().unwrap();
+    let local = Arc::new(Local {
+        stack: Stack::start_for_containers(data.path()),
+        lambda: Server::start("start-lambda", &[]),
+        api: Server::start("start-api", &[]),
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials(Some(&local)));
+    Arc::into_inner(local).expect("no test runs any more").stack.stop();
+    conclusion.exit_code()
+}
+
+/// The local stack, and SAM's emulators with the functions in containers.
+struct Local {
+    stack: Stack,
+    lambda: Server,
+    api: Server,
+}
+
+type Test = fn(&Local);
+
+const TESTS: [(&str, Test); 4] = [
+    ("a signing key is rotated without a gap", a_signing_key_is_rotated),
+    ("a secret is rotated without a gap", a_secret_is_rotated),
+    ("without endpoints functions call AWS", without_endpoints_functions_call_aws),
+    // The last, because it builds anew.
+    ("the README's sam commands work", the_readmes_commands_work),
+];
+
+fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
+    let trial = |name: String, test: Box<dyn FnOnce(&Local) + Send>| {
+        let local = local.map(Arc::clone);
+        Trial::test(name, move || {
+            test(local.as_deref().expect("a stack to test"));
+            Ok(())
+        })
+    };
+    let mut trials = Vec::new();
+    let mut invoked = HashSet::new();
+    for fixture in Fixture::all().into_iter().map(Arc::new) {
+        let mut answered = |way: &str, answer: fn(&Fixture, &Local)| {
+            let of_trial = Arc::clone(&fixture);
+            let name = format!("sam local {way}: {} {}", fixture.function, fixture.case);
+            trials.push(trial(name, Box::new(move |local| answer(&of_trial, local))));
+        };
+        // Each makes a container of its own and takes seconds: one for each status of each function.
+        if invoked.insert((fixture.function.clone(), fixture.case[..3].to_owned())) {
+            answered("invoke", invoke);
+        }
+        answered("start-lambda", call_start_lambda);
+        if Request::of(&fixture).is_some() {
+            answered("start-api", call_start_api);
+        }
+    }
+    trials.extend(TESTS.into_iter().map(|(name, test)| trial(name.to_owned(), Box::new(test))));
+    trials
+}
+
+fn invoke(fixture: &Fixture, _: &Local) {
+    fixture.assert_answered(read_payload(&sam::invoke(&fixture.function, &fixture.case)).0);
+}
+
+fn call_start_lambda(fixture: &Fixture, local: &Local) {
+    let answer = http::invoke(&local.lambda.endpoint, &logical_id(&fixture.function), fixture);
+    fixture.assert_answered(read_payload(&answer).0);
+}
+
+fn call_start_api(fixture: &Fixture, local: &Local) {
+    let mut answer = Request::of(fixture).unwrap().send(&local.api.endpoint);
+    if answer.status == 304 {
+        // SAM's web server takes it out of every answer without a body.
+        answer.headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        answer.headers.sort();
+    }
+    fixture.assert_answered(answer);
+}
+
+/// An app's backend and its owner, as clients of SAM's API Gateway.
+struct App<'a> {
+    api: &'a str,
+    id: String,
+    read_key: String,
+    write_key: String,
+}
+
+impl<'a> App<'a> {
+    fn create(local: &'a Local) -> Self {
+        let output = local.stack.admin(&["--output", "json", "app", "create", "--name", "Rotated"], "");
+        let created: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let keys = &created["apiKeys"];
+        let (read_key, write_key) = (text(&keys[0]["value"]), text(&keys[1]["value"]));
+        Self { api: &local.api.endpoint, id: text(&created["app"]["uuid"]), read_key, write_key }
+    }
+
+    /// The body of a successful answer, or else its failure's code.
+    fn call(&self, method: &str, resource: &str, body: Option<&str>) -> Result<Value, String> {
+        let (key, kind) = if method == "GET" { (&self.read_key, "read") } else { (&self.write_key, "write") };
+        let headers = [("x-api-key", key.as_str()), ("x-api-key-type", kind), ("x-client-id", &self.id)];
+        let url = format!("{}/api/v1/apps/{}/{resource}", self.api, self.id);
+        let answer = send(method, &url, &headers, body).0;
+        if answer.status < 300 {
+            return Ok(serde_json::from_str(&answer.body).unwrap());
+        }
+        Err(answer.body)
+    }
+
+    /// The ids of the listed signing keys, and those of the JWKS.
+    fn signing_keys(&self) -> (Vec<Value>, Vec<Value>) {
+        let ids = |list: &Value, id: &str| list.as_array().unwrap().iter().map(|key| key[id].clone()).collect();
+        let listed = self.call("GET", "keys", None).unwrap();
+        let published = self.call("GET", "jwks.json", None).unwrap();
+        (ids(&listed["items"], "uuid"), ids(&published["keys"], "kid"))
+    }
+}
+
+fn a_signing_key_is_rotated(local: &Local) {
+    let app = App::create(local);
+    let old = app.signing_keys().0[0].clone();
+    let created = app.call("POST", "keys", None).unwrap();
+    let new = created["items"][0]["uuid"].clone();
+    assert_eq!(
+        app.signing_keys(),
+        (vec![old.clone()], vec![old.clone(), new.clone()]),
+        "standby: published, not listed"
+    );
+
+    let key = |id: &Value| format!("keys/{}", id.as_str().unwrap());
+    let conflict = Err(failure("put-app-key", "E4090").body);
+    assert_eq!(app.call("PUT", &key(&new), Some(r#"{"state":"in_use"}"#)), conflict, "published for less than 600 s");
+    app.call("PUT", &key(&new), Some(r#"{"state":"in_use","force":true}"#)).unwrap();
+    let both = vec![new.clone(), old.clone()];
+    assert_eq!(app.signing_keys(), (both.clone(), both), "in use, and previous");
+
+    app.call("PUT", &key(&old), Some(r#"{"state":"in_use"}"#)).unwrap();
+    assert_eq!(app.signing_keys().0[0], old, "undone in one call");
+    app.call("PUT", &key(&new), Some(r#"{"state":"in_use"}"#)).unwrap();
+    assert_eq!(app.call("DELETE", &key(&new), None), conflict, "it is in use");
+    app.call("DELETE", &key(&old), None).unwrap();
+    assert_eq!(app.signing_keys(), (vec![new.clone()], vec![new]), "revoked");
+}
+
+fn a_secret_is_rotated(local: &Local) {
+    let app = App::create(local);
+    let data = |resource: &str| app.call("GET", resource, None).unwrap()["data"].clone();
+    let old = data("secrets")["secret"].clone();
+    let rotated = app.call("POST", "secrets", Some(r#"{"overlapSeconds":3600}"#)).unwrap()["data"].clone();
+    assert_ne!(rotated["secret"], old);
+    assert_eq!(data("secrets")["secret"], rotated["secret"]);
+    let both = data("secrets?include=previous");
+    assert_eq!((&both["secret"], &both["previousSecret"]), (&rotated["secret"], &old));
+    assert_eq!(both["previousExpiresAt"], rotated["previousExpiresAt"]);
+    app.call("DELETE", "secrets/previous", None).unwrap();
+    let alone = data("secrets?include=previous");
+    assert_eq!((&alone["secret"], &alone["previousSecret"]), (&rotated["secret"], &Value::Null));
+}
+
+/// The endpoints are parameters of the template; where they are not given, it names AWS's own.
+fn without_endpoints_functions_call_aws(_: &Local) {
+    let overrides = ["--parameter-overrides", "Environment=no-endpoints Architecture=x86_64"];
+    let server = Server::start("start-lambda", &[&["GetAppSecrets"], &overrides[..]].concat());
+    let environments = sam::environments("get-app-secrets");
+    let is_ours = |environment: &&Vec<String>| environment.contains(&"TABLE_NAME=userdocks-no-endpoints".to_owned());
+    let environment = environments.iter().find(is_ours).expect("a container of this server's");
+    for service in ["dynamodb", "secretsmanager"] {
+        // SAM's AWS::URLSuffix is "localhost", where AWS's is "amazonaws.com".
+        let endpoint = format!("=https://{service}.us-east-1.localhost");
+        assert!(environment.iter().any(|variable| variable.ends_with(&endpoint)), "{environment:?}");
+    }
+    drop(server);
+}
+
+fn the_readmes_commands_work(_: &Local) {
+    // What deploys is never run.
+    let is_local = |text: &str| {
+        let finishes = text.starts_with("sam build ") || text.starts_with("sam local invoke ");
+        finishes && text.contains(" --config-env local") && !text.contains("&&")
+    };
+    let commands: Vec<_> = readme::commands().into_iter().filter(|command| is_local(&command.text)).collect();
+    assert!(commands.len() > 1, "{commands:?}");
+    for typed in commands {
+        let arguments = if typed.text.starts_with("sam local") { sam::image_arguments() } else { &[] };
+        let line = format!("{} {}", typed.text, arguments.concat());
+        let output = sam::command("sh").args(["-c", &line]).output().unwrap();
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
