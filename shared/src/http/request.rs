@@ -64,7 +64,7 @@ impl Request {
     /// The address that the gateway saw it come from.
     #[must_use]
     pub fn source_ip(&self) -> Option<IpAddr> {
-        self.event.pointer("/requestContext/http/sourceIp")?.as_str()?.parse().ok()
+        self.text(["/requestContext/http/sourceIp", "/requestContext/identity/sourceIp"])?.parse().ok()
     }
 
     /// The API key that was recognised, if one was, let in or not.
@@ -136,9 +136,18 @@ impl Request {
 
     /// What tells this request from another by the same caller.
     pub(super) fn fingerprint(&self) -> String {
-        let text = |pointer| self.event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let body = self.body_text().unwrap_or_default();
-        fingerprint(&[text("/requestContext/http/method"), text("/rawPath"), text("/rawQueryString"), &body])
+        let method = self.text(["/requestContext/http/method", "/httpMethod"]).unwrap_or_default();
+        let path = self.text(["/rawPath", "/path"]).unwrap_or_default();
+        let query = match self.event.get("rawQueryString").and_then(Value::as_str) {
+            Some(query) => Cow::Borrowed(query),
+            None => self.event.get("queryStringParameters").map(Value::to_string).unwrap_or_default().into(),
+        };
+        fingerprint(&[method, path, &query, &self.body_text().unwrap_or_default()])
+    }
+
+    /// What payload format 2.0 has at the first place, and 1.0, which REST APIs send, at the second.
+    fn text(&self, pointers: [&str; 2]) -> Option<&str> {
+        pointers.into_iter().find_map(|pointer| self.event.pointer(pointer)?.as_str())
     }
 
     /// Lets in who presents a valid write key for the path's app, and finds out whether the write was done before.
@@ -273,6 +282,27 @@ mod tests {
             ["{}", r#"{"requestContext":{"requestId":"a\nb"}}"#, r#"{"requestContext":{"requestId":""}}"#, "no JSON"]
         {
             assert_eq!(read(unusable).id(), "invocation", "{unusable}");
+        }
+    }
+
+    #[test]
+    fn a_rest_apis_event_is_told_apart_by_the_same_things() {
+        let event = |method: &str, path: &str, query: &str, body: &str| {
+            let identity = r#"{"identity":{"sourceIp":"192.0.2.1"}}"#;
+            read(&format!(
+                r#"{{"requestContext":{identity},"httpMethod":"{method}","path":"{path}","queryStringParameters":{query},"body":{body}}}"#
+            ))
+        };
+        let first = event("DELETE", "/a", "null", "null");
+        assert_eq!(first.source_ip(), "192.0.2.1".parse().ok());
+        assert_eq!(first.fingerprint(), event("DELETE", "/a", "null", "null").fingerprint());
+        for other in [
+            event("PUT", "/a", "null", "null"),
+            event("DELETE", "/b", "null", "null"),
+            event("DELETE", "/a", r#"{"force":"true"}"#, "null"),
+            event("DELETE", "/a", "null", r#""{}""#),
+        ] {
+            assert_ne!(first.fingerprint(), other.fingerprint());
         }
     }
 
