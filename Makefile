@@ -1,5 +1,6 @@
 # `make` lists what there is to make.
 
+CARGO_FUZZ_VERSION := 0.13.2
 CARGO_LAMBDA_VERSION := 1.9.2
 ARCH ?= $(shell uname -m | sed 's/aarch64/arm64/')
 
@@ -9,8 +10,9 @@ export PATH := $(TOOLS)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
+FUZZ_MANIFEST := fuzz/Cargo.toml
 
-.PHONY: help run test test-moto format lint unit-and-end-to-end validate build bench bench-check bench-build profile clean
+.PHONY: help run test test-moto format lint unit-and-end-to-end fuzz validate build bench bench-check bench-build profile clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -23,6 +25,7 @@ test: format lint unit-and-end-to-end validate ## Formatting, clippy, all tests,
 format:
 	cargo fmt --all --check
 	cargo fmt --manifest-path $(PEERS_MANIFEST) --check
+	cargo fmt --manifest-path $(FUZZ_MANIFEST) --check
 
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -33,6 +36,13 @@ unit-and-end-to-end: cargo-lambda verifiers
 
 test-moto: cargo-lambda verifiers moto ## The end-to-end tests against moto in place of the embedded services
 	EMULATOR=moto PYTHON=$(TOOLS)/bin/python cargo test --package end-to-end --locked --test stack
+
+SECONDS_EACH ?= 60
+
+# Without a sanitizer: those need a nightly compiler, and there is no unsafe code here for them to look at.
+fuzz: cargo-fuzz ## Searches for input that breaks something, SECONDS_EACH for each kind of input
+	for target in api_key events items public_key writes; do \
+	  cargo fuzz run --sanitizer none $$target -- -max_total_time=$(SECONDS_EACH) -max_len=4096 -dict=fuzz/dictionary || exit 1; done
 
 validate: sam
 	AWS_REGION=us-east-1 sam validate --lint
@@ -73,7 +83,10 @@ clean: ## Deletes what was built; the local stack's data in .local stays
 
 # Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
 # cargo-lambda, without one.
-.PHONY: cargo-lambda zig verifiers moto sam
+.PHONY: cargo-fuzz cargo-lambda zig verifiers moto sam
+cargo-fuzz:
+	@command -v cargo-fuzz >/dev/null || cargo install --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
+
 cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cargo-lambda==$(CARGO_LAMBDA_VERSION); } \
 	  || cargo install --locked --root $(TOOLS) --version $(CARGO_LAMBDA_VERSION) cargo-lambda

@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod contract;
 pub mod function;
+pub mod hostile;
 pub mod stack;
 pub mod tls;
 
