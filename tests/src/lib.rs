@@ -5,6 +5,7 @@ pub mod backend;
 pub mod confidential;
 pub mod contract;
 pub mod function;
+pub mod hostile;
 pub mod http;
 pub mod readme;
 pub mod sam;

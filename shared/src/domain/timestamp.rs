@@ -53,6 +53,10 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, MalformedTimestamp> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| MalformedTimestamp)?;
         let moment = moment.checked_to_offset(UtcOffset::UTC).ok_or(MalformedTimestamp)?;
+        // In UTC it may be the year before 0, which no RFC 3339 time has.
+        if moment.year() < 0 {
+            return Err(MalformedTimestamp);
+        }
         Ok(Self(moment.truncate_to_millisecond()))
     }
 }
@@ -87,7 +91,9 @@ mod tests {
         ] {
             assert_eq!(given.parse::<Timestamp>().unwrap().to_string(), shown);
         }
-        assert_eq!("yesterday".parse::<Timestamp>(), Err(MalformedTimestamp));
+        for other in ["yesterday", "0000-01-01T00:00:00+00:01"] {
+            assert_eq!(other.parse::<Timestamp>(), Err(MalformedTimestamp), "{other}");
+        }
         let now = Timestamp::now();
         assert_eq!(now.to_string().parse(), Ok(now));
     }

@@ -193,7 +193,8 @@ pub fn to_app(item: Attributes) -> Result<App, CorruptItem> {
         is_disabled: item.boolean(IS_DISABLED)?,
         created_at: item.parse(CREATED_AT)?,
         updated_at: item.parse(UPDATED_AT)?,
-        version: item.number(VERSION)?,
+        // Less than the type holds, so that it can always be counted up.
+        version: item.number::<u32>(VERSION)?.into(),
         secret_version_id: item.parse(SECRET_VERSION_ID)?,
         previous_secret: item
             .parse_optional(PREVIOUS_SECRET_VERSION_ID)?
@@ -425,6 +426,13 @@ mod tests {
             &[PK, EXPIRES_AT, REVOKED_AT, LAST_USED_AT],
             to_api_key,
         );
+    }
+
+    #[test]
+    fn a_version_that_cannot_be_counted_up_is_corrupt() {
+        let mut item = from_app(&app());
+        item.insert(VERSION.to_owned(), AttributeValue::N(u64::MAX.to_string()));
+        assert_eq!(to_app(item).unwrap_err().attribute, VERSION);
     }
 
     #[test]

@@ -1,0 +1,172 @@
+//! Writes of an authenticated caller: everything in the request that a caller can choose freely.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::{Value, json};
+use userdocks_local::fixtures::*;
+
+use super::{answer::assert_in_contract, world};
+use crate::contract;
+
+const FUNCTIONS: [&str; 5] =
+    ["post-app-keys", "put-app-key", "delete-app-key", "post-app-secrets", "delete-previous-app-secret"];
+
+const CALLERS: [(&str, &str); 3] =
+    [(APP, WRITE_KEY), (CHANGING_APP, CHANGING_APP_WRITE_KEY), (ROTATING_APP, ROTATING_APP_WRITE_KEY)];
+
+/// The first byte picks the function, the second the caller and the body's encoding. Then three lines: the
+/// `Idempotency-Key` (none where it is empty), the query's `force`, the signing key's id. The rest is the body.
+pub fn check(input: &[u8]) {
+    let [function, form, rest @ ..] = input else { return };
+    let lines: Vec<&[u8]> = rest.splitn(4, |byte| *byte == b'\n').collect();
+    let [idempotency_key, force, key_id, body] = lines[..] else { return };
+    let write = Write {
+        function: FUNCTIONS[usize::from(*function) % FUNCTIONS.len()],
+        caller: CALLERS[usize::from(*form) / 4 % CALLERS.len()],
+        idempotency_key: String::from_utf8_lossy(idempotency_key).into_owned(),
+        force: String::from_utf8_lossy(force).into_owned(),
+        key_id: String::from_utf8_lossy(key_id).into_owned(),
+        body: match form % 4 {
+            0 => Body::Text(String::from_utf8_lossy(body).into_owned()),
+            1 => Body::NotBase64(String::from_utf8_lossy(body).into_owned()),
+            _ => Body::Base64(body.to_owned()),
+        },
+    };
+    world::renew();
+    write.check();
+}
+
+struct Write {
+    function: &'static str,
+    caller: (&'static str, &'static str),
+    idempotency_key: String,
+    force: String,
+    key_id: String,
+    body: Body,
+}
+
+enum Body {
+    Text(String),
+    Base64(Vec<u8>),
+    /// Said to be base64, but it may be anything.
+    NotBase64(String),
+}
+
+impl Write {
+    fn check(&self) {
+        let event = self.event().to_string();
+        let answer = assert_in_contract(self.function, &event, &world::respond(self.function, &event));
+        let failed_with = |code| answer == contract::failure(self.function, code);
+        let repeats_another = self.has_usable_idempotency_key() && failed_with("E4090");
+        match self.is_well_formed() {
+            // What is not looked at before the write is known to be new.
+            _ if repeats_another => {}
+            Some(true) => {
+                let in_contract = answer.status < 300 || failed_with("E4040") || failed_with("E4090");
+                assert!(in_contract, "{} to {event}", answer.status);
+            }
+            Some(false) => assert!(failed_with("E4000"), "{} to {event}", answer.status),
+            None => assert!(answer.status < 500),
+        }
+        if answer.status > 400 {
+            // What is refused with 400 is refused before any change; should it not be, the next success will tell.
+            world::assert_unchanged(self.caller.0);
+        } else if answer.status < 300 && self.has_usable_idempotency_key() {
+            let again = assert_in_contract(self.function, &event, &world::respond(self.function, &event));
+            assert_eq!(again, answer, "sent again: {event}");
+        }
+    }
+
+    fn event(&self) -> Value {
+        let (app, key) = self.caller;
+        let mut event = json!({
+            "rawPath": format!("/{}/{app}/{}", self.function, self.key_id),
+            "rawQueryString": format!("force={}", self.force),
+            "queryStringParameters": {"force": self.force},
+            "headers": {"x-api-key": key, "x-api-key-type": "write", "x-client-id": app},
+            "pathParameters": {"appId": app, "keyUuid": self.key_id},
+            "isBase64Encoded": !matches!(self.body, Body::Text(_)),
+            "body": match &self.body {
+                Body::Text(text) | Body::NotBase64(text) => text.clone(),
+                Body::Base64(bytes) => STANDARD.encode(bytes),
+            },
+        });
+        if !self.idempotency_key.is_empty() {
+            event["headers"]["idempotency-key"] = self.idempotency_key.clone().into();
+        }
+        event
+    }
+
+    fn has_usable_idempotency_key(&self) -> bool {
+        (1..=64).contains(&self.idempotency_key.len())
+            && self.idempotency_key.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+    }
+
+    /// A second reading of the contract's "Life cycle"; `None` where it leaves the answer open.
+    fn is_well_formed(&self) -> Option<bool> {
+        let has_key_id = match self.function {
+            "put-app-key" | "delete-app-key" => {
+                let uuid = self.key_id.strip_prefix("appkey_").unwrap_or_default();
+                uuid.len() == 36
+                    && uuid.char_indices().all(|(index, char)| match index {
+                        8 | 13 | 18 | 23 => char == '-',
+                        _ => char.is_ascii_hexdigit(),
+                    })
+            }
+            _ => true,
+        };
+        if !has_key_id || !self.idempotency_key.is_empty() && !self.has_usable_idempotency_key() {
+            return Some(false);
+        }
+        let Some(text) = self.body_text() else { return Some(false) };
+        let members = if text.trim().is_empty() { Ok(Members(Vec::new())) } else { serde_json::from_str(&text) };
+        let Ok(Members(members)) = members else { return Some(false) };
+        let are_good = members.iter().all(|(name, value)| match (self.function, name.as_str()) {
+            ("put-app-key", "state") => value == "in_use",
+            ("put-app-key", "force") => value.is_boolean(),
+            ("post-app-secrets", "overlapSeconds") => value.as_u64().is_some_and(|seconds| seconds <= 2_592_000),
+            _ => false,
+        });
+        let is_complete = self.function != "put-app-key" || members.iter().any(|(name, _)| name == "state");
+        let mut names: Vec<&String> = members.iter().map(|(name, _)| name).collect();
+        names.sort();
+        names.dedup();
+        if !are_good || !is_complete { Some(false) } else { (names.len() == members.len()).then_some(true) }
+    }
+
+    fn body_text(&self) -> Option<String> {
+        match &self.body {
+            Body::Text(text) => Some(text.clone()),
+            Body::Base64(bytes) => String::from_utf8(bytes.clone()).ok(),
+            Body::NotBase64(text) => String::from_utf8(STANDARD.decode(text).ok()?).ok(),
+        }
+    }
+}
+
+/// A JSON object with every member that is written there, of one name too.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}
