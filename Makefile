@@ -56,10 +56,12 @@ test-sam: docker sam cargo-lambda zig ## Builds with SAM, then all fixtures and 
 
 SECONDS_EACH ?= 60
 
-# Without a sanitizer: those need a nightly compiler, and there is no unsafe code here for them to look at.
+# Without a sanitizer: those need a nightly compiler, and there is no unsafe code here for them to look at. What is found on
+# the way is kept out of the committed corpus.
 fuzz: cargo-fuzz ## Searches for input that breaks something, SECONDS_EACH for each kind of input
-	for target in api_key events items public_key writes; do \
-	  cargo fuzz run --sanitizer none $$target -- -max_total_time=$(SECONDS_EACH) -max_len=4096 -dict=fuzz/dictionary || exit 1; done
+	for target in api_key events items public_key writes; do mkdir -p fuzz/found/$$target; \
+	  cargo fuzz run --sanitizer none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
+	    -max_total_time=$(SECONDS_EACH) -max_len=4096 -dict=fuzz/dictionary || exit 1; done
 
 validate: sam
 	AWS_REGION=us-east-1 sam validate --lint
