@@ -41,8 +41,8 @@ lint-openapi: clients
 deny: cargo-deny
 	cargo-deny --workspace --locked check --hide-inclusion-graph licenses bans sources
 
-unit-and-end-to-end: cargo-lambda clients sam jq
-	PYTHON=$(CLIENTS)/bin/python cargo test --workspace --locked --no-fail-fast
+unit-and-end-to-end: cargo-lambda clients translator sam jq
+	PYTHON=$(CLIENTS)/bin/python TRANSLATOR_PYTHON=$(TOOLS)/bin/python cargo test --workspace --locked --no-fail-fast
 
 test-moto: cargo-lambda clients moto ## The end-to-end tests against moto in place of the embedded services
 	EMULATOR=moto PYTHON=$(CLIENTS)/bin/python cargo test --package end-to-end --locked --test stack
@@ -117,7 +117,7 @@ zig:
 
 # Clients that other people wrote, in a place of their own: sam insists on another boto3.
 CLIENTS := $(TOOLS)/clients
-CLIENT_PACKAGES := 'PyJWT[crypto]==2.15.1' boto3==1.44.5 openapi-spec-validator==0.9.0 schemathesis==4.32.5 aws-sam-translator==1.115.0
+CLIENT_PACKAGES := 'PyJWT[crypto]==2.15.1' boto3==1.44.5 openapi-spec-validator==0.9.0 schemathesis==4.32.5
 clients:
 	@test -x $(CLIENTS)/bin/schemathesis || { python3 -m venv $(CLIENTS) && $(CLIENTS)/bin/pip install --quiet $(CLIENT_PACKAGES); }
 	@for folder in tests/openapi tests/verifiers; do test -d $$folder/node_modules || npm ci --silent --prefix $$folder; done

@@ -127,7 +127,9 @@ impl Write {
         let are_good = members.iter().all(|(name, value)| match (self.function, name.as_str()) {
             ("put-app-key", "state") => value == "in_use",
             ("put-app-key", "force") => value.is_boolean(),
-            ("post-app-secrets", "overlapSeconds") => value.as_u64().is_some_and(|seconds| seconds <= 2_592_000),
+            ("post-app-secrets", "overlapSeconds") => {
+                value.as_f64().is_some_and(|seconds| seconds.fract() == 0.0 && (0.0..=2_592_000.0).contains(&seconds))
+            }
             _ => false,
         });
         let is_complete = self.function != "put-app-key" || members.iter().any(|(name, _)| name == "state");
