@@ -142,7 +142,9 @@ impl Request {
             Some(query) => Cow::Borrowed(query),
             None => self.event.get("queryStringParameters").map(Value::to_string).unwrap_or_default().into(),
         };
-        fingerprint(&[method, path, &query, &self.body_text().unwrap_or_default()])
+        // A body that is no text is unlike any that a write was ever done with; least of all like none.
+        let body = self.body_text().unwrap_or("\0".into());
+        fingerprint(&[method, path, &query, &body])
     }
 
     /// What payload format 2.0 has at the first place, and 1.0, which REST APIs send, at the second.
@@ -273,6 +275,17 @@ mod tests {
         assert_eq!(read(r#"{"pathParameters":{"appUuid":"a"}}"#).app_id(), Some("a"));
         assert_eq!(read(r#"{"pathParameters":{"appId":null,"appUuid":"a"}}"#).app_id(), Some("a"));
         assert_eq!(read(r#"{"pathParameters":{"appId":7}}"#).app_id(), None);
+    }
+
+    #[test]
+    fn a_body_that_is_no_text_is_another_request_than_one_without_a_body() {
+        let without = read("{}").fingerprint();
+        for body in
+            [r#"{"body":"?","isBase64Encoded":true}"#, r#"{"body":"/w==","isBase64Encoded":true}"#, r#"{"body":5}"#]
+        {
+            assert_ne!(read(body).fingerprint(), without, "{body}");
+        }
+        assert_eq!(read(r#"{"body":null}"#).fingerprint(), without);
     }
 
     #[test]

@@ -24,6 +24,7 @@ pub use self::{
 use crate::{
     domain::{ApiKeyType, AppId, Timestamp},
     http::{Envelope, Failure, FailureKind, Payload, Request, Response},
+    store::Store,
 };
 
 /// What sets a route apart from the others before its handler runs.
@@ -117,6 +118,7 @@ where
     /// Handles a request of an app that nobody has, at the price of two read units. It is not let in, and changes nothing;
     /// but what the first real one would have to load, connect to and compute is then there.
     async fn rehearse(&self) -> Result<(), String> {
+        Store::rehearse().map_err(|error| error.to_string())?;
         let request = Arc::new(Request::read(&self.route.rehearsal(), "rehearsal", Timestamp::now()));
         match self.handle(&request).await {
             Err(Failure { kind: FailureKind::Internal, cause }) => Err(cause.unwrap_or_default()),

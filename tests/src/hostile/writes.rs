@@ -77,6 +77,12 @@ impl Write {
         } else if answer.status < 300 && self.has_usable_idempotency_key() {
             let again = assert_in_contract(self.function, &event, &world::respond(self.function, &event));
             assert_eq!(again, answer, "sent again: {event}");
+            // Not even a body that is no text is taken for the one that was sent before.
+            let mut other = self.event();
+            other["isBase64Encoded"] = true.into();
+            other["body"] = STANDARD.encode([0xff]).into();
+            let refused = assert_in_contract(self.function, &event, &world::respond(self.function, &other.to_string()));
+            assert_eq!(refused, contract::failure(self.function, "E4090"), "{other} after {event}");
         }
     }
 
