@@ -151,9 +151,11 @@ impl Service {
         let direct = self.direct(Protocol::SECRETS_MANAGER);
         let secrets = Secrets::new(|| panic!("reads go without the SDK"), Some(direct), "prefix".to_owned());
         // Texts that nobody asks for need not be UTF-8.
-        let answer: Value = serde_json::from_str(&String::from_utf8_lossy(body)).unwrap_or_default();
-        let secret = answer.get("SecretString").or(answer.get(0)).and_then(Value::as_str);
+        let answer: Option<Value> = serde_json::from_str(&String::from_utf8_lossy(body)).ok();
+        let secret = answer.as_ref().and_then(|answer| answer.get("SecretString").or(answer.get(0))?.as_str());
         match run(secrets.app_secret(app(), SecretVersionId::random())) {
+            // Nor need their surrogates be pairs.
+            Ok(_) if answer.is_none() => assert_eq!(status, 200),
             Ok(read) => assert_eq!((status, Some(read.expose())), (200, secret)),
             // What Secrets Manager says when it refuses is shown; shorter texts may be words of the error's own.
             Err(error) if status == 200 => {
