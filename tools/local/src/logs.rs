@@ -66,9 +66,9 @@ fn entry(fields: &Map<String, Value>) -> String {
     } else {
         (format!("{time} {} {}", field("level"), field("message")), [""; 3])
     };
-    // Each request has an id, and nobody looks for it here.
+    // Each request has an id, and each line a place in the code; nobody looks for them here.
     let others = fields.iter().filter(|(name, _)| {
-        !["timestamp", "level", "message", "requestId"].contains(&name.as_str()) && !leading.contains(&name.as_str())
+        !["timestamp", "level", "message", "requestId", "target"].contains(&name.as_str()) && !leading.contains(&name.as_str())
     });
     others.fold(first, |line, (name, value)| format!("{line}  {name}={}", text(value)))
 }
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_request_is_one_line_that_begins_with_its_answer() {
-        let line = r#"{"timestamp":"2026-01-01T12:34:56.789012Z","level":"ERROR","message":"request","requestId":"r","route":"GET /api","appId":"a","keyId":"k","code":"E0000","status":500,"cause":"table is gone"}"#;
+        let line = r#"{"timestamp":"2026-01-01T12:34:56.789012Z","level":"ERROR","message":"request","requestId":"r","route":"GET /api","appId":"a","keyId":"k","code":"E0000","status":500,"cause":"table is gone","target":"shared::runtime::logs"}"#;
         assert_eq!(readable(line).unwrap(), "12:34:56.789 500 E0000 GET /api  appId=a  keyId=k  cause=table is gone");
     }
 
