@@ -68,7 +68,8 @@ fn entry(fields: &Map<String, Value>) -> String {
     };
     // Each request has an id, and each line a place in the code; nobody looks for them here.
     let others = fields.iter().filter(|(name, _)| {
-        !["timestamp", "level", "message", "requestId", "target"].contains(&name.as_str()) && !leading.contains(&name.as_str())
+        !["timestamp", "level", "message", "requestId", "target"].contains(&name.as_str())
+            && !leading.contains(&name.as_str())
     });
     others.fold(first, |line, (name, value)| format!("{line}  {name}={}", text(value)))
 }
