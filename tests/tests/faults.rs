@@ -43,6 +43,8 @@ const FAULTS: [(&str, Fault); 15] = [
         "BatchGetItem" => Fate::Mangled(r#""createdAt":{"S":"#, r#""createdAt":{"N":"#),
         // A transaction's answer has nothing in it that could be of a wrong type.
         "TransactWriteItems" => refused(500, "InternalServerError"),
+        // It says that all is well, but not what it put.
+        "PutSecretValue" => Fate::Answered(200, "{}".to_owned()),
         _ => Fate::Answered(200, r#"{"SecretString":5,"VersionId":5,"ARN":5}"#.to_owned()),
     }),
     ("unprocessed", |call| match call.operation.as_str() {
