@@ -11,7 +11,7 @@ use std::{
 use aws_sdk_secretsmanager::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::{Filter, FilterNameStringType, SecretVersionsListEntry},
+    types::SecretVersionsListEntry,
 };
 use lru::LruCache;
 use serde::Deserialize;
@@ -239,12 +239,16 @@ impl Secrets {
         match self.client.create_secret().name(name).set_kms_key_id(self.kms_key.clone()).send().await {
             Ok(_) => {}
             Err(error) if matches!(error.code(), Some("ResourceExistsException" | "InvalidRequestException")) => {
-                let restored = self.client.restore_secret().secret_id(name).send().await;
-                restored.map_err(|error| backend(name, &error))?;
+                self.restore_named(name).await?;
             }
             Err(error) => return Err(backend(name, &error)),
         }
         self.put(name, version, value, vec![version.to_string(), Self::CURRENT.to_owned()]).await
+    }
+
+    async fn restore_named(&self, name: &str) -> Result<(), SecretsError> {
+        let restored = self.client.restore_secret().secret_id(name).send().await;
+        restored.map(drop).map_err(|error| backend(name, &error))
     }
 
     /// A version without a label may be deleted at any time: its own stays with it until it is let go.
@@ -300,14 +304,14 @@ impl Secrets {
             let has_label = |label: &str| version.version_stages().iter().any(|found| found == label);
             // Never back to an older one: a later rotation may have been quicker.
             if has_label(Self::CURRENT) && made(version) <= pinned_made {
-                self.move_label(&name, Self::CURRENT, id, Some(pinned)).await?;
+                self.move_label(&name, Self::CURRENT, Some(id), Some(pinned)).await?;
             }
             let age = made(version).and_then(|made| now.duration_since(made).ok());
             let is_left_over = age.is_some_and(|age| age > Self::LONGEST_CHANGE);
             let is_dropped = dropped.is_some_and(|dropped| is(version, dropped));
             let is_kept = kept.is_some_and(|kept| is(version, kept));
             if has_label(id) && !is_kept && (is_left_over || is_dropped) {
-                self.move_label(&name, id, id, None).await?;
+                self.move_label(&name, id, Some(id), None).await?;
             }
         }
         Ok(())
@@ -319,21 +323,21 @@ impl Secrets {
     /// Secrets Manager fails.
     pub async fn let_go_of_app_secret(&self, app: AppId, version: SecretVersionId) -> Result<(), SecretsError> {
         let id = version.to_string();
-        self.move_label(&self.app_secret_name(app), &id, &id, None).await
+        self.move_label(&self.app_secret_name(app), &id, Some(&id), None).await
     }
 
     async fn move_label(
         &self,
         name: &str,
         label: &str,
-        from: &str,
+        from: Option<&str>,
         to: Option<SecretVersionId>,
     ) -> Result<(), SecretsError> {
         self.client
             .update_secret_version_stage()
             .secret_id(name)
             .version_stage(label)
-            .remove_from_version_id(from)
+            .set_remove_from_version_id(from.map(str::to_owned))
             .set_move_to_version_id(to.map(|version| version.to_string()))
             .send()
             .await
@@ -347,15 +351,9 @@ impl Secrets {
     /// # Errors
     /// Secrets Manager fails.
     pub async fn delete_all(&self, app: AppId) -> Result<(), SecretsError> {
-        let prefix = format!("{}/apps/{app}/", self.prefix);
-        let filter = Filter::builder().key(FilterNameStringType::Name).values(&prefix).build();
-        let mut pages = self.client.list_secrets().filters(filter).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| backend(&prefix, &error))?;
-            // Not every emulator heeds the filter.
-            for name in
-                page.secret_list().iter().filter_map(|secret| secret.name()).filter(|name| name.starts_with(&prefix))
-            {
+        let mut pages = self.names(Some(app));
+        while let Some(names) = pages.next().await? {
+            for name in &names {
                 match self.client.delete_secret().secret_id(name).send().await {
                     Ok(_) => {}
                     Err(error)

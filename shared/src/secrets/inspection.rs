@@ -156,11 +156,7 @@ impl Secrets {
     /// # Errors
     /// Secrets Manager fails.
     pub async fn keep_app_secret(&self, app: AppId, version: SecretVersionId) -> Result<(), SecretsError> {
-        let name = self.app_secret_name(app);
-        let label = version.to_string();
-        let update = self.client.update_secret_version_stage().secret_id(&name);
-        let update = update.version_stage(&label).move_to_version_id(&label);
-        update.send().await.map(drop).map_err(|error| backend(&name, &error))
+        self.move_label(&self.app_secret_name(app), &version.to_string(), None, Some(version)).await
     }
 
     /// Brings back a secret that waits for its deletion.
@@ -168,9 +164,7 @@ impl Secrets {
     /// # Errors
     /// Secrets Manager fails.
     pub async fn restore(&self, purpose: Purpose) -> Result<(), SecretsError> {
-        let name = self.name(purpose);
-        let restored = self.client.restore_secret().secret_id(&name).send().await;
-        restored.map(drop).map_err(|error| backend(&name, &error))
+        self.restore_named(&self.name(purpose)).await
     }
 
     /// Schedules the deletion of a secret, with Secrets Manager's recovery window of 30 days.

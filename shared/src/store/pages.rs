@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::{
     error::SdkError,
     operation::{
         query::{QueryError, QueryOutput},
-        scan::{ScanError, ScanOutput},
+        scan::{ScanError, ScanOutput, builders::ScanFluentBuilder},
     },
     types::{AttributeValue, Select},
 };
@@ -76,38 +76,32 @@ impl Store {
     /// A page is what DynamoDB reads at a time: 1 MB of the table, or `page_size` items, API keys among them.
     #[must_use]
     pub fn app_summaries(&self, after: Option<AppId>, page_size: Option<i32>) -> Pages<AppSummary> {
-        let names = item::SUMMARY.map(|attribute| (format!("#{attribute}"), attribute.to_owned()));
-        let projection: Vec<_> = names.iter().map(|(placeholder, _)| placeholder.as_str()).collect();
-        let pages = self
-            .client
-            .scan()
-            .table_name(&self.table)
+        let placeholders = item::SUMMARY.map(|attribute| format!("#{attribute}"));
+        let mut scan = self
+            .scan_apps()
             .set_exclusive_start_key(after.map(item::app_key))
             .set_limit(page_size)
-            .filter_expression("#sk = :app")
             .select(Select::SpecificAttributes)
-            .projection_expression(projection.join(", "))
-            .set_expression_attribute_names(Some(HashMap::from(names)))
-            .expression_attribute_names("#sk", item::SK)
-            .expression_attribute_values(":app", AttributeValue::S(item::APP_SK.to_owned()))
-            .into_paginator()
-            .send();
-        Pages { source: Source::Scan(pages), read: item::to_app_summary }
+            .projection_expression(placeholders.join(", "));
+        for (placeholder, attribute) in placeholders.into_iter().zip(item::SUMMARY) {
+            scan = scan.expression_attribute_names(placeholder, attribute);
+        }
+        Pages { source: Source::Scan(scan.into_paginator().send()), read: item::to_app_summary }
     }
 
     /// All apps, whole.
     #[must_use]
     pub fn apps(&self) -> Pages<App> {
-        let pages = self
-            .client
+        Pages { source: Source::Scan(self.scan_apps().into_paginator().send()), read: item::to_app }
+    }
+
+    fn scan_apps(&self) -> ScanFluentBuilder {
+        self.client
             .scan()
             .table_name(&self.table)
             .filter_expression("#sk = :app")
             .expression_attribute_names("#sk", item::SK)
             .expression_attribute_values(":app", AttributeValue::S(item::APP_SK.to_owned()))
-            .into_paginator()
-            .send();
-        Pages { source: Source::Scan(pages), read: item::to_app }
     }
 
     /// All items of the table, or of one app, strongly consistent; one app's items follow one another.
