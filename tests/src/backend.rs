@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fmt::Display,
     net::SocketAddr,
     process::Stdio,
     sync::{Arc, Mutex},
@@ -9,7 +10,9 @@ use std::{
 };
 
 use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
-use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::{
+    config::Credentials, operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue,
+};
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
@@ -120,6 +123,13 @@ impl Backend {
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.sdk)
+    }
+
+    /// A change of an item behind the store's back: of the app's own where `sk` is `APP`.
+    #[must_use]
+    pub fn update_item(&self, app: impl Display, sk: &str) -> UpdateItemFluentBuilder {
+        let update = self.dynamodb().update_item().table_name(TABLE);
+        update.key("pk", AttributeValue::S(format!("APP#{app}"))).key("sk", AttributeValue::S(sk.to_owned()))
     }
 
     /// Secrets Manager, for looking at the secrets.

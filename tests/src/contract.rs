@@ -46,13 +46,24 @@ impl Fixture {
                 .map(|entry| entry.unwrap().path())
                 .collect();
             files.sort();
-            fixtures.extend(files.iter().map(|file| Self {
-                function: function.to_owned(),
-                case: file.file_stem().unwrap().to_string_lossy().into_owned(),
-                event: fs::read_to_string(file).unwrap(),
-            }));
+            fixtures
+                .extend(files.iter().map(|file| Self::named(function, &file.file_stem().unwrap().to_string_lossy())));
         }
         fixtures
+    }
+
+    /// The fixture of one case.
+    #[must_use]
+    pub fn named(function: &str, case: &str) -> Self {
+        let file = project().join("events").join(function).join(format!("{case}.json"));
+        let event = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        Self { function: function.to_owned(), case: case.to_owned(), event }
+    }
+
+    /// The first fixture of a function that is a success.
+    #[must_use]
+    pub fn success(function: &str) -> Self {
+        Self::of(function).into_iter().find(|fixture| fixture.status() < 300).unwrap()
     }
 
     /// All fixtures of one function.
@@ -64,8 +75,7 @@ impl Fixture {
     /// The event of one case.
     #[must_use]
     pub fn event(function: &str, case: &str) -> String {
-        let file = project().join("events").join(function).join(case).with_extension("json");
-        fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+        Self::named(function, case).event
     }
 
     /// The event as JSON.

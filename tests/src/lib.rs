@@ -11,6 +11,7 @@ pub mod readme;
 pub mod sam;
 pub mod stack;
 pub mod tls;
+pub mod trial;
 pub mod wire;
 
 use std::{

@@ -140,6 +140,17 @@ impl Stack {
         process.wait_with_output().unwrap()
     }
 
+    /// A new app: its id, a read key and a write key.
+    #[must_use]
+    pub fn create_app(&self) -> (String, String, String) {
+        let output = self.admin(&["--output", "json", "app", "create", "--name", "Test"], "");
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        let created: Value = serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else");
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let keys = &created["apiKeys"];
+        (text(&created["app"]["uuid"]), text(&keys[0]["value"]), text(&keys[1]["value"]))
+    }
+
     /// Ends the stack as Ctrl-C does; it must end well.
     pub fn stop(mut self) {
         self.interrupt().unwrap();

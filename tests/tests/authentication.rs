@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use end_to_end::{
-    backend::{Backend, TABLE},
+    backend::Backend,
     contract::{self, FUNCTIONS, READING, read_payload},
     function::{Function, environment},
 };
@@ -158,21 +158,26 @@ struct World {
     keys: BTreeMap<(Path, &'static str), Keys>,
 }
 
-const TYPES: [(&str, ApiKeyType, &str, ApiKeyType); 2] =
-    [("read", ApiKeyType::Read, "write", ApiKeyType::Write), ("write", ApiKeyType::Write, "read", ApiKeyType::Read)];
+fn other(kind: ApiKeyType) -> ApiKeyType {
+    match kind {
+        ApiKeyType::Read => ApiKeyType::Write,
+        ApiKeyType::Write => ApiKeyType::Read,
+    }
+}
 
 impl World {
     async fn make(backend: &Backend) -> Self {
         let (enabled, disabled) = (make_app(backend).await, make_app(backend).await);
         let mut keys = BTreeMap::new();
-        for (path, app, other) in
+        for (path, app, other_app) in
             [(Path::Enabled, enabled, disabled), (Path::Disabled, disabled, enabled), (Path::Absent, enabled, disabled)]
         {
-            for (kind, own_type, _, other_type) in TYPES {
+            for own_type in ApiKeyType::ALL {
+                let kind = own_type.name();
                 let mut made = Keys::new();
                 made.insert("right", issue(backend, app, own_type).await.0);
-                made.insert("other type's", issue(backend, app, other_type).await.0);
-                made.insert("other app's", issue(backend, other, own_type).await.0);
+                made.insert("other type's", issue(backend, app, other(own_type)).await.0);
+                made.insert("other app's", issue(backend, other_app, own_type).await.0);
                 let imported = format!("imported-elsewhere-{path:?}-{kind}");
                 Box::pin(api_key::import(&backend.services(), app, own_type, "imported".to_owned(), &imported))
                     .await
@@ -202,20 +207,20 @@ impl World {
 
     fn event(
         &self,
-        kind: &'static str,
+        own_type: ApiKeyType,
         presented: Presented,
         declared: Declared,
         client: Client,
         path: Path,
     ) -> String {
-        let other_kind = if kind == "read" { "write" } else { "read" };
+        let kind = own_type.name();
         let state = if path == Path::Malformed { Path::Enabled } else { path };
         let keys = &self.keys[&(state, kind)];
         let right = keys["right"].clone();
         let api_key = match presented {
             Presented::Absent => None,
             Presented::Blank => Some(" \t".to_owned()),
-            Presented::Wrong => Some(ApiKeyValue::issue(api_key_type(kind)).unwrap().expose().to_owned()),
+            Presented::Wrong => Some(ApiKeyValue::issue(own_type).unwrap().expose().to_owned()),
             Presented::WrongChecksum => {
                 let last = if right.ends_with('0') { "1" } else { "0" };
                 Some(format!("{}{last}", &right[..right.len() - 1]))
@@ -233,7 +238,7 @@ impl World {
             Declared::Absent => None,
             Declared::Blank => Some(" ".to_owned()),
             Declared::Wrong => Some("admin".to_owned()),
-            Declared::OtherTypes => Some(other_kind.to_owned()),
+            Declared::OtherTypes => Some(other(own_type).name().to_owned()),
             Declared::OtherCase => Some(kind.to_uppercase()),
             Declared::Padded => Some(format!(" {kind}")),
             Declared::Repeated => Some(format!("{kind},{kind}")),
@@ -261,15 +266,9 @@ impl World {
     }
 }
 
-fn api_key_type(kind: &str) -> ApiKeyType {
-    if kind == "read" { ApiKeyType::Read } else { ApiKeyType::Write }
-}
-
 async fn make_app(backend: &Backend) -> AppId {
-    let keys = [ApiKeyValue::issue(ApiKeyType::Read).unwrap(), ApiKeyValue::issue(ApiKeyType::Write).unwrap()];
-    let id = AppId::random();
-    Box::pin(app::create_with_keys(&backend.services(), id, "Test".to_owned(), &keys)).await.unwrap();
-    id
+    let created = Box::pin(app::create(&backend.services(), None, "Test".to_owned(), false)).await.unwrap();
+    created.value["app"]["uuid"].as_str().unwrap().parse().unwrap()
 }
 
 /// A new key, and its id.
@@ -283,11 +282,7 @@ async fn issue(backend: &Backend, app: AppId, kind: ApiKeyType) -> (String, Stri
 async fn expire(backend: &Backend, app: AppId, key: &str, kind: ApiKeyType) {
     let hash = ApiKeyValue::import(key, kind).unwrap().hash();
     backend
-        .dynamodb()
-        .update_item()
-        .table_name(TABLE)
-        .key("pk", AttributeValue::S(format!("APP#{app}")))
-        .key("sk", AttributeValue::S(format!("APIKEY#{}", hash.as_str())))
+        .update_item(app, &format!("APIKEY#{}", hash.as_str()))
         .update_expression("SET expiresAt = :then")
         .expression_attribute_values(":then", AttributeValue::S("2026-01-01T00:00:00.000Z".to_owned()))
         .send()
@@ -309,7 +304,7 @@ async fn every_combination_of_credentials_is_answered_as_the_contracts_table_say
 async fn compare(name: &'static str) -> usize {
     let backend = Backend::start().await;
     let world = World::make(&backend).await;
-    let kind = if READING.contains(&name) { "read" } else { "write" };
+    let kind = if READING.contains(&name) { ApiKeyType::Read } else { ApiKeyType::Write };
     let mut function = Function::start(name, &environment(&backend)).await;
     let _ = backend.take_calls();
     let mut compared = 0;

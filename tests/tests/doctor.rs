@@ -86,11 +86,7 @@ async fn change(backend: &Backend, app: &App, change: impl FnOnce(&mut App)) -> 
 /// Changes an item behind the store's back.
 async fn update_item(backend: &Backend, app: AppId, sk: &str, expression: &str) {
     let update = backend
-        .dynamodb()
-        .update_item()
-        .table_name(TABLE)
-        .key("pk", AttributeValue::S(format!("APP#{app}")))
-        .key("sk", AttributeValue::S(sk.to_owned()))
+        .update_item(app, sk)
         .update_expression(expression)
         .expression_attribute_names("#name", "name")
         .expression_attribute_values(":name", AttributeValue::Bool(true));

@@ -85,8 +85,7 @@ impl Subject {
     }
 
     fn named_event(&self, idempotency_key: &str) -> String {
-        let success = Fixture::of(self.name).into_iter().find(|fixture| fixture.case.starts_with("20")).unwrap();
-        let mut event = success.json();
+        let mut event = Fixture::success(self.name).json();
         event["headers"]["idempotency-key"] = idempotency_key.into();
         event.to_string()
     }

@@ -117,14 +117,7 @@ impl Api {
 
     /// Changes attributes of the app's record behind the functions' back: time that has passed.
     async fn update(&self, app: &App, expression: &str, values: &[(&str, &str)]) {
-        let mut update = self
-            .backend
-            .dynamodb()
-            .update_item()
-            .table_name(TABLE)
-            .key("pk", AttributeValue::S(format!("APP#{}", app.id)))
-            .key("sk", AttributeValue::S("APP".to_owned()))
-            .update_expression(expression);
+        let mut update = self.backend.update_item(app.id, "APP").update_expression(expression);
         for (name, value) in values {
             update = update.expression_attribute_values(*name, AttributeValue::S((*value).to_owned()));
         }
@@ -446,15 +439,8 @@ async fn killed_after_any_call_a_write_completes_when_it_is_sent_again() {
 }
 
 async fn forget_last_use(api: &Api, app: &App) {
-    let update = api
-        .backend
-        .dynamodb()
-        .update_item()
-        .table_name(TABLE)
-        .key("pk", AttributeValue::S(format!("APP#{}", app.id)))
-        .key("sk", AttributeValue::S(format!("APIKEY#{}", app.write.hash().as_str())))
-        .update_expression("REMOVE lastUsedAt");
-    update.send().await.unwrap();
+    let update = api.backend.update_item(app.id, &format!("APIKEY#{}", app.write.hash().as_str()));
+    update.update_expression("REMOVE lastUsedAt").send().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

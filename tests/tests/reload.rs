@@ -32,8 +32,7 @@ fn a_change_of_a_function_or_of_what_they_share_is_the_next_answer() {
 
 /// The body of the answer, whose line has been printed when this returns.
 fn answer(stack: &Stack, case: &str) -> String {
-    let fixture = Fixture::of("get-app-keys").into_iter().find(|fixture| fixture.case == case).unwrap();
-    let body = Request::of(&fixture).unwrap().send(stack.api()).body;
+    let body = Request::of(&Fixture::named("get-app-keys", case)).unwrap().send(stack.api()).body;
     stack.wait_for_line(&[&case[..3], "GET /api/v1/apps/{appUuid}/keys"]);
     body
 }

@@ -10,6 +10,7 @@ use end_to_end::{
     readme,
     sam::{self, Server, logical_id},
     stack::Stack,
+    trial::trial,
 };
 use libtest_mimic::{Arguments, Trial};
 use serde_json::Value;
@@ -50,20 +51,13 @@ const TESTS: [(&str, Test); 4] = [
 ];
 
 fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
-    let trial = |name: String, test: Box<dyn FnOnce(&Local) + Send>| {
-        let local = local.map(Arc::clone);
-        Trial::test(name, move || {
-            test(local.as_deref().expect("a stack to test"));
-            Ok(())
-        })
-    };
     let mut trials = Vec::new();
     let mut invoked = HashSet::new();
     for fixture in Fixture::all().into_iter().map(Arc::new) {
         let mut answered = |way: &str, answer: fn(&Fixture, &Local)| {
             let of_trial = Arc::clone(&fixture);
             let name = format!("sam local {way}: {} {}", fixture.function, fixture.case);
-            trials.push(trial(name, Box::new(move |local| answer(&of_trial, local))));
+            trials.push(trial(local, name, move |local| answer(&of_trial, local)));
         };
         // Each makes a container of its own and takes seconds: one for each status of each function.
         if invoked.insert((fixture.function.clone(), fixture.case[..3].to_owned())) {
@@ -74,7 +68,7 @@ fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
             answered("start-api", call_start_api);
         }
     }
-    trials.extend(TESTS.into_iter().map(|(name, test)| trial(name.to_owned(), Box::new(test))));
+    trials.extend(TESTS.into_iter().map(|(name, test)| trial(local, name.to_owned(), test)));
     trials
 }
 
@@ -107,12 +101,8 @@ struct App<'a> {
 
 impl<'a> App<'a> {
     fn create(local: &'a Local) -> Self {
-        let output = local.stack.admin(&["--output", "json", "app", "create", "--name", "Rotated"], "");
-        let created: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let keys = &created["apiKeys"];
-        let (read_key, write_key) = (text(&keys[0]["value"]), text(&keys[1]["value"]));
-        Self { api: &local.api.endpoint, id: text(&created["app"]["uuid"]), read_key, write_key }
+        let (id, read_key, write_key) = local.stack.create_app();
+        Self { api: &local.api.endpoint, id, read_key, write_key }
     }
 
     /// The body of a successful answer, or else its failure's code.

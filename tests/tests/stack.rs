@@ -23,6 +23,7 @@ use end_to_end::{
     http::{self, Request, send},
     project,
     stack::{Stack, fails_to_start, free_port},
+    trial::trial,
 };
 use libtest_mimic::{Arguments, Trial};
 use serde_json::{Value, json};
@@ -76,18 +77,11 @@ const TESTS: [(&str, Test); 29] = [
 ];
 
 fn trials(stack: Option<&Arc<Stack>>) -> Vec<Trial> {
-    let trial = |name: String, test: Box<dyn FnOnce(&Stack) + Send>| {
-        let stack = stack.map(Arc::clone);
-        Trial::test(name, move || {
-            test(stack.as_deref().expect("a stack to test"));
-            Ok(())
-        })
-    };
     let fixtures = Fixture::all().into_iter().map(|fixture| {
         let name = format!("{} {}", fixture.function, fixture.case);
-        trial(name, Box::new(move |stack| a_fixture_is_answered(&fixture, stack)))
+        trial(stack, name, move |stack| a_fixture_is_answered(&fixture, stack))
     });
-    let tests = TESTS.into_iter().map(|(name, test)| trial(name.to_owned(), Box::new(test)));
+    let tests = TESTS.into_iter().map(|(name, test)| trial(stack, name.to_owned(), test));
     fixtures.chain(tests).collect()
 }
 
@@ -171,14 +165,6 @@ fn admin_fails(stack: &Stack, arguments: &[&str], input: &str) -> (Option<i32>, 
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// A new app: its id, a read key and a write key.
-fn new_app(stack: &Stack) -> (String, String, String) {
-    let created = admin(stack, &["app", "create", "--name", "Test"]);
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let keys = &created["apiKeys"];
-    (text(&created["app"]["uuid"]), text(&keys[0]["value"]), text(&keys[1]["value"]))
-}
-
 fn field_names(value: &Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
@@ -199,7 +185,7 @@ fn the_printed_curl_lines_work(stack: &Stack) {
 }
 
 fn a_request_is_a_line_for_people_and_one_of_the_log(stack: &Stack) {
-    let (app, read, _) = new_app(stack);
+    let (app, read, _) = stack.create_app();
     call(stack, &app, "secrets", &read);
     let line = stack.wait_for_line(&[&app, "GET /api/v1/apps/{appId}/secrets"]);
     assert_eq!(
@@ -240,8 +226,7 @@ fn cargo_lambda_invoke_takes_the_fixtures(stack: &Stack) {
             .output()
             .unwrap();
         let (answer, _) = read_payload(&serde_json::from_slice(&output.stdout).unwrap());
-        let fixture = Fixture::all().into_iter().find(|fixture| fixture.function == function && fixture.case == case);
-        fixture.unwrap().assert_answered(answer);
+        Fixture::named(function, case).assert_answered(answer);
     }
 }
 
@@ -284,7 +269,7 @@ fn app_create_can_be_run_again(stack: &Stack) {
 }
 
 fn app_list_and_show(stack: &Stack) {
-    let (app, ..) = new_app(stack);
+    let (app, ..) = stack.create_app();
     let listed = admin(stack, &["app", "list"]);
     let of_list = listed["apps"].as_array().unwrap().iter().find(|listed| listed["uuid"] == app.as_str()).unwrap();
     let shown = admin(stack, &["app", "show", &app]);
@@ -296,7 +281,7 @@ fn app_list_and_show(stack: &Stack) {
 }
 
 fn app_list_in_parts(stack: &Stack) {
-    let created = [new_app(stack).0, new_app(stack).0, new_app(stack).0];
+    let created = [stack.create_app().0, stack.create_app().0, stack.create_app().0];
     let ids = |page: &Value| -> Vec<String> {
         page["apps"].as_array().unwrap().iter().map(|app| app["uuid"].as_str().unwrap().to_owned()).collect()
     };
@@ -319,7 +304,7 @@ fn app_list_in_parts(stack: &Stack) {
 }
 
 fn app_export_and_import(stack: &Stack) {
-    let (app, read, _) = new_app(stack);
+    let (app, read, _) = stack.create_app();
     let (before, old) = (keys(stack, &app, &read), secret(stack, &app, &read));
     let exported = stack.admin(&["app", "export", "--app", &app], "");
     let directory = tempfile::tempdir().unwrap();
@@ -336,7 +321,7 @@ fn app_export_and_import(stack: &Stack) {
 
 /// What is safe to repair of what is wrong with an app: a version and a private key that no record names.
 fn doctor(stack: &Stack) {
-    let (app, read, _) = new_app(stack);
+    let (app, read, _) = stack.create_app();
     let healthy = admin(stack, &["doctor", "--app", &app]);
     assert_eq!(healthy, json!({"findings": [], "repaired": 0, "remaining": 0}));
     let orphan = "appkey_00000000-0000-4000-8000-000000000000";
@@ -367,7 +352,7 @@ fn doctor(stack: &Stack) {
 }
 
 fn app_disable_enable_delete(stack: &Stack) {
-    let (app, read, _) = new_app(stack);
+    let (app, read, _) = stack.create_app();
     assert_eq!(admin(stack, &["app", "disable", &app])["app"]["isDisabled"], true);
     for (resource, function) in [("secrets", "get-app-secrets"), ("keys", "get-app-keys")] {
         assert_eq!(call(stack, &app, resource, &read), contract::failure(function, "E4030"));
@@ -384,7 +369,7 @@ fn app_disable_enable_delete(stack: &Stack) {
 }
 
 fn api_key_issue_list_revoke(stack: &Stack) {
-    let (app, ..) = new_app(stack);
+    let (app, ..) = stack.create_app();
     let issued = admin(stack, &["api-key", "issue", &app, "--type", "read", "--name", "ci", "--expires-in", "90d"]);
     let key = &issued["apiKey"];
     assert_eq!(
@@ -417,7 +402,7 @@ fn api_key_issue_list_revoke(stack: &Stack) {
 }
 
 fn api_key_import(stack: &Stack) {
-    let (app, read, _) = new_app(stack);
+    let (app, read, _) = stack.create_app();
     let value = format!("legacy key of {app}");
     let import = ["api-key", "import", &app, "--type", "read", "--name", "legacy"];
     let imported = admin_with_input(stack, &import, &format!("{value}\n"));
@@ -431,7 +416,7 @@ fn api_key_import(stack: &Stack) {
 }
 
 fn secret_set_and_rotate(stack: &Stack) {
-    let (app, read, _) = new_app(stack);
+    let (app, read, _) = stack.create_app();
     let first = secret(stack, &app, &read);
     let rotated = admin(stack, &["secret", "rotate", &app]);
     let second = secret(stack, &app, &read);
@@ -448,7 +433,7 @@ fn secret_set_and_rotate(stack: &Stack) {
 }
 
 fn signing_key_import_and_list(stack: &Stack) {
-    let (app, read, _) = new_app(stack);
+    let (app, read, _) = stack.create_app();
     let own = keys(stack, &app, &read)[0].clone();
     let pem = std::fs::read_to_string(project().join("shared/src/domain/testdata/rsa-2048.pem")).unwrap();
     let imported = admin_with_input(stack, &["signing-key", "import", &app], &pem);
@@ -493,7 +478,7 @@ fn a_restart_keeps_the_data(stack: &Stack) {
     let data = tempfile::tempdir().unwrap();
     let endpoint = stack.emulator();
     let before = Stack::start(data.path(), endpoint.as_deref());
-    let (app, read, _) = new_app(&before);
+    let (app, read, _) = before.create_app();
     let kept = (secret(&before, &app, &read), keys(&before, &app, &read), before.ready["demoApp"].clone());
     let ports: Vec<String> = ["api", "dynamodb", "secretsManager"]
         .iter()
@@ -566,7 +551,7 @@ fn one_sentence_on_what_is_wrong(_: &Stack) {
 }
 
 fn signing_key_create_activate_revoke(stack: &Stack) {
-    let (app, read, _) = new_app(stack);
+    let (app, read, _) = stack.create_app();
     let first = keys(stack, &app, &read)[0]["uuid"].as_str().unwrap().to_owned();
     let created = admin(stack, &["signing-key", "create", &app]);
     assert_eq!(created["signingKey"]["state"], "standby");
@@ -585,7 +570,7 @@ fn signing_key_create_activate_revoke(stack: &Stack) {
 }
 
 fn secret_overlap(stack: &Stack) {
-    let (app, read, _) = new_app(stack);
+    let (app, read, _) = stack.create_app();
     let both = || {
         let headers = [("x-api-key", read.as_str()), ("x-api-key-type", "read"), ("x-client-id", app.as_str())];
         let (answer, _) = get(&format!("{}/api/v1/apps/{app}/secrets?include=previous", stack.api()), &headers);
@@ -601,7 +586,7 @@ fn secret_overlap(stack: &Stack) {
 }
 
 fn api_key_rotate(stack: &Stack) {
-    let (app, read, _) = new_app(stack);
+    let (app, read, _) = stack.create_app();
     let of_type = |kind: &str| {
         let listed = admin(stack, &["api-key", "list", &app]);
         let keys = listed["apiKeys"].as_array().unwrap().clone();
@@ -696,7 +681,7 @@ impl Drop for Verifier {
 /// PyJWT and jose, which keep the JWKS for its max-age, verify every token before, during and after a rotation; a client
 /// that knows no kid and takes items[0] of the keys route verifies every token of the key in use.
 fn verifiers_do_not_notice_a_rotation(stack: &Stack) {
-    let (app, read, write) = new_app(stack);
+    let (app, read, write) = stack.create_app();
     let jwks = format!("{}/api/v1/apps/{app}/jwks.json", stack.api());
     let mut pyjwt = Verifier::start(&python(), "pyjwt_verifier.py", &jwks);
     let jose = Verifier::start("node", "jose_verifier.mjs", &jwks);

@@ -8,11 +8,11 @@ use std::{
 use end_to_end::{project, stack::Stack};
 use serde_json::{Value, json};
 
-use crate::{Verifier, call, field_names, keys, new_app, python, secret, send};
+use crate::{Verifier, call, field_names, keys, python, secret, send};
 
 /// boto3 finds an app's data where docs/ARCHITECTURE.md says it is, and it is what the API hands out.
 pub fn boto3_reads_the_data(stack: &Stack) {
-    let (app, read, write) = new_app(stack);
+    let (app, read, write) = stack.create_app();
     let headers = |idempotency_key| {
         let (key, app) = (write.as_str(), app.as_str());
         [("x-api-key", key), ("x-api-key-type", "write"), ("x-client-id", app), ("idempotency-key", idempotency_key)]

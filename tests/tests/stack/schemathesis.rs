@@ -4,11 +4,11 @@ use std::process::Command;
 
 use end_to_end::{project, stack::Stack};
 
-use crate::{new_app, python};
+use crate::python;
 
 /// As an app's own backend: what is well formed is done, what is malformed is refused.
 pub fn finds_nothing_with_credentials(stack: &Stack) {
-    let (app, read, write) = new_app(stack);
+    let (app, read, write) = stack.create_app();
     finds_nothing(stack, "with-credentials.toml", &[("APP", &app), ("READ_KEY", &read), ("WRITE_KEY", &write)]);
 }
 
