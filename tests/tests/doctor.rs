@@ -270,6 +270,19 @@ async fn a_table_and_secrets_that_do_not_belong_together_are_left_alone() {
     assert_eq!(doctor(&backend, &arguments).await, kinds.map(|kind| (kind.to_owned(), false)));
 }
 
+/// More than DynamoDB is asked for at a time.
+#[tokio::test(flavor = "multi_thread")]
+async fn any_number_of_secrets_without_an_app_are_found() {
+    const NUMBER: usize = 101;
+    let backend = Backend::start().await;
+    for _ in 0..NUMBER {
+        let secrets = &backend.services().secrets;
+        secrets.create_app_secret(AppId::random(), SecretVersionId::random(), &secret()).await.unwrap();
+    }
+    let kinds = doctor(&backend, &["--min-age", "0s"]).await;
+    assert_eq!(kinds, vec![("secret-without-app".to_owned(), false); NUMBER]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_repair_that_fails_remains_and_is_in_no_others_way() {
     let backend = Backend::start().await;

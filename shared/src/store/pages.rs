@@ -127,7 +127,7 @@ impl Store {
         Pages { source, read: item::to_record }
     }
 
-    /// Those of up to 100 apps that exist, strongly consistent, each readable or not.
+    /// Those of some apps that exist, strongly consistent, each readable or not.
     ///
     /// # Errors
     /// DynamoDB fails.
@@ -135,16 +135,17 @@ impl Store {
         &self,
         apps: impl IntoIterator<Item = AppId>,
     ) -> Result<HashMap<AppId, Result<App, CorruptItem>>, StoreError> {
+        /// As many keys as `BatchGetItem` takes.
+        const AT_A_TIME: usize = 100;
         let wanted: Vec<_> = apps.into_iter().map(item::app_key).collect();
-        if wanted.is_empty() {
-            return Ok(HashMap::new());
+        let mut found = HashMap::new();
+        for wanted in wanted.chunks(AT_A_TIME) {
+            for app in self.find_all(wanted.to_vec()).await?.into_iter().map(item::to_app) {
+                if let Some(id) = app.as_ref().map_or_else(|corrupt| corrupt.app, |app| Some(app.id)) {
+                    found.insert(id, app);
+                }
+            }
         }
-        let found = self.find_all(wanted).await?.into_iter().map(item::to_app);
-        Ok(found
-            .filter_map(|app| {
-                let id = app.as_ref().map_or_else(|corrupt| corrupt.app, |app| Some(app.id));
-                id.map(|id| (id, app))
-            })
-            .collect())
+        Ok(found)
     }
 }
