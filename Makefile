@@ -33,6 +33,7 @@ format:
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	CARGO_TARGET_DIR=$(CURDIR)/target cargo clippy --manifest-path $(PEERS_MANIFEST) --locked -- -D warnings
+	cargo fetch --manifest-path $(FUZZ_MANIFEST) --locked
 
 lint-openapi: clients
 	$(CLIENTS)/bin/openapi-spec-validator docs/openapi.yaml
