@@ -38,8 +38,13 @@ impl Request {
         let event: Value = serde_json::from_str(event).unwrap_or_default();
         let gateway_id = event.pointer("/requestContext/requestId").and_then(Value::as_str);
         let id = gateway_id.filter(|id| is_header_value(id)).unwrap_or(invocation_id).to_owned();
-        let headers = read_headers(event.get("headers"));
+        let headers = read_headers(&event);
         Self { id, received_at, event, headers, api_key: OnceLock::new(), noting: Mutex::default() }
+    }
+
+    /// Whether the gateway takes an answer in payload format 2.0 for it.
+    pub(super) fn is_of_payload_format_2(&self) -> bool {
+        self.event.get("version").is_some_and(|version| version == "2.0")
     }
 
     /// The gateway's id of the request, for the answer's `x-request-id` and the log.
@@ -229,17 +234,21 @@ impl Request {
 /// How long an answer may wait for its API key's use to be noted, once an hour for each key.
 const NOTING_A_USE: Duration = Duration::from_millis(250);
 
-/// Lower-cases names and joins what differs only by case, as API Gateway joins repeated headers.
-fn read_headers(headers: Option<&Value>) -> BTreeMap<String, String> {
+/// Lower-cases names and joins the values of repeated headers, as payload format 2.0 does. Format 1.0 has all values in
+/// `multiValueHeaders`, and in `headers` only the last.
+fn read_headers(event: &Value) -> BTreeMap<String, String> {
+    let object = |name: &str| event.get(name).and_then(Value::as_object);
     let mut read = BTreeMap::<String, String>::new();
-    for (name, value) in headers.and_then(Value::as_object).into_iter().flatten() {
-        let Some(value) = value.as_str() else { continue };
-        read.entry(name.to_ascii_lowercase())
-            .and_modify(|joined| {
-                joined.push(',');
-                joined.push_str(value);
-            })
-            .or_insert_with(|| value.to_owned());
+    for (name, value) in object("multiValueHeaders").or_else(|| object("headers")).into_iter().flatten() {
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        for value in values.iter().filter_map(Value::as_str) {
+            read.entry(name.to_ascii_lowercase())
+                .and_modify(|joined| {
+                    joined.push(',');
+                    joined.push_str(value);
+                })
+                .or_insert_with(|| value.to_owned());
+        }
     }
     read
 }
@@ -267,6 +276,18 @@ mod tests {
         assert_eq!(request.header("accept"), Some("c"));
         assert_eq!(request.header("x-number"), None);
         assert_eq!(request.header("x-null"), None);
+    }
+
+    #[test]
+    fn payload_format_1_has_repeated_headers_apart() {
+        let request = read(
+            r#"{"headers":{"X-Api-Key":"b","x-other":"c"},"multiValueHeaders":{"X-Api-Key":["a","b",5],"Accept":["c"],"x-null":null}}"#,
+        );
+        assert_eq!(request.header("x-api-key"), Some("a,b"));
+        assert_eq!(request.header("accept"), Some("c"));
+        assert_eq!((request.header("x-null"), request.header("x-other")), (None, None));
+        let request = read(r#"{"headers":{"X-Api-Key":"a"},"multiValueHeaders":null}"#);
+        assert_eq!(request.header("x-api-key"), Some("a"));
     }
 
     #[test]

@@ -95,11 +95,16 @@ impl Response {
         self.subject.as_deref()
     }
 
-    /// The answer as API Gateway wants it (payload format 2.0), with all headers of the contract.
+    /// The answer as API Gateway wants it, in the request's payload format, with all headers of the contract.
     /// That of a public route may be read by scripts of any origin (<https://fetch.spec.whatwg.org/#http-cors-protocol>).
     #[must_use]
-    pub fn into_payload(self, request_id: &str, is_public: bool) -> Payload {
-        Payload { response: self, request_id: request_id.to_owned(), is_public }
+    pub fn into_payload(self, request: &Request, is_public: bool) -> Payload {
+        Payload {
+            response: self,
+            request_id: request.id().to_owned(),
+            has_cookies: request.is_of_payload_format_2(),
+            is_public,
+        }
     }
 }
 
@@ -107,18 +112,21 @@ impl Response {
 pub struct Payload {
     response: Response,
     request_id: String,
+    has_cookies: bool,
     is_public: bool,
 }
 
 impl Serialize for Payload {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut payload = serializer.serialize_map(Some(5))?;
+        let mut payload = serializer.serialize_map(None)?;
         payload.serialize_entry("statusCode", &self.response.status)?;
         payload.serialize_entry("headers", &Headers(self))?;
         payload.serialize_entry("body", self.response.body.as_str())?;
         payload.serialize_entry("isBase64Encoded", &false)?;
-        // API Gateway does without; cargo-lambda's emulator does not.
-        payload.serialize_entry("cookies", &[(); 0])?;
+        // cargo-lambda's emulator does not do without; a REST API takes nothing that payload format 1.0 does not have.
+        if self.has_cookies {
+            payload.serialize_entry("cookies", &[(); 0])?;
+        }
         payload.end()
     }
 }
@@ -127,7 +135,7 @@ struct Headers<'a>(&'a Payload);
 
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Payload { response, request_id, is_public } = self.0;
+        let Payload { response, request_id, is_public, .. } = self.0;
         let mut headers = serializer.serialize_map(None)?;
         headers.serialize_entry("content-type", "application/json")?;
         headers.serialize_entry("cache-control", &response.cache_control.value())?;
@@ -162,12 +170,12 @@ mod tests {
     use crate::domain::Timestamp;
 
     fn request(if_none_match: &str) -> Request {
-        let event = serde_json::json!({"headers": {"if-none-match": if_none_match}}).to_string();
+        let event = serde_json::json!({"version": "2.0", "headers": {"if-none-match": if_none_match}}).to_string();
         Request::read(&event, "id", Timestamp::now())
     }
 
     fn payload(response: Response) -> String {
-        serde_json::to_string(&response.into_payload("id", false)).unwrap()
+        serde_json::to_string(&response.into_payload(&request(""), false)).unwrap()
     }
 
     #[test]
@@ -181,6 +189,19 @@ mod tests {
         assert!(failure.contains(
             r#""cache-control":"no-store","x-request-id":"id","www-authenticate":"ApiKey realm=\"userdocks\"""#
         ));
+    }
+
+    /// It answers 502 to a payload with anything else in it.
+    /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-lambda-proxy-integrations.html>
+    #[test]
+    fn a_rest_api_gets_what_payload_format_1_has() {
+        for event in [r#"{"version":"1.0"}"#, "{}"] {
+            let request = Request::read(event, "id", Timestamp::now());
+            let payload = Response::success(200, &1).ok().unwrap().into_payload(&request, false);
+            let payload = serde_json::to_value(&payload).unwrap();
+            let names: Vec<_> = payload.as_object().unwrap().keys().collect();
+            assert_eq!(names, ["body", "headers", "isBase64Encoded", "statusCode"], "{event}");
+        }
     }
 
     #[test]

@@ -85,7 +85,7 @@ where
 
     fn payload(&self, request: &Request, outcome: Result<Response, Failure>) -> Payload {
         let response = outcome.unwrap_or_else(|failure| Response::failure(self.route.envelope, failure.kind));
-        response.into_payload(request.id(), self.route.is_public)
+        response.into_payload(request, self.route.is_public)
     }
 
     async fn handle(&self, request: &Arc<Request>) -> Result<Response, Failure> {
