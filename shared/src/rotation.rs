@@ -16,11 +16,11 @@ use crate::{
 pub struct PreparedRotation {
     /// The app's record as it is to be stored.
     pub app: App,
-    dropped: Option<SecretVersionId>,
 }
 
 impl PreparedRotation {
-    /// Puts the new version and pins it in the record that is to be stored.
+    /// Puts the new version and pins it in the record that is to be stored. Where rotations that came to nothing have used
+    /// up the secret's labels, it takes them back first.
     ///
     /// # Errors
     /// Secrets Manager fails; nothing has changed.
@@ -31,10 +31,17 @@ impl PreparedRotation {
         overlap: Duration,
         now: Timestamp,
     ) -> Result<Self, SecretsError> {
+        /// Longer than a request may take; what an operator's interrupted command loses, `doctor` gives back.
+        const CHANGES_NEED: Duration = Duration::from_secs(60);
         let version = SecretVersionId::random();
-        secrets.put_app_secret(app.id, version, value).await?;
-        let dropped = app.rotate_secret(version, overlap, now);
-        Ok(Self { app, dropped })
+        let mut put = secrets.put_app_secret(app.id, version, value).await;
+        if let Err(SecretsError::TooManyVersions { .. }) = put {
+            tidy(secrets, &app, CHANGES_NEED).await?;
+            put = secrets.put_app_secret(app.id, version, value).await;
+        }
+        put?;
+        app.rotate_secret(version, overlap, now);
+        Ok(Self { app })
     }
 
     /// The version that is to be handed out.
@@ -45,15 +52,20 @@ impl PreparedRotation {
 
     /// Puts the labels in order when the record is stored: soon, or not at all.
     pub async fn finish(self, secrets: &Secrets) {
-        let kept = self.app.previous_secret.map(|previous| previous.version_id);
-        let tidying = secrets.tidy_app_secret(self.app.id, self.version(), kept, self.dropped);
-        or_left_for_later(tidying).await;
+        /// No change takes longer, an operator's neither, from putting a version to pinning it.
+        const CHANGES_NEED: Duration = Duration::from_secs(3600);
+        or_left_for_later(tidy(secrets, &self.app, CHANGES_NEED)).await;
     }
 
     /// Lets go of the new version when the record was not stored, because another change won: soon, or not at all.
     pub async fn abandon(self, secrets: &Secrets) {
         or_left_for_later(secrets.let_go_of_app_secret(self.app.id, self.version())).await;
     }
+}
+
+async fn tidy(secrets: &Secrets, app: &App, changes_need: Duration) -> Result<(), SecretsError> {
+    let kept = app.previous_secret.map(|previous| previous.version_id);
+    secrets.tidy_app_secret(app.id, app.secret_version_id, kept, changes_need).await
 }
 
 /// The rotation is decided by then: neither a failure nor a slow answer may change how it ends.

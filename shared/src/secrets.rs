@@ -23,7 +23,7 @@ use crate::{
     LazyClient,
     aws_json::{AwsJson, CallError},
     causes::causes,
-    domain::{AppId, Secret, SecretVersionId, SigningKeyId},
+    domain::{App, AppId, Secret, SecretVersionId, SigningKeyId},
 };
 
 /// Why Secrets Manager did not do what was asked.
@@ -37,7 +37,8 @@ pub enum SecretsError {
         /// The whole cause.
         cause: String,
     },
-    /// The secret has as many versions or labels as Secrets Manager allows; it deletes unused ones a day after they were made.
+    /// The secret has as many versions or labels as Secrets Manager allows; it deletes unused versions a day after they were
+    /// made.
     #[error("Secrets Manager, secret {name}: too many rotations for now")]
     TooManyVersions {
         /// The secret's name.
@@ -80,9 +81,6 @@ impl Secrets {
 
     /// Secrets Manager is eventually consistent: a version that was just put may not be seen at once.
     const UNTIL_A_NEW_VERSION_IS_SEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];
-
-    /// No change of an app takes longer, from putting a version of its secret to pinning it.
-    const LONGEST_CHANGE: Duration = Duration::from_secs(3600);
 
     /// The exception for a secret or a version that is not there.
     const MISSING: &str = "ResourceNotFoundException";
@@ -279,9 +277,12 @@ impl Secrets {
         }
     }
 
-    /// Puts the labels of an app's secret in order after a change: `AWSCURRENT` to the `pinned` version, for people who
-    /// look; none on the `dropped` version, nor on those that no change pinned and none under way can be about to, so that
-    /// Secrets Manager deletes them. A version that is `kept`, like the pinned one, keeps its own.
+    /// Puts the labels of an app's secret in order: `AWSCURRENT` to the `pinned` version, for people who look; and none of
+    /// its own on a version that no change under way can be about to pin, since it was made before the pinned one or
+    /// longer ago than `changes_need`, so that Secrets Manager deletes it. A version that is `kept`, like the pinned one,
+    /// keeps its own. All versions of a secret have 20 labels together at most, and each put takes one.
+    ///
+    /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
     ///
     /// # Errors
     /// Secrets Manager fails; nothing depends on the labels that are left then, and the next change puts them in order.
@@ -290,7 +291,7 @@ impl Secrets {
         app: AppId,
         pinned: SecretVersionId,
         kept: Option<SecretVersionId>,
-        dropped: Option<SecretVersionId>,
+        changes_need: Duration,
     ) -> Result<(), SecretsError> {
         let name = self.app_secret_name(app);
         let answer = self.client.list_secret_version_ids().secret_id(&name).send().await;
@@ -302,15 +303,15 @@ impl Secrets {
         for version in versions.iter().filter(|version| !is(version, pinned)) {
             let Some(id) = version.version_id() else { continue };
             let has_label = |label: &str| version.version_stages().iter().any(|found| found == label);
-            // Never back to an older one: a later rotation may have been quicker.
-            if has_label(Self::CURRENT) && made(version) <= pinned_made {
+            // Of a later rotation that has been quicker, AWSCURRENT and its own stay.
+            let is_older = made(version).zip(pinned_made).is_some_and(|(made, pinned)| made <= pinned);
+            if has_label(Self::CURRENT) && is_older {
                 self.move_label(&name, Self::CURRENT, Some(id), Some(pinned)).await?;
             }
             let age = made(version).and_then(|made| now.duration_since(made).ok());
-            let is_left_over = age.is_some_and(|age| age > Self::LONGEST_CHANGE);
-            let is_dropped = dropped.is_some_and(|dropped| is(version, dropped));
+            let is_left_over = age.is_some_and(|age| age > changes_need);
             let is_kept = kept.is_some_and(|kept| is(version, kept));
-            if has_label(id) && !is_kept && (is_left_over || is_dropped) {
+            if has_label(id) && !is_kept && (is_older || is_left_over) {
                 self.move_label(&name, id, Some(id), None).await?;
             }
         }
@@ -346,23 +347,31 @@ impl Secrets {
     }
 
     /// Schedules the deletion of all secrets of an app, with Secrets Manager's recovery window of 30 days: its secret,
-    /// and the private halves of all signing keys it ever had. What is already scheduled is passed over.
+    /// and the private halves of all signing keys it ever had. What is already scheduled is passed over. Those that the
+    /// app's record names need no listing, which may lack what was made in the last minutes.
     ///
     /// # Errors
     /// Secrets Manager fails.
-    pub async fn delete_all(&self, app: AppId) -> Result<(), SecretsError> {
-        let mut pages = self.names(Some(app));
+    pub async fn delete_all(&self, app: &App) -> Result<(), SecretsError> {
+        self.delete(&self.app_secret_name(app.id)).await?;
+        for key in app.signing_keys.iter().filter(|key| !key.is_imported) {
+            self.delete(&self.signing_key_name(app.id, key.id)).await?;
+        }
+        let mut pages = self.names(Some(app.id));
         while let Some(names) = pages.next().await? {
             for name in &names {
-                match self.client.delete_secret().secret_id(name).send().await {
-                    Ok(_) => {}
-                    Err(error)
-                        if matches!(error.code(), Some("ResourceNotFoundException" | "InvalidRequestException")) => {}
-                    Err(error) => return Err(backend(name, &error)),
-                }
+                self.delete(name).await?;
             }
         }
         Ok(())
+    }
+
+    async fn delete(&self, name: &str) -> Result<(), SecretsError> {
+        match self.client.delete_secret().secret_id(name).send().await {
+            Ok(_) => Ok(()),
+            Err(error) if matches!(error.code(), Some(Self::MISSING | "InvalidRequestException")) => Ok(()),
+            Err(error) => Err(backend(name, &error)),
+        }
     }
 }
 

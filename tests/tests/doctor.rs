@@ -1,10 +1,14 @@
 //! `userdocks-admin doctor`: every inconsistency is made, named, repaired where that is safe, and gone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use end_to_end::backend::{Backend, SECRET_PREFIX, TABLE};
+use end_to_end::backend::{Backend, Fate, SECRET_PREFIX, TABLE};
 use serde_json::{Value, json};
 use shared::{
     domain::{
@@ -255,6 +259,42 @@ async fn what_a_change_under_way_may_need_is_left_alone() {
     assert_eq!(doctor(&backend, &["--min-age", "0s", "--repair"]).await.len(), 3, "it is younger than a day");
 }
 
+/// Its keys have the times that they had elsewhere, and those beyond a hundred are there before the app.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_api_keys_of_an_import_under_way_are_left_alone() {
+    let backend = Backend::start().await;
+    let app = new_app(&backend).await.id;
+    let (keys, _) = backend.services().store.list_api_keys(app).await.unwrap();
+    for key in keys {
+        let update = backend.update_item(app, &format!("APIKEY#{}", key.hash.as_str()));
+        let then = AttributeValue::S("2026-01-01T00:00:00.000Z".to_owned());
+        let update = update.update_expression("SET updatedAt = :then").expression_attribute_values(":then", then);
+        update.send().await.unwrap();
+    }
+    let record = HashMap::from(
+        [("pk", format!("APP#{app}")), ("sk", "APP".to_owned())]
+            .map(|(name, value)| (name.to_owned(), AttributeValue::S(value))),
+    );
+    backend.dynamodb().delete_item().table_name(TABLE).set_key(Some(record)).send().await.unwrap();
+    assert_eq!(doctor(&backend, &["--repair"]).await, []);
+    assert_eq!(doctor(&backend, &["--min-age", "0s"]).await.len(), 3, "both keys, and the app's secret");
+}
+
+/// It is looked at once more just before its secrets are taken for orphans.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_was_just_made_keeps_its_secrets() {
+    let backend = Backend::start().await;
+    let app = new_app(&backend).await.id;
+    backend.services().secrets.create_signing_key(app, SigningKeyId::random(), &secret()).await.unwrap();
+    let is_made = AtomicBool::new(false);
+    backend.judge(move |call| match call.operation.as_str() {
+        "BatchGetItem" if !is_made.swap(true, Relaxed) => Fate::Answered(200, r#"{"Responses":{}}"#.to_owned()),
+        _ => Fate::Forwarded,
+    });
+    let kinds = doctor(&backend, &["--min-age", "0s", "--repair"]).await;
+    assert_eq!(kinds, [("orphaned-private-key".to_owned(), true)]);
+}
+
 /// The same app in two stages, and the table of the one looked at with the secrets of the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_and_secrets_that_do_not_belong_together_are_left_alone() {
@@ -294,9 +334,9 @@ async fn a_repair_that_fails_remains_and_is_in_no_others_way() {
     let refused = first.id.to_string();
     backend.judge(move |call| {
         if call.operation == "UpdateSecretVersionStage" && call.body.contains(&refused) {
-            end_to_end::backend::Fate::Answered(400, r#"{"__type":"AccessDeniedException"}"#.to_owned())
+            Fate::Answered(400, r#"{"__type":"AccessDeniedException"}"#.to_owned())
         } else {
-            end_to_end::backend::Fate::Forwarded
+            Fate::Forwarded
         }
     });
     let (code, answer, _) = backend.run_admin(&["doctor", "--min-age", "0s", "--repair"]).await;

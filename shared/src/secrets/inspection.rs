@@ -167,14 +167,13 @@ impl Secrets {
         self.restore_named(&self.name(purpose)).await
     }
 
-    /// Schedules the deletion of a secret, with Secrets Manager's recovery window of 30 days.
+    /// Schedules the deletion of a secret, with Secrets Manager's recovery window of 30 days. Where it is scheduled or gone
+    /// already, nothing changes.
     ///
     /// # Errors
     /// Secrets Manager fails.
     pub async fn schedule_deletion(&self, purpose: Purpose) -> Result<(), SecretsError> {
-        let name = self.name(purpose);
-        let scheduled = self.client.delete_secret().secret_id(&name).recovery_window_in_days(30).send().await;
-        scheduled.map(drop).map_err(|error| backend(&name, &error))
+        self.delete(&self.name(purpose)).await
     }
 }
 

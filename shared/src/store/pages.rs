@@ -99,6 +99,7 @@ impl Store {
         self.client
             .scan()
             .table_name(&self.table)
+            .consistent_read(true)
             .filter_expression("#sk = :app")
             .expression_attribute_names("#sk", item::SK)
             .expression_attribute_values(":app", AttributeValue::S(item::APP_SK.to_owned()))

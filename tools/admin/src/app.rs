@@ -176,7 +176,7 @@ async fn disable(services: &Services, mut app: App, is_disabled: bool) -> Result
 /// There is no such app, a concurrent change won, or a service fails.
 pub async fn delete(services: &Services, id: AppId) -> Result<Answer, AdminError> {
     let app = disable(services, find_app(services, id).await?, true).await?;
-    services.secrets.delete_all(id).await?;
+    services.secrets.delete_all(&app).await?;
     services.store.delete_app_with_api_keys(id).await?;
     Ok(json!({ "deleted": { "uuid": id.to_string(), "name": app.name } }).into())
 }

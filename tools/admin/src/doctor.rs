@@ -146,6 +146,11 @@ impl Doctor<'_> {
             Ok(Some(_)) | Err(StoreError::Corrupt(_)) => return Ok(vec![]),
             Err(error) => return Err(error.into()),
         }
+        // An import puts the app's secret before its keys, which have the times that they had elsewhere.
+        let secret = self.services.secrets.describe(Purpose::AppSecret(app)).await?;
+        if secret.is_some_and(|secret| !self.is_old(secret.changed)) {
+            return Ok(vec![]);
+        }
         let long_ago = Timestamp::now().before(self.min_age);
         let old = keys.into_iter().filter(|key| key.updated_at <= long_ago);
         Ok(old
@@ -278,7 +283,7 @@ impl Doctor<'_> {
             let known: Vec<Purpose> = known.into_iter().filter_map(|(purpose, _)| purpose).collect();
             let owners: HashSet<AppId> = known.iter().map(|purpose| purpose.app()).collect();
             let apps = self.services.store.find_apps(owners).await?;
-            let mut findings: Vec<_> = unknown.into_iter().map(|(_, name)| unknown_secret(name)).collect();
+            self.report(unknown.into_iter().map(|(_, name)| unknown_secret(name)).collect()).await?;
             for purpose in known {
                 let app = match apps.get(&purpose.app()) {
                     None => None,
@@ -286,27 +291,31 @@ impl Doctor<'_> {
                     // Nobody knows what it names.
                     Some(Err(_)) => continue,
                 };
-                let Some(mut finding) = self.orphan(app, purpose) else { continue };
-                // Listings of secrets lag behind by some minutes.
-                let state = self.services.secrets.describe(purpose).await?;
-                if !state.is_some_and(|state| !state.is_scheduled_for_deletion && self.is_old(state.changed)) {
-                    continue;
+                if self.orphan(app, purpose).is_some() {
+                    let finding = self.examine_orphan(purpose).await?;
+                    self.report(finding.into_iter().collect()).await?;
                 }
-                let belong_together = match app {
-                    Some(app) => self.pins_what_is_there(app).await?,
-                    None => self.table_fits().await?,
-                };
-                if !belong_together {
-                    finding.repair = None;
-                    finding
-                        .detail
-                        .push_str("; nor does the table pin what is under this prefix: do they belong together?");
-                }
-                findings.push(finding);
             }
-            self.report(findings).await?;
         }
         Ok(())
+    }
+
+    /// Looks again at what seems to be an orphan, just before it is repaired: listings of secrets lag behind by some
+    /// minutes, and an app may be about to be made with it.
+    async fn examine_orphan(&mut self, purpose: Purpose) -> Result<Option<Finding>, AdminError> {
+        let app = self.services.store.find_app(purpose.app()).await?;
+        let Some(mut finding) = self.orphan(app.as_ref(), purpose) else { return Ok(None) };
+        let belong_together = match &app {
+            Some(app) => self.pins_what_is_there(app).await?,
+            None => self.table_fits().await?,
+        };
+        if !belong_together {
+            finding.repair = None;
+            finding.detail.push_str("; nor does the table pin what is under this prefix: do they belong together?");
+        }
+        let state = self.services.secrets.describe(purpose).await?;
+        let is_there = state.is_some_and(|state| !state.is_scheduled_for_deletion && self.is_old(state.changed));
+        Ok(is_there.then_some(finding))
     }
 
     async fn pins_what_is_there(&self, app: &App) -> Result<bool, AdminError> {

@@ -57,8 +57,8 @@ pub enum AdminError {
     /// The app has no API key of that id.
     #[error("app {0} has no API key {1}")]
     NoSuchApiKey(AppId, ApiKeyId),
-    /// The app has this very API key.
-    #[error("app {0} has this API key already")]
+    /// The app has this very API key, or is just being changed.
+    #[error("app {0} has this API key already, or a concurrent change won")]
     ApiKeyExists(AppId),
     /// Standard input or a file could not be read; which, and why.
     #[error("{0}")]
