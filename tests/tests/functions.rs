@@ -23,6 +23,48 @@ async fn every_fixture_is_answered_to_the_letter() {
     }
 }
 
+/// The event in payload format 1.0, as a REST API sends it.
+fn of_rest_api(event: &Value) -> Value {
+    let http = &event["requestContext"]["http"];
+    let headers = event["headers"].as_object();
+    let split = |value: &Value| match value.as_str() {
+        Some(text) => text.split(',').map(Value::from).collect::<Vec<_>>(),
+        None => vec![value.clone()],
+    };
+    let last = headers.map(|all| all.iter().map(|(name, value)| (name.clone(), split(value).pop().unwrap())).collect());
+    let all = headers.map(|all| all.iter().map(|(name, value)| (name.clone(), Value::from(split(value)))).collect());
+    json!({
+        "resource": "/api/v1/apps/{appId}/{proxy+}",
+        "path": event["rawPath"],
+        "httpMethod": http["method"],
+        "headers": last.map(Value::Object),
+        "multiValueHeaders": all.map(Value::Object),
+        "queryStringParameters": event["queryStringParameters"],
+        "pathParameters": event["pathParameters"],
+        "requestContext": {
+            "requestId": event["requestContext"]["requestId"],
+            "identity": {"sourceIp": http["sourceIp"]},
+        },
+        "body": event["body"],
+        "isBase64Encoded": event["isBase64Encoded"],
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fixture_is_answered_the_same_behind_a_rest_api() {
+    let backend = Backend::with_fixtures().await;
+    for name in FUNCTIONS {
+        let mut function = Function::start(name, &environment(&backend)).await;
+        for fixture in Fixture::of(name) {
+            let payload = function.invoke(&of_rest_api(&fixture.json()).to_string()).await;
+            let mut names: Vec<_> = payload.as_object().unwrap().keys().collect();
+            names.sort();
+            assert_eq!(names, ["body", "headers", "isBase64Encoded", "statusCode"], "it answers 502 to anything else");
+            fixture.assert_answered(read_payload(&payload).0);
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_makes_one_dynamodb_call_and_a_secret_is_fetched_once() {
     let backend = Backend::with_fixtures().await;

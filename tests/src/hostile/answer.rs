@@ -44,8 +44,11 @@ pub fn assert_no_key(text: &str) {
 fn is_let_in(function: &str, event: &Value) -> bool {
     let kind = if READING.contains(&function) { "read" } else { "write" };
     let header = |wanted: &str| {
-        let headers = event["headers"].as_object()?.iter().filter(|(name, _)| name.eq_ignore_ascii_case(wanted));
-        let values: Vec<&str> = headers.filter_map(|(_, value)| value.as_str()).collect();
+        let of_format_1 = event["multiValueHeaders"].as_object();
+        let headers = of_format_1.or(event["headers"].as_object())?.iter();
+        let named = headers.filter(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value);
+        let texts = named.flat_map(|value| value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]));
+        let values: Vec<String> = texts.filter_map(|value| value.as_str().map(str::to_owned)).collect();
         (!values.is_empty()).then(|| values.join(","))
     };
     let app = app_id(event);
