@@ -284,6 +284,26 @@ async fn a_write_sent_again_answers_the_same_and_changes_nothing() {
     assert_ne!(body["data"]["secret"], before);
 }
 
+/// Even where the event says neither the method nor the path.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_of_one_route_is_not_the_answer_of_another() {
+    let api = Api::start().await;
+    let app = App::create(&api.backend).await;
+    let event = |resource: &str| {
+        let mut event: Value = serde_json::from_str(&app.event("DELETE", resource, "", Some("once"))).unwrap();
+        event["requestContext"] = Value::Null;
+        event["rawPath"] = Value::Null;
+        event.to_string()
+    };
+    let [first, second] = [SigningKeyId::random(), SigningKeyId::random()].map(|key| format!("keys/{key}"));
+    assert_eq!(api.call("delete-previous-app-secret", &event("secrets/previous")).await.0, 200);
+    assert_eq!(api.call("put-app-key", &event("secrets/previous")).await.0, 409);
+    assert_eq!(api.call("post-app-secrets", &event("secrets/previous")).await.0, 409);
+    assert_eq!(api.call("delete-app-key", &event(&first)).await.0, 409);
+    assert_eq!(api.call("delete-previous-app-secret", &event(&second)).await.0, 409);
+    assert_eq!(api.call("delete-previous-app-secret", &event("secrets/previous")).await.0, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_remembered_write_is_forgotten_after_a_day() {
     let api = Api::start().await;

@@ -25,7 +25,7 @@ pub const ROUTE: Route = Route {
 /// The contract's failures of authentication; E4000 for a body; E4090 where another change won or the app has too many
 /// keys; E0000 where a service fails.
 pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
-    let answer = match request.authenticate_write(&services.store).await? {
+    let answer = match request.authenticate_write(ROUTE.name, &services.store).await? {
         Write::Done { answer, .. } => answer,
         Write::New(write) => publish_new_key(&request, &services, write).await?,
     };

@@ -56,7 +56,7 @@ struct Data<'a> {
 /// The contract's failures of authentication; E4000 for a malformed body; E4090 where another change won or there were
 /// too many rotations; E0000 where a service fails.
 pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
-    let (app, rotation) = match request.authenticate_write(&services.store).await? {
+    let (app, rotation) = match request.authenticate_write(ROUTE.name, &services.store).await? {
         Write::Done { app, answer } => (app.id, answer),
         Write::New(write) => (write.app().id, rotate(&request, &services, write).await?),
     };

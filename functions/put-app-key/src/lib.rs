@@ -32,7 +32,7 @@ struct Body {
 /// The contract's failures of authentication; E4000 for a malformed body or key id; E4040 where the app has no such key;
 /// E4090 where the key was published too recently or another change won; E0000 where the table fails.
 pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
-    let write = match request.authenticate_write(&services.store).await? {
+    let write = match request.authenticate_write(ROUTE.name, &services.store).await? {
         Write::Done { answer, .. } => return Ok(Response::of_json(200, answer)),
         Write::New(write) => write,
     };

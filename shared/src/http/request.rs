@@ -89,8 +89,11 @@ impl Request {
     /// # Errors
     /// E4000 where it is no id of one.
     pub fn signing_key_id(&self) -> Result<SigningKeyId, Failure> {
-        let id = self.event.pointer("/pathParameters/keyUuid").and_then(Value::as_str);
-        id.and_then(|id| id.parse().ok()).ok_or(FailureKind::BadRequest.into())
+        self.key_uuid().and_then(|id| id.parse().ok()).ok_or(FailureKind::BadRequest.into())
+    }
+
+    fn key_uuid(&self) -> Option<&str> {
+        self.event.pointer("/pathParameters/keyUuid").and_then(Value::as_str)
     }
 
     /// A query parameter's value.
@@ -139,17 +142,16 @@ impl Request {
         Some(Cow::Borrowed(body))
     }
 
-    /// What tells this request from another by the same caller.
-    pub(super) fn fingerprint(&self) -> String {
-        let method = self.text(["/requestContext/http/method", "/httpMethod"]).unwrap_or_default();
-        let path = self.text(["/rawPath", "/path"]).unwrap_or_default();
+    /// What tells this request from another by the same caller for the same app.
+    pub(super) fn fingerprint(&self, route: &str) -> String {
+        let key = self.key_uuid().unwrap_or_default();
         let query = match self.event.get("rawQueryString").and_then(Value::as_str) {
             Some(query) => Cow::Borrowed(query),
             None => self.event.get("queryStringParameters").map(Value::to_string).unwrap_or_default().into(),
         };
         // A body that is no text is unlike any that a write was ever done with; least of all like none.
         let body = self.body_text().unwrap_or("\0".into());
-        fingerprint(&[method, path, &query, &body])
+        fingerprint(&[route, key, &query, &body])
     }
 
     /// What payload format 2.0 has at the first place, and 1.0, which REST APIs send, at the second.
@@ -157,17 +159,17 @@ impl Request {
         pointers.into_iter().find_map(|pointer| self.event.pointer(pointer)?.as_str())
     }
 
-    /// Lets in who presents a valid write key for the path's app, and finds out whether the write was done before.
+    /// Lets in who presents a valid write key for the path's app, and finds out whether this route's write was done before.
     ///
     /// # Errors
     /// The first row of the contract's table that applies; then E4000 for a malformed `Idempotency-Key`, and E4090 for
     /// one that named another request.
-    pub async fn authenticate_write(&self, store: &Store) -> Result<Write, Failure> {
+    pub async fn authenticate_write(&self, route: &str, store: &Store) -> Result<Write, Failure> {
         let idempotency_key = self.header("idempotency-key").map(str::parse::<IdempotencyKey>).transpose();
         let usable = idempotency_key.as_ref().ok().and_then(Option::as_ref);
         let caller = self.authenticate_with(ApiKeyType::Write, usable, store).await?;
         idempotency_key.map_err(|_| FailureKind::BadRequest)?;
-        Write::begin(caller, self)
+        Write::begin(caller, route, self)
     }
 
     /// Lets in who presents a valid key of the `required` type for the path's app.
@@ -300,13 +302,13 @@ mod tests {
 
     #[test]
     fn a_body_that_is_no_text_is_another_request_than_one_without_a_body() {
-        let without = read("{}").fingerprint();
+        let without = read("{}").fingerprint("");
         for body in
             [r#"{"body":"?","isBase64Encoded":true}"#, r#"{"body":"/w==","isBase64Encoded":true}"#, r#"{"body":5}"#]
         {
-            assert_ne!(read(body).fingerprint(), without, "{body}");
+            assert_ne!(read(body).fingerprint(""), without, "{body}");
         }
-        assert_eq!(read(r#"{"body":null}"#).fingerprint(), without);
+        assert_eq!(read(r#"{"body":null}"#).fingerprint(""), without);
     }
 
     #[test]
@@ -321,22 +323,21 @@ mod tests {
 
     #[test]
     fn a_rest_apis_event_is_told_apart_by_the_same_things() {
-        let event = |method: &str, path: &str, query: &str, body: &str| {
+        let event = |key: &str, query: &str, body: &str| {
             let identity = r#"{"identity":{"sourceIp":"192.0.2.1"}}"#;
             read(&format!(
-                r#"{{"requestContext":{identity},"httpMethod":"{method}","path":"{path}","queryStringParameters":{query},"body":{body}}}"#
+                r#"{{"requestContext":{identity},"pathParameters":{{"keyUuid":"{key}"}},"queryStringParameters":{query},"body":{body}}}"#
             ))
         };
-        let first = event("DELETE", "/a", "null", "null");
+        let first = event("a", "null", "null");
         assert_eq!(first.source_ip(), "192.0.2.1".parse().ok());
-        assert_eq!(first.fingerprint(), event("DELETE", "/a", "null", "null").fingerprint());
-        for other in [
-            event("PUT", "/a", "null", "null"),
-            event("DELETE", "/b", "null", "null"),
-            event("DELETE", "/a", r#"{"force":"true"}"#, "null"),
-            event("DELETE", "/a", "null", r#""{}""#),
-        ] {
-            assert_ne!(first.fingerprint(), other.fingerprint());
+        let fingerprint = first.fingerprint("route");
+        assert_eq!(event("a", "null", "null").fingerprint("route"), fingerprint);
+        assert_ne!(first.fingerprint("other route"), fingerprint);
+        for other in
+            [event("b", "null", "null"), event("a", r#"{"force":"true"}"#, "null"), event("a", "null", r#""{}""#)]
+        {
+            assert_ne!(other.fingerprint("route"), fingerprint);
         }
     }
 

@@ -30,8 +30,8 @@ impl Write {
     ///
     /// # Errors
     /// E4090 where the `Idempotency-Key` named another request.
-    pub(super) fn begin(caller: Caller, request: &Request) -> Result<Self, Failure> {
-        let fingerprint = request.fingerprint();
+    pub(super) fn begin(caller: Caller, route: &str, request: &Request) -> Result<Self, Failure> {
+        let fingerprint = request.fingerprint(route);
         match caller.done_write() {
             Some(done) => {
                 let answer = same_request(done, &fingerprint)?;
