@@ -36,7 +36,7 @@ impl PreparedRotation {
         let version = SecretVersionId::random();
         let mut put = secrets.put_app_secret(app.id, version, value).await;
         if let Err(SecretsError::TooManyVersions { .. }) = put {
-            tidy(secrets, &app, CHANGES_NEED).await?;
+            secrets.tidy_app_secret(&app, CHANGES_NEED).await?;
             put = secrets.put_app_secret(app.id, version, value).await;
         }
         put?;
@@ -54,18 +54,13 @@ impl PreparedRotation {
     pub async fn finish(self, secrets: &Secrets) {
         /// No change takes longer, an operator's neither, from putting a version to pinning it.
         const CHANGES_NEED: Duration = Duration::from_secs(3600);
-        or_left_for_later(tidy(secrets, &self.app, CHANGES_NEED)).await;
+        or_left_for_later(secrets.tidy_app_secret(&self.app, CHANGES_NEED)).await;
     }
 
     /// Lets go of the new version when the record was not stored, because another change won: soon, or not at all.
     pub async fn abandon(self, secrets: &Secrets) {
         or_left_for_later(secrets.let_go_of_app_secret(self.app.id, self.version())).await;
     }
-}
-
-async fn tidy(secrets: &Secrets, app: &App, changes_need: Duration) -> Result<(), SecretsError> {
-    let kept = app.previous_secret.map(|previous| previous.version_id);
-    secrets.tidy_app_secret(app.id, app.secret_version_id, kept, changes_need).await
 }
 
 /// The rotation is decided by then: neither a failure nor a slow answer may change how it ends.

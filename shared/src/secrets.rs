@@ -277,23 +277,18 @@ impl Secrets {
         }
     }
 
-    /// Puts the labels of an app's secret in order: `AWSCURRENT` to the `pinned` version, for people who look; and none of
+    /// Puts the labels of an app's secret in order: `AWSCURRENT` to the pinned version, for people who look; and none of
     /// its own on a version that no change under way can be about to pin, since it was made before the pinned one or
-    /// longer ago than `changes_need`, so that Secrets Manager deletes it. A version that is `kept`, like the pinned one,
+    /// longer ago than `changes_need`, so that Secrets Manager deletes it. The previous version, like the pinned one,
     /// keeps its own. All versions of a secret have 20 labels together at most, and each put takes one.
     ///
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
     ///
     /// # Errors
     /// Secrets Manager fails; nothing depends on the labels that are left then, and the next change puts them in order.
-    pub async fn tidy_app_secret(
-        &self,
-        app: AppId,
-        pinned: SecretVersionId,
-        kept: Option<SecretVersionId>,
-        changes_need: Duration,
-    ) -> Result<(), SecretsError> {
-        let name = self.app_secret_name(app);
+    pub async fn tidy_app_secret(&self, app: &App, changes_need: Duration) -> Result<(), SecretsError> {
+        let name = self.app_secret_name(app.id);
+        let pinned = app.secret_version_id;
         let answer = self.client.list_secret_version_ids().secret_id(&name).send().await;
         let versions = answer.map_err(|error| backend(&name, &error))?.versions.unwrap_or_default();
         let made = |version: &SecretVersionsListEntry| SystemTime::try_from(version.created_date?).ok();
@@ -310,7 +305,7 @@ impl Secrets {
             }
             let age = made(version).and_then(|made| now.duration_since(made).ok());
             let is_left_over = age.is_some_and(|age| age > changes_need);
-            let is_kept = kept.is_some_and(|kept| is(version, kept));
+            let is_kept = app.previous_secret.is_some_and(|previous| is(version, previous.version_id));
             if has_label(id) && !is_kept && (is_older || is_left_over) {
                 self.move_label(&name, id, Some(id), None).await?;
             }

@@ -69,7 +69,9 @@ impl Request {
     /// The address that the gateway saw it come from.
     #[must_use]
     pub fn source_ip(&self) -> Option<IpAddr> {
-        self.text(["/requestContext/http/sourceIp", "/requestContext/identity/sourceIp"])?.parse().ok()
+        // What payload format 2.0 has at the first place, and 1.0, which REST APIs send, at the second.
+        let places = ["/requestContext/http/sourceIp", "/requestContext/identity/sourceIp"];
+        places.into_iter().find_map(|place| self.event.pointer(place)?.as_str())?.parse().ok()
     }
 
     /// The API key that was recognised, if one was, let in or not.
@@ -152,11 +154,6 @@ impl Request {
         // A body that is no text is unlike any that a write was ever done with; least of all like none.
         let body = self.body_text().unwrap_or("\0".into());
         fingerprint(&[route, key, &query, &body])
-    }
-
-    /// What payload format 2.0 has at the first place, and 1.0, which REST APIs send, at the second.
-    fn text(&self, pointers: [&str; 2]) -> Option<&str> {
-        pointers.into_iter().find_map(|pointer| self.event.pointer(pointer)?.as_str())
     }
 
     /// Lets in who presents a valid write key for the path's app, and finds out whether this route's write was done before.
