@@ -15,8 +15,10 @@ async fn every_fixture_is_answered_to_the_letter() {
     for name in FUNCTIONS {
         let mut function = Function::start(name, &environment(&backend)).await;
         for fixture in Fixture::of(name) {
-            let (answer, id) = read_payload(&function.invoke(&fixture.event).await);
+            let payload = function.invoke(&fixture.event).await;
+            let (answer, id) = read_payload(&payload);
             fixture.assert_answered(answer);
+            assert_eq!(payload.get("cookies").is_some(), fixture.json()["version"] == "2.0", "{name} {}", fixture.case);
             let given = fixture.json()["requestContext"]["requestId"].as_str().map(str::to_owned);
             assert_eq!(id, given.unwrap_or(INVOCATION_ID.to_owned()), "{name} {}", fixture.case);
         }

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    process::Stdio,
+    process::{Output, Stdio},
 };
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
@@ -91,7 +91,8 @@ async fn measure(backend: &Backend, command: &[&str]) -> (usize, u64) {
             peak = kilobytes.trim().parse().unwrap();
         }
     }
-    let errors = process.wait_with_output().await.unwrap().stderr;
+    let Output { status, stderr: errors, .. } = process.wait_with_output().await.unwrap();
+    assert_eq!(status.success(), errors.is_empty());
     assert!(errors.is_empty() || errors.ends_with(b"findings remain\n"), "{}", String::from_utf8_lossy(&errors));
     (printed, peak)
 }
