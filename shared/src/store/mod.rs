@@ -159,11 +159,8 @@ impl Store {
         if let Some(direct) = &self.direct {
             return self.batch_get_directly(direct, keys, found).await;
         }
-        let wanted = KeysAndAttributes::builder()
-            .set_keys(Some(keys))
-            .consistent_read(true)
-            .build()
-            .map_err(unbuilt)?;
+        let wanted =
+            KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build().map_err(unbuilt)?;
         let answer = self.client.batch_get_item().request_items(&self.table, wanted).send().await?;
         found.extend(answer.responses.unwrap_or_default().into_values().flatten());
         let unprocessed = answer.unprocessed_keys.unwrap_or_default();
@@ -464,7 +461,8 @@ impl Store {
             }
             let Some(wait) = waits.next() else {
                 return Err(StoreError::Backend(
-                    "cannot change the API key: other changes of the app keep winning; run the command again".to_owned(),
+                    "cannot change the API key: other changes of the app keep winning; run the command again"
+                        .to_owned(),
                 ));
             };
             tokio::time::sleep(wait).await;
