@@ -26,7 +26,7 @@ pub use self::{
 };
 use crate::{
     LazyClient,
-    aws_json::AwsJson,
+    aws_json::{AwsJson, is_throttling},
     causes::causes,
     domain::{ApiKey, ApiKeyHash, App, AppId, DoneWrite, Timestamp, WriteId},
 };
@@ -37,6 +37,9 @@ pub enum StoreError {
     /// DynamoDB refused, failed or did not answer in time; the whole cause.
     #[error("DynamoDB: {0}")]
     Backend(String),
+    /// DynamoDB throttles; the whole cause.
+    #[error("DynamoDB: {0}")]
+    Throttled(String),
     /// What is in the table can't be read.
     #[error(transparent)]
     Corrupt(#[from] CorruptItem),
@@ -59,7 +62,16 @@ where
             }),
             _ => false,
         };
-        if conflict { Self::Conflict } else { Self::Backend(causes(&error)) }
+        // A cancelled transaction names the reason of each of its items.
+        let is_throttled = error.code().is_some_and(is_throttling)
+            || error.message().is_some_and(|reasons| {
+                ["ThrottlingError", "ProvisionedThroughputExceeded"].iter().any(|reason| reasons.contains(reason))
+            });
+        match (conflict, is_throttled) {
+            (true, _) => Self::Conflict,
+            (false, true) => Self::Throttled(causes(&error)),
+            (false, false) => Self::Backend(causes(&error)),
+        }
     }
 }
 
@@ -145,7 +157,7 @@ impl Store {
             if wanted.is_empty() {
                 return Ok(found);
             }
-            let wait = waits.next().ok_or_else(|| StoreError::Backend("keys stayed unprocessed".to_owned()))?;
+            let wait = waits.next().ok_or_else(|| StoreError::Throttled("keys stayed unprocessed".to_owned()))?;
             tokio::time::sleep(wait).await;
         }
     }
@@ -175,7 +187,13 @@ impl Store {
     ) -> Result<Vec<Attributes>, StoreError> {
         let failed = |error: &dyn Display| StoreError::Backend(error.to_string());
         let request = batch_get::request(&self.table, keys).map_err(|error| failed(&error))?;
-        let answer = direct.call("BatchGetItem", &request).await.map_err(|error| failed(&error))?;
+        let answer = direct.call("BatchGetItem", &request).await.map_err(|error| {
+            if error.code().is_some_and(is_throttling) {
+                StoreError::Throttled(error.to_string())
+            } else {
+                failed(&error)
+            }
+        })?;
         let (items, unprocessed) =
             batch_get::answer(&answer).map_err(|error| failed(&format_args!("an answer that is none: {error}")))?;
         found.extend(items);
