@@ -413,6 +413,43 @@ mod tests {
         assert_eq!(to_api_key(from_api_key(AppId::random(), &lasting)), Ok(lasting));
     }
 
+    /// The size of an item as DynamoDB counts it, or a little more.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>
+    fn size(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+            AttributeValue::L(values) => 3 + values.iter().map(|value| size(value) + 1).sum::<usize>(),
+            AttributeValue::M(map) => 3 + map.iter().map(|(name, value)| name.len() + size(value) + 1).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
+    #[test]
+    fn record_with_most_keys_costs_18_read_units() {
+        const READ_UNIT: usize = 4096;
+        /// An RSA-4096 key in PEM has 800 characters.
+        const BASE64: usize = 747;
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", "A".repeat(BASE64));
+        let public_key = PublicKey::stored(pem).unwrap();
+        assert_eq!(public_key.as_pem().len(), 800);
+        let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
+        let mut app = App { signing_keys: SigningKeys::default(), ..app() };
+        let mut keys = Vec::new();
+        loop {
+            let id = SigningKeyId::random();
+            if app.signing_keys.add_standby(id, public_key.clone(), now).is_ok() {
+                keys.push(id);
+            } else if keys.len() < 50 {
+                break;
+            } else if let Some(oldest) = keys.first() {
+                app.signing_keys.revoke(*oldest, false, now).unwrap();
+                keys.remove(0);
+            }
+        }
+        let size = size(&AttributeValue::M(from_app(&app)));
+        assert!(size.div_ceil(READ_UNIT) <= 18, "{size} bytes");
+    }
+
     #[test]
     fn changes_name_only_attributes_that_differ() {
         let read = app();
