@@ -75,6 +75,12 @@ where
     }
 }
 
+impl From<BuildError> for StoreError {
+    fn from(error: BuildError) -> Self {
+        Self::Backend(error.to_string())
+    }
+}
+
 /// A caller's records. What is corrupt is an error of its own, for after the API key has been judged.
 #[derive(Debug)]
 pub struct Found {
@@ -171,8 +177,7 @@ impl Store {
         if let Some(direct) = &self.direct {
             return self.batch_get_directly(direct, keys, found).await;
         }
-        let wanted =
-            KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build().map_err(unbuilt)?;
+        let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?;
         let answer = self.client.batch_get_item().request_items(&self.table, wanted).send().await?;
         found.extend(answer.responses.unwrap_or_default().into_values().flatten());
         let unprocessed = answer.unprocessed_keys.unwrap_or_default();
@@ -394,7 +399,7 @@ impl Store {
             .build()
             .map(|update| TransactWriteItem::builder().update(update).build());
         let new = into_transaction(self.put_new(item::from_api_key(app, new)));
-        let changes = [new, retirement].into_iter().collect::<Result<_, _>>().map_err(unbuilt)?;
+        let changes = [new, retirement].into_iter().collect::<Result<_, _>>()?;
         let is_as_read = |key: &ApiKey| key.updated_at == read.updated_at && key.revoked_at.is_none();
         self.change_api_key(app, &read.hash, changes, retired.updated_at, is_as_read).await
     }
@@ -441,8 +446,7 @@ impl Store {
             .expression_attribute_names("#updated", item::UPDATED_AT)
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
             .build()
-            .map(|update| TransactWriteItem::builder().update(update).build())
-            .map_err(unbuilt)?;
+            .map(|update| TransactWriteItem::builder().update(update).build())?;
         self.change_api_key(app, hash, vec![revocation], now, |key| key.revoked_at.is_none()).await
     }
 
@@ -531,7 +535,7 @@ impl Store {
         &self,
         items: impl IntoIterator<Item = Result<TransactWriteItem, BuildError>>,
     ) -> Result<(), StoreError> {
-        let items = items.into_iter().collect::<Result<_, _>>().map_err(unbuilt)?;
+        let items = items.into_iter().collect::<Result<_, _>>()?;
         self.client.transact_write_items().set_transact_items(Some(items)).send().await?;
         Ok(())
     }
@@ -546,10 +550,8 @@ impl Store {
             let definition = AttributeDefinition::builder()
                 .attribute_name(attribute)
                 .attribute_type(ScalarAttributeType::S)
-                .build()
-                .map_err(unbuilt)?;
-            let element =
-                KeySchemaElement::builder().attribute_name(attribute).key_type(key_type).build().map_err(unbuilt)?;
+                .build()?;
+            let element = KeySchemaElement::builder().attribute_name(attribute).key_type(key_type).build()?;
             request = request.attribute_definitions(definition).key_schema(element);
         }
         match request.send().await {
@@ -558,10 +560,6 @@ impl Store {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-fn unbuilt(error: BuildError) -> StoreError {
-    StoreError::Backend(error.to_string())
 }
 
 fn into_transaction(put: PutBuilder) -> Result<TransactWriteItem, BuildError> {
