@@ -82,19 +82,25 @@ impl CallError {
 
     /// Whether the same call may have an answer in a moment.
     fn is_transient(&self) -> bool {
-        const THROTTLED: [&str; 5] = [
-            "ProvisionedThroughputExceededException",
-            "RequestLimitExceeded",
-            "ThrottledException",
-            "Throttling",
-            "ThrottlingException",
-        ];
         match self {
-            Self::Refused { code, status, .. } => *status >= 500 || THROTTLED.contains(&code.as_str()),
+            Self::Refused { code, status, .. } => *status >= 500 || is_throttling(code),
             Self::Unanswered(_) => true,
             Self::Unsigned(_) => false,
         }
     }
+}
+
+/// Whether an exception of that name says that a service throttles.
+#[must_use]
+pub fn is_throttling(code: &str) -> bool {
+    const NAMES: [&str; 5] = [
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+    ];
+    NAMES.contains(&code)
 }
 
 /// One service at its endpoint, for calls that only read: what may be repeated is repeated.

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 pub use self::inspection::{Purpose, SecretNames, SecretState, SecretVersion};
 use crate::{
     LazyClient,
-    aws_json::{AwsJson, CallError},
+    aws_json::{AwsJson, CallError, is_throttling},
     causes::causes,
     domain::{App, AppId, Secret, SecretVersionId, SigningKeyId},
 };
@@ -32,6 +32,14 @@ pub enum SecretsError {
     /// Secrets Manager refused, failed or did not answer in time; the whole cause.
     #[error("Secrets Manager, secret {name}: {cause}")]
     Backend {
+        /// The secret's name.
+        name: String,
+        /// The whole cause.
+        cause: String,
+    },
+    /// Secrets Manager throttles; the whole cause.
+    #[error("Secrets Manager, secret {name}: {cause}")]
+    Throttled {
         /// The secret's name.
         name: String,
         /// The whole cause.
@@ -59,7 +67,14 @@ type Version = (AppId, SecretVersionId);
 /// Why a version was not read.
 struct Unread {
     is_missing: bool,
+    is_throttled: bool,
     cause: String,
+}
+
+impl Unread {
+    fn new(code: Option<&str>, cause: String) -> Self {
+        Self { is_missing: code == Some(Secrets::MISSING), is_throttled: code.is_some_and(is_throttling), cause }
+    }
 }
 
 /// The secrets under one prefix, and a cache of the versions that were read.
@@ -131,6 +146,9 @@ impl Secrets {
             match (read, waits.next()) {
                 (Ok(secret), _) => break secret.ok_or(SecretsError::NoText { name, version })?,
                 (Err(Unread { is_missing: true, .. }), Some(wait)) => tokio::time::sleep(wait).await,
+                (Err(Unread { is_throttled: true, cause, .. }), _) => {
+                    return Err(SecretsError::Throttled { name, cause });
+                }
                 (Err(Unread { cause, .. }), _) => return Err(SecretsError::Backend { name, cause }),
             }
         };
@@ -154,7 +172,7 @@ impl Secrets {
         let answer = self.client.get_secret_value().secret_id(name).version_id(version.to_string()).send().await;
         match answer {
             Ok(answer) => Ok(answer.secret_string.map(Secret::from)),
-            Err(error) => Err(Unread { is_missing: error.code() == Some(Self::MISSING), cause: causes(&error) }),
+            Err(error) => Err(Unread::new(error.code(), causes(&error))),
         }
     }
 
@@ -178,10 +196,10 @@ impl Secrets {
                 Err(error) => {
                     let (line, column) = (error.line(), error.column());
                     let cause = format!("an answer that can't be read at line {line}, column {column}");
-                    Err(Unread { is_missing: false, cause })
+                    Err(Unread::new(None, cause))
                 }
             },
-            Err(error) => Err(Unread { is_missing: error.code() == Some(Self::MISSING), cause: error.to_string() }),
+            Err(error) => Err(Unread::new(error.code(), error.to_string())),
         }
     }
 
@@ -378,6 +396,7 @@ where
     let name = name.to_owned();
     match error.code() {
         Some("LimitExceededException") => SecretsError::TooManyVersions { name },
+        Some(code) if is_throttling(code) => SecretsError::Throttled { name, cause: causes(error) },
         _ => SecretsError::Backend { name, cause: causes(error) },
     }
 }

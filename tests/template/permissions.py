@@ -1,4 +1,4 @@
-"""Prints what each function may do with the table and the secrets: an action on a kind of resource, and its condition."""
+"""Prints what each function may do with the table and the secrets: an action on a kind of resource, and its conditions."""
 
 import json
 
@@ -15,14 +15,13 @@ KINDS = {
 
 
 def by_function(resources, made):
-    """Each function's permissions in words, with their conditions."""
-    return {
-        name: {
-            f"{action} on {KINDS[resource]}": condition
-            for action, resource, condition in stack.permissions(logical_id, resources, made)[0]
-        }
-        for logical_id, name in stack.functions(resources).items()
-    }
+    """Each function's permissions in words, each with the conditions of which one has to hold."""
+    permissions = {}
+    for logical_id, name in stack.functions(resources).items():
+        granted = permissions[name] = {}
+        for action, resource, condition in stack.permissions(logical_id, resources, made)[0]:
+            granted.setdefault(f"{action} on {KINDS[resource]}", []).append(condition)
+    return permissions
 
 
 if __name__ == "__main__":
@@ -30,6 +29,6 @@ if __name__ == "__main__":
         permissions = by_function(resources, made)
     of_data = ("dynamodb:", "secretsmanager:")
     print(json.dumps({
-        name: {words: condition for words, condition in granted.items() if words.startswith(of_data)}
+        name: {words: conditions for words, conditions in granted.items() if words.startswith(of_data)}
         for name, granted in permissions.items()
     }))

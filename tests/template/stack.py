@@ -103,7 +103,7 @@ def created(**parameters):
 
 
 def permissions(function, resources, made):
-    """What a function's role allows within its boundary: action, resource and condition; and what it cannot use of that."""
+    """What a function's role allows within its boundary (action, resource and condition), and what it cannot use of that."""
     role = resources[f"{function}Role"]["Properties"]
     iam = boto3.client("iam")
 
@@ -118,25 +118,41 @@ def permissions(function, resources, made):
         documents.append(literal_eval(own))
     granted = [entry for granting in documents for entry in entries(granting, "Allow")]
     boundary = document(made[role["PermissionsBoundary"]["Ref"]])
-    limits, denied = entries(boundary, "Allow"), [entry[:2] for entry in entries(boundary, "Deny")]
+    limits = entries(boundary, "Allow")
+    denied = [(action, resource) for action, resource, condition in entries(boundary, "Deny") if not condition]
 
     usable, unusable = [], []
     for action, resource, condition in granted:
         within = [
             (action, limit if resource == "*" else resource, condition)
-            for allowed, limit, _ in limits
+            for allowed, limit, limiting in limits
             if action == allowed and (resource in (limit, "*") or limit == "*") and (action, resource) not in denied
+            if is_as_narrow(condition, limiting)
         ]
         usable += within
         unusable += [] if within else [(action, resource)]
     return usable, unusable
 
 
+def is_as_narrow(condition, limit):
+    """Whether a condition has all that another one asks for: for each key no other values than that one's."""
+
+    def values(node, operator, key):
+        return {json.dumps(value) for value in listed(node.get(operator, {}).get(key, []))}
+
+    return all(
+        values(condition, operator, key) and values(condition, operator, key) <= values(limit, operator, key)
+        for operator, asked in limit.items()
+        for key in asked
+    )
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
 def entries(document, effect):
     """A policy's statements of one effect, taken apart: action, resource and condition."""
-
-    def listed(value):
-        return value if isinstance(value, list) else [value]
 
     return [
         (action, resource, statement.get("Condition", {}))

@@ -21,13 +21,13 @@ EVERY_OPTION = {
     "Tracing": "PassThrough",
     "RequestRate": "7",
     "RequestBurst": "8",
-    "KeyCreationRate": "2",
-    "KeyCreationBurst": "3",
+    "KeyCreationConcurrency": "3",
+    "ExecuteApiEndpoint": "off",
     "KmsKeyArn": KMS_KEY,
     "AlarmTopicArn": TOPIC,
     "Deployment": "Canary10Percent5Minutes",
 }
-ALARMS = {"failures", "refused", "server-errors", "slow-answers", "throttles"}
+ALARMS = {"failures", "refused", "rejected", "server-errors", "slow-answers", "throttles"}
 UUIDS = random.Random(1)
 
 
@@ -80,8 +80,8 @@ class Permissions(unittest.TestCase):
         self.assertEqual(self.those_with(*writing), {"post-app-keys", "post-app-secrets"})
         reading = "secretsmanager:GetSecretValue on an app's secret"
         self.assertEqual(self.those_with(reading), {"get-app-secrets", "post-app-secrets"})
-        condition = self.by_function["post-app-secrets"][reading]
-        self.assertEqual(condition, {"Null": {"secretsmanager:VersionId": "false"}}, "by its version alone")
+        conditions = self.by_function["post-app-secrets"][reading]
+        self.assertEqual(conditions, [{"Null": {"secretsmanager:VersionId": "false"}}], "by its version alone")
 
     def test_no_function_reads_a_private_key(self):
         readable = {
@@ -113,7 +113,36 @@ class Permissions(unittest.TestCase):
         document = boto3.client("iam").get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]["Document"]
         limits = {f"{action} on {permissions.KINDS[resource]}" for action, resource, _ in stack.entries(document, "Allow")}
         self.assertEqual(limits, used)
-        self.assertEqual(len(boundary["PolicyDocument"]["Statement"]), 6)
+        self.assertEqual(len(boundary["PolicyDocument"]["Statement"]), 9)
+
+    def test_no_function_makes_an_api_key_or_enables_an_app(self):
+        written = {
+            attribute
+            for granted in self.by_function.values()
+            for words, conditions in granted.items()
+            if words.startswith(("dynamodb:PutItem", "dynamodb:UpdateItem"))
+            for condition in conditions
+            for attribute in condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+        }
+        self.assertFalse(written & {"hint", "isDisabled", "revokedAt", "type"})
+        document = boto3.client("iam").get_policy_version(PolicyArn=self.made["Boundary"], VersionId="v1")["PolicyVersion"]["Document"]
+        # Without "ForAllValues" and without a guard: it holds only if DynamoDB tells the attributes, and then for any of them.
+        denied = {"ForAnyValue:StringEquals": {"dynamodb:Attributes": ["hint", "isDisabled"]}}
+        entries = [(action, condition) for action, _, condition in stack.entries(document, "Deny") if "dynamodb" in action]
+        self.assertEqual(entries, [("dynamodb:PutItem", denied), ("dynamodb:UpdateItem", denied)])
+
+    def test_writes_are_in_transactions_except_the_note_of_a_use(self):
+        for name, granted in self.by_function.items():
+            alone = [
+                condition
+                for words, conditions in granted.items()
+                if words.startswith(("dynamodb:PutItem", "dynamodb:UpdateItem"))
+                for condition in conditions
+                if condition.get("ForAnyValue:StringEquals") != {"dynamodb:EnclosingOperation": "TransactWriteItems"}
+            ]
+            attributes = [condition["ForAllValues:StringEquals"]["dynamodb:Attributes"] for condition in alone]
+            self.assertEqual(attributes, [] if name == "get-app-jwks" else [["pk", "sk", "lastUsedAt"]], name)
+            self.assertTrue(all(condition["Null"] == {"dynamodb:Attributes": "false"} for condition in alone), name)
 
     def test_only_xray_has_every_resource_and_no_action_has_a_star(self):
         for name, granted in self.by_function.items():
@@ -174,11 +203,38 @@ class Created(unittest.TestCase):
             [stage] = of_type(resources, "AWS::ApiGatewayV2::Stage").values()
             limits = {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "8"}
             self.assertEqual(stage["DefaultRouteSettings"], limits)
-            limits = {"ThrottlingRateLimit": "2", "ThrottlingBurstLimit": "3"}
-            self.assertEqual(stage["RouteSettings"], {"POST /api/v1/apps/{appUuid}/keys": limits})
+            limits = {"ThrottlingRateLimit": 10, "ThrottlingBurstLimit": 10}
+            self.assertEqual(stage["RouteSettings"], {"POST /api/v1/apps/{appId}/secrets": limits}, "the keys' is the normal one")
+            self.assertEqual(resources["PostAppKeys"]["Properties"]["ReservedConcurrentExecutions"], "3")
+            self.assertIs(self.is_execute_api_endpoint_disabled(resources), True)
             for function in of_type(resources, "AWS::Lambda::Function").values():
                 self.assertEqual(function["TracingConfig"], {"Mode": "PassThrough"})
                 self.assertEqual(function["LoggingConfig"]["ApplicationLogLevel"], "DEBUG")
+
+    @staticmethod
+    def is_execute_api_endpoint_disabled(resources):
+        [server] = resources["Api"]["Properties"]["Body"]["servers"]
+        return server["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]
+
+    def test_what_can_be_off_is_off(self):
+        resources = stack.translate({"KeyCreationConcurrency": "0"})["Resources"]
+        self.assertNotIn("ReservedConcurrentExecutions", resources["PostAppKeys"]["Properties"])
+        self.assertIs(self.is_execute_api_endpoint_disabled(resources), False)
+        resources = stack.translate({})["Resources"]
+        limited = {name for name, item in of_type(resources, "AWS::Lambda::Function").items() if "ReservedConcurrentExecutions" in item}
+        self.assertEqual(limited, {"PostAppKeys"})
+
+    def test_no_customer_can_undo_a_deployment(self):
+        resources = stack.translate(EVERY_OPTION)["Resources"]
+        pattern = resources["Failures"]["Properties"]["FilterPattern"]
+        self.assertIn('($.level = "ERROR" && $.fault NOT EXISTS)', pattern, "not by a corrupt item or by load of one app")
+        alarm = resources["FailuresAlarm"]["Properties"]
+        self.assertEqual(alarm["MetricName"], {"Fn::Sub": "${Environment}-failures"})
+
+    def test_each_alarm_has_at_most_10_metrics(self):
+        # CloudWatch's limit for metric maths, expressions included.
+        for name, alarm in of_type(stack.translate(EVERY_OPTION)["Resources"], "AWS::CloudWatch::Alarm").items():
+            self.assertLessEqual(len(alarm.get("Metrics", [])), 10, name)
 
     def test_without_alarms_there_is_nothing_to_pay_for_and_no_rollback(self):
         resources = stack.translate({"Alarms": "off", "Deployment": "Linear10PercentEvery1Minute"})["Resources"]
@@ -245,7 +301,7 @@ class Created(unittest.TestCase):
         self.assertEqual(names, ALARMS)
         # Each metric of an alarm is paid for.
         metrics = sum(len([item for item in alarm.get("Metrics", [1]) if item == 1 or "MetricStat" in item]) for alarm in alarms)
-        self.assertEqual(metrics, 12)
+        self.assertEqual(metrics, 13)
         filters = of_type(resources, "AWS::Logs::MetricFilter").values()
         counted = {item["MetricTransformations"][0]["MetricName"]["Fn::Sub"] for item in filters}
         watched = {alarm["MetricName"]["Fn::Sub"] for alarm in alarms if alarm.get("Namespace") == "UserDocks"}

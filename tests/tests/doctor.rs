@@ -84,7 +84,7 @@ async fn assert_found(backend: &Backend, app: AppId, repairable: &[&str], lastin
 async fn change(backend: &Backend, app: &App, change: impl FnOnce(&mut App)) -> App {
     let mut changed = app.clone();
     change(&mut changed);
-    backend.services().store.update_app(changed, Timestamp::now(), None).await.unwrap()
+    backend.services().store.update_app(app, changed, Timestamp::now(), None).await.unwrap()
 }
 
 /// Changes an item behind the store's back.
@@ -121,7 +121,7 @@ async fn a_healthy_table_of_every_state_has_no_findings() {
         let id = WriteId::new(&keys[0].hash, &"key".parse().unwrap());
         DoneWrite::new(id, "request".to_owned(), "answer".to_owned(), Timestamp::now())
     };
-    services.store.update_app(ended.clone(), Timestamp::now(), Some(&written)).await.unwrap();
+    services.store.update_app(&ended, ended.clone(), Timestamp::now(), Some(&written)).await.unwrap();
     Box::pin(userdocks_admin::secret::rotate(&services, ended.id, Duration::ZERO)).await.unwrap();
     Box::pin(userdocks_admin::secret::end_overlap(&services, ended.id)).await.unwrap();
     let disabled = new_app(&backend).await;

@@ -140,10 +140,11 @@ impl Api {
     async fn add_standby(&self, app: &App) -> String {
         let pem = include_str!("../../shared/src/domain/testdata/rsa-2048.pem");
         let store = self.backend.services().store;
-        let mut changed = store.find_app(app.id).await.unwrap().unwrap();
+        let read = store.find_app(app.id).await.unwrap().unwrap();
+        let mut changed = read.clone();
         let id = SigningKeyId::random();
         changed.signing_keys.add_standby(id, PublicKey::import(pem).unwrap(), Timestamp::now()).unwrap();
-        store.update_app(changed, Timestamp::now(), None).await.unwrap();
+        store.update_app(&read, changed, Timestamp::now(), None).await.unwrap();
         id.to_string()
     }
 
@@ -509,7 +510,7 @@ async fn the_last_use_of_a_key_is_noted_and_never_in_the_way() {
     assert_eq!(last_used().await, Some(noted + hour));
     store.revoke_api_key(app.id, &hash, Timestamp::now()).await.unwrap();
     store.note_use(app.id, &hash, noted + hour + hour).await.unwrap();
-    assert_eq!(last_used().await, Some(noted + hour), "never on a revoked key");
+    assert_eq!(last_used().await, Some(noted + hour + hour), "a revocation is no condition of it");
     store.delete_app_with_api_keys(app.id).await.unwrap();
     store.note_use(app.id, &hash, noted + hour + hour).await.unwrap();
     assert_eq!(store.list_api_keys(app.id).await.unwrap(), (vec![], vec![]), "nor on none");
@@ -528,7 +529,7 @@ async fn a_change_between_reading_and_writing_refuses_the_write() {
     let (answer, ()) = tokio::join!(function.invoke(&event), async {
         api.backend.unanswered().await;
         api.backend.judge(|_| Fate::Forwarded);
-        api.backend.services().store.update_app(changed, Timestamp::now(), None).await.unwrap();
+        api.backend.services().store.update_app(&changed, changed.clone(), Timestamp::now(), None).await.unwrap();
     });
     let (answer, _) = read_payload(&answer);
     assert_eq!(answer, contract::failure("post-app-secrets", "E4090"));

@@ -15,9 +15,10 @@ use end_to_end::{
     project,
 };
 use serde_json::{Value, json};
+use shared::domain::App;
 
-/// What each function may do, as the template says: an action on a kind of resource, and on what condition.
-fn granted() -> BTreeMap<String, BTreeMap<String, Value>> {
+/// What each function may do, as the template says: an action on a kind of resource, and under which conditions.
+fn granted() -> BTreeMap<String, BTreeMap<String, Vec<Value>>> {
     let python = env::var("TRANSLATOR_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let output = Command::new(python).arg(project().join("tests/template/permissions.py")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -56,6 +57,76 @@ fn needed(call: &Call) -> Vec<String> {
     }
 }
 
+/// The attributes that a function writes, by permission and by whether it is in a transaction.
+type Writes = BTreeMap<(String, bool), BTreeSet<String>>;
+
+/// The attributes of the table's items that calls write, or name in a condition.
+fn seen_writes(calls: &[Call]) -> Writes {
+    let mut seen = Writes::new();
+    for call in calls {
+        let body: Value = serde_json::from_str(&call.body).unwrap();
+        let writes: Vec<(&str, &Value)> = match call.operation.as_str() {
+            "UpdateItem" => vec![("UpdateItem", &body)],
+            "TransactWriteItems" => {
+                let items = body["TransactItems"].as_array().unwrap().iter().flat_map(|item| item.as_object().unwrap());
+                items.map(|(operation, item)| (operation.as_str(), item)).collect()
+            }
+            _ => continue,
+        };
+        for (operation, write) in writes {
+            let fields = |name: &str| write[name].as_object().into_iter().flatten();
+            let of_items = fields("Key").chain(fields("Item")).map(|(name, _)| name.clone());
+            let in_expressions = fields("ExpressionAttributeNames").map(|(_, name)| name.as_str().unwrap().to_owned());
+            let is_in_transaction = call.operation != operation;
+            let permission = format!("dynamodb:{}Item on the table", operation.trim_end_matches("Item"));
+            seen.entry((permission, is_in_transaction)).or_default().extend(of_items.chain(in_expressions));
+        }
+    }
+    seen
+}
+
+/// The same as the policies' conditions have it.
+fn granted_writes(granted: &BTreeMap<String, Vec<Value>>) -> Writes {
+    let mut writes = Writes::new();
+    for (permission, conditions) in
+        granted.iter().filter(|(words, _)| words.contains("PutItem") || words.contains("UpdateItem"))
+    {
+        for condition in conditions {
+            let attributes = condition["ForAllValues:StringEquals"]["dynamodb:Attributes"].as_array().unwrap();
+            let attributes = attributes.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+            let enclosing = &condition["ForAnyValue:StringEquals"]["dynamodb:EnclosingOperation"];
+            let before = writes.insert((permission.clone(), enclosing == "TransactWriteItems"), attributes);
+            assert_eq!(before, None, "{permission}: one condition of each kind");
+        }
+    }
+    writes
+}
+
+/// A write that changes the app's record in every way that the function can.
+async fn real_change(name: &str, backend: &Backend) -> Value {
+    match name {
+        "put-app-key" => {
+            let mut put = Fixture::named(name, "409-E4090-published-too-recently").json();
+            put["body"] = json!({"state": "in_use", "force": true}).to_string().into();
+            put
+        }
+        "delete-app-key" => {
+            let mut revocation = Fixture::named(name, "409-E4090-in-use").json();
+            revocation["queryStringParameters"] = json!({"force": "true"});
+            revocation["rawQueryString"] = "force=true".into();
+            revocation
+        }
+        "delete-previous-app-secret" => {
+            let end = Fixture::success(name).json();
+            let app = end["pathParameters"]["appId"].as_str().unwrap().parse().unwrap();
+            Box::pin(userdocks_admin::secret::rotate(&backend.services(), app, App::DEFAULT_OVERLAP)).await.unwrap();
+            let _ = backend.take_calls();
+            end
+        }
+        _ => Fixture::success(name).json(),
+    }
+}
+
 /// Everything that a function does: each fixture; a write under an `Idempotency-Key`, and the same again in another
 /// process; and a secret's creation that was carried out but not answered.
 async fn all_calls(name: &str) -> Vec<Call> {
@@ -68,12 +139,12 @@ async fn all_calls(name: &str) -> Vec<Call> {
     let mut calls = backend.take_whole_calls();
     if !name.starts_with("get-") {
         let done = Fixture::success(name);
-        let mut write = done.json();
+        let mut write = real_change(name, &backend).await;
         write["headers"]["idempotency-key"] = "again".into();
         for _ in 0..2 {
             let mut function = Function::start(name, &environment).await;
             let answer = function.invoke(&write.to_string()).await;
-            assert_eq!(answer["statusCode"].to_string(), done.case[..3], "{name}");
+            assert_eq!(answer["statusCode"].to_string(), done.case[..3], "{name}: {answer}");
         }
         calls.extend(backend.take_whole_calls());
 
@@ -98,26 +169,25 @@ async fn all_calls(name: &str) -> Vec<Call> {
 async fn a_function_may_do_what_it_was_seen_to_do_and_nothing_else() {
     let granted = granted();
     assert_eq!(granted.keys().map(String::as_str).collect::<BTreeSet<_>>(), BTreeSet::from(FUNCTIONS));
+    let mut seen = BTreeMap::new();
     for name in FUNCTIONS {
         let calls = all_calls(name).await;
-        let seen: BTreeSet<String> = calls.iter().flat_map(needed).collect();
-        assert_eq!(seen, granted[name].keys().cloned().collect(), "{name}: seen, granted");
-        println!("{name}: {} seen, {} granted", seen.len(), granted[name].len());
-
         for call in calls.iter().filter(|call| call.operation == "UpdateItem") {
             let body: Value = serde_json::from_str(&call.body).unwrap();
-            let keys = body["Key"].as_object().unwrap().keys().cloned();
-            let names = body["ExpressionAttributeNames"].as_object().unwrap().values();
-            let used: BTreeSet<String> = keys.chain(names.map(|name| name.as_str().unwrap().to_owned())).collect();
-            let condition = &granted[name]["dynamodb:UpdateItem on the table"];
-            let allowed = condition["ForAllValues:StringEquals"]["dynamodb:Attributes"].as_array().unwrap();
-            assert_eq!(used, allowed.iter().map(|name| name.as_str().unwrap().to_owned()).collect(), "{name}");
             assert!(body.get("ReturnValues").is_none_or(|values| values == "NONE"));
         }
         for call in calls.iter().filter(|call| call.operation == "GetSecretValue") {
             let body: Value = serde_json::from_str(&call.body).unwrap();
             assert!(body["VersionId"].is_string(), "{name}: what is read is named by its version");
         }
+        seen.insert(name, (seen_writes(&calls), calls.iter().flat_map(needed).collect::<BTreeSet<_>>()));
+    }
+    for (name, (writes, _)) in &seen {
+        assert_eq!(*writes, granted_writes(&granted[*name]), "{name}: attributes written, granted");
+    }
+    for (name, (_, permissions)) in &seen {
+        assert_eq!(*permissions, granted[*name].keys().cloned().collect(), "{name}: seen, granted");
+        println!("{name}: {} seen, {} granted", permissions.len(), granted[*name].len());
     }
 }
 

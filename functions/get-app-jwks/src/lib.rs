@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use shared::{
     domain::{AppId, SigningKey},
-    http::{CacheControl, Envelope, Failure, FailureKind, Request, Response},
+    http::{CacheControl, Envelope, Failure, FailureKind, Fault, Request, Response},
     runtime::{Route, Services},
 };
 
@@ -51,7 +51,8 @@ impl Jwk {
         let (n, e) = key
             .public_key
             .jwk_components()
-            .map_err(|error| Failure::internal(format_args!("signing key {}: what is stored is {error}", key.id)))?;
+            .map_err(|error| format!("signing key {}: what is stored is {error}", key.id))
+            .map_err(|cause| Failure::fault(Fault::CorruptItem, cause))?;
         Ok(Self { kty: "RSA", r#use: "sig", alg: "RS256", kid: key.id.to_string(), n, e })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use shared::{
     domain::{ApiKeyType, Secret},
-    http::{Envelope, Failure, FailureKind, LegacySuccess, Request, Response},
+    http::{Envelope, Failure, LegacySuccess, Request, Response},
     runtime::{Route, Services},
 };
 
@@ -24,7 +24,7 @@ pub const ROUTE: Route = Route {
 /// # Errors
 /// The contract's failures of authentication; E4010 to a browser; E0000 where the table or Secrets Manager fails.
 pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
-    refuse_browser(&request)?;
+    request.refuse_browser()?;
     let caller = request.authenticate(ApiKeyType::Read, &services.store).await?;
     let app = caller.app();
     let secret = services.secrets.app_secret(app.id, app.secret_version_id).await?;
@@ -60,15 +60,4 @@ struct DataWithPrevious<'a> {
     secret: &'a str,
     previous_secret: Option<&'a str>,
     previous_expires_at: Option<String>,
-}
-
-/// An API key must never be in a browser: one that arrives from there is refused before it is looked at.
-fn refuse_browser(request: &Request) -> Result<(), Failure> {
-    match ["origin", "sec-fetch-site"].into_iter().find(|name| request.header(name).is_some()) {
-        Some(name) => Err(Failure::new(
-            FailureKind::Unauthorized,
-            format_args!("an API key in a browser: the request carries {name}"),
-        )),
-        None => Ok(()),
-    }
 }

@@ -53,9 +53,10 @@ struct Data<'a> {
 /// Hands out a new random secret from the next request on, and answers with it.
 ///
 /// # Errors
-/// The contract's failures of authentication; E4000 for a malformed body; E4090 where another change won or there were
+/// The contract's failures of authentication; E4010 to a browser; E4000 for a malformed body; E4090 where another change won or there were
 /// too many rotations; E0000 where a service fails.
 pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
+    request.refuse_browser()?;
     let (app, rotation) = match request.authenticate_write(ROUTE.name, &services.store).await? {
         Write::Done { app, answer } => (app.id, answer),
         Write::New(write) => (write.app().id, rotate(&request, &services, write).await?),

@@ -76,23 +76,51 @@ pub struct Failure {
     pub kind: FailureKind,
     /// For the log alone, where there is more to say than the kind does.
     pub cause: Option<String>,
+    /// What one app's data or load has to do with it.
+    pub fault: Option<Fault>,
+}
+
+/// An internal failure that one app's data or load can bring about, so that no deployment is to blame for it. The log has its
+/// name in the field `fault`, and the alarm that undoes a deployment passes such lines over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// An item of the table can't be read; `doctor` finds it.
+    CorruptItem,
+    /// AWS throttles.
+    Throttled,
+}
+
+impl Fault {
+    /// The name in the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CorruptItem => "corrupt-item",
+            Self::Throttled => "throttled",
+        }
+    }
 }
 
 impl Failure {
     /// A failure of which the log tells more than the caller is told.
     pub fn new(kind: FailureKind, cause: impl Display) -> Self {
-        Self { kind, cause: Some(cause.to_string()) }
+        Self { kind, cause: Some(cause.to_string()), fault: None }
     }
 
     /// A failure whose cause only the log may tell.
     pub fn internal(cause: impl Display) -> Self {
         Self::new(FailureKind::Internal, cause)
     }
+
+    /// The same, brought about by one app's data or load.
+    pub fn fault(fault: Fault, cause: impl Display) -> Self {
+        Self { fault: Some(fault), ..Self::internal(cause) }
+    }
 }
 
 impl From<FailureKind> for Failure {
     fn from(kind: FailureKind) -> Self {
-        Self { kind, cause: None }
+        Self { kind, cause: None, fault: None }
     }
 }
 
@@ -112,7 +140,9 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict => FailureKind::Conflict.into(),
-            StoreError::Backend(_) | StoreError::Corrupt(_) => Self::internal(error),
+            StoreError::Backend(_) => Self::internal(error),
+            StoreError::Throttled(_) => Self::fault(Fault::Throttled, error),
+            StoreError::Corrupt(_) => Self::fault(Fault::CorruptItem, error),
         }
     }
 }
@@ -139,6 +169,7 @@ impl From<SecretsError> for Failure {
     fn from(error: SecretsError) -> Self {
         match error {
             SecretsError::TooManyVersions { .. } => Self::new(FailureKind::Conflict, error),
+            SecretsError::Throttled { .. } => Self::fault(Fault::Throttled, error),
             SecretsError::Backend { .. } | SecretsError::NoText { .. } => Self::internal(error),
         }
     }

@@ -8,7 +8,7 @@ mod signing_key;
 mod write;
 
 pub use envelope::{Envelope, LegacySuccess, ListSuccess};
-pub use failure::{Failure, FailureKind};
+pub use failure::{Failure, FailureKind, Fault};
 pub use request::Request;
 pub use response::{CacheControl, Payload, Response};
 pub use signing_key::ListedSigningKey;

@@ -1,6 +1,6 @@
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     net::IpAddr,
     sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -8,8 +8,9 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::{task::JoinHandle, time::timeout};
+use zeroize::Zeroizing;
 
 use super::{Failure, FailureKind, Write};
 use crate::{
@@ -26,7 +27,7 @@ pub struct Request {
     id: String,
     received_at: Timestamp,
     event: Value,
-    headers: BTreeMap<String, String>,
+    headers: Headers,
     api_key: OnceLock<ApiKeyId>,
     noting: Mutex<Option<JoinHandle<()>>>,
 }
@@ -35,10 +36,10 @@ impl Request {
     /// Reads the event; `invocation_id` names the request where the gateway gave it no usable id.
     #[must_use]
     pub fn read(event: &str, invocation_id: &str, received_at: Timestamp) -> Self {
-        let event: Value = serde_json::from_str(event).unwrap_or_default();
+        let mut event: Value = serde_json::from_str(event).unwrap_or_default();
+        let headers = take_headers(&mut event);
         let gateway_id = event.pointer("/requestContext/requestId").and_then(Value::as_str);
         let id = gateway_id.filter(|id| is_header_value(id)).unwrap_or(invocation_id).to_owned();
-        let headers = read_headers(&event);
         Self { id, received_at, event, headers, api_key: OnceLock::new(), noting: Mutex::default() }
     }
 
@@ -56,7 +57,7 @@ impl Request {
     /// A header's value, by its lower-case name; one that came several times is joined with commas.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(String::as_str)
+        self.headers.get(name).map(|value| value.as_str())
     }
 
     /// The path's app id as it was sent, under either of the two names that routes give it.
@@ -156,6 +157,20 @@ impl Request {
         fingerprint(&[route, key, &query, &body])
     }
 
+    /// Rejects a browser's request for a secret before its API key is looked at: an API key must never be in a browser.
+    ///
+    /// # Errors
+    /// E4010.
+    pub fn refuse_browser(&self) -> Result<(), Failure> {
+        match ["origin", "sec-fetch-site"].into_iter().find(|name| self.header(name).is_some()) {
+            Some(name) => Err(Failure::new(
+                FailureKind::Unauthorized,
+                format_args!("an API key in a browser: the request carries {name}"),
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Lets in who presents a valid write key for the path's app, and finds out whether this route's write was done before.
     ///
     /// # Errors
@@ -233,23 +248,43 @@ impl Request {
 /// How long an answer may wait for its API key's use to be noted, once an hour for each key.
 const NOTING_A_USE: Duration = Duration::from_millis(250);
 
-/// Lower-cases names and joins the values of repeated headers, as payload format 2.0 does. Format 1.0 has all values in
-/// `multiValueHeaders`, and in `headers` only the last.
-fn read_headers(event: &Value) -> BTreeMap<String, String> {
-    let object = |name: &str| event.get(name).and_then(Value::as_object);
-    let mut read = BTreeMap::<String, String>::new();
-    for (name, value) in object("multiValueHeaders").or_else(|| object("headers")).into_iter().flatten() {
-        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        for value in values.iter().filter_map(Value::as_str) {
-            read.entry(name.to_ascii_lowercase())
-                .and_modify(|joined| {
-                    joined.push(',');
-                    joined.push_str(value);
-                })
-                .or_insert_with(|| value.to_owned());
+/// Header values by lower-case name; one of them is the presented API key, so they are wiped when dropped.
+type Headers = BTreeMap<String, Zeroizing<String>>;
+
+/// Takes the headers out of the event, so that it keeps no API key. Format 1.0 has all values in `multiValueHeaders`, and in
+/// `headers` only the last.
+fn take_headers(event: &mut Value) -> Headers {
+    let mut take = |name: &str| match event.get_mut(name).map(Value::take) {
+        Some(Value::Object(headers)) => Some(joined(headers)),
+        _ => None,
+    };
+    let (all, last) = (take("multiValueHeaders"), take("headers"));
+    all.or(last).unwrap_or_default()
+}
+
+/// Lower-cases names and joins the values of repeated headers, as payload format 2.0 does.
+fn joined(headers: Map<String, Value>) -> Headers {
+    let mut joined = Headers::new();
+    for (name, value) in headers {
+        let values = match value {
+            Value::Array(values) => values,
+            value => vec![value],
+        };
+        for value in values {
+            let Value::String(value) = value else { continue };
+            let value = Zeroizing::new(value);
+            match joined.entry(name.to_ascii_lowercase()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value);
+                }
+                Entry::Occupied(mut entry) => {
+                    let both = Zeroizing::new([entry.get().as_str(), value.as_str()].join(","));
+                    entry.insert(both);
+                }
+            }
         }
     }
-    read
+    joined
 }
 
 fn is_header_value(text: &str) -> bool {
@@ -287,6 +322,13 @@ mod tests {
         assert_eq!((request.header("x-null"), request.header("x-other")), (None, None));
         let request = read(r#"{"headers":{"X-Api-Key":"a"},"multiValueHeaders":null}"#);
         assert_eq!(request.header("x-api-key"), Some("a"));
+    }
+
+    #[test]
+    fn event_keeps_no_header() {
+        let request = read(r#"{"headers":{"x-api-key":"the key"},"multiValueHeaders":{"x-api-key":["the key"]}}"#);
+        assert_eq!(request.header("x-api-key"), Some("the key"));
+        assert!(!request.event.to_string().contains("the key"));
     }
 
     #[test]

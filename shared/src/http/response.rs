@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt::Display};
+use std::{borrow::Cow, fmt::Display, io};
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use zeroize::Zeroizing;
@@ -45,12 +45,16 @@ impl Response {
         Ok(Self::of_json(status, Self::body_of(body)?))
     }
 
-    /// A body as it is sent.
+    /// A body as it is sent. Its length is found out first: a buffer that grew would leave parts of a secret behind, unwiped.
     ///
     /// # Errors
     /// It can't be written as JSON.
     pub fn body_of(body: &impl Serialize) -> Result<String, Failure> {
-        serde_json::to_string(body).map_err(Failure::internal)
+        let mut length = Length(0);
+        serde_json::to_writer(&mut length, body).map_err(Failure::internal)?;
+        let mut json = Vec::with_capacity(length.0);
+        serde_json::to_writer(&mut json, body).map_err(Failure::internal)?;
+        String::from_utf8(json).map_err(|_| Failure::internal("JSON that is not UTF-8"))
     }
 
     /// A success that no cache may keep, with a body that is JSON already.
@@ -105,6 +109,20 @@ impl Response {
             has_cookies: request.is_of_payload_format_2(),
             is_public,
         }
+    }
+}
+
+/// Counts what is written to it.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -167,7 +185,7 @@ fn names(if_none_match: &str, etag: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Timestamp;
+    use crate::{domain::Timestamp, http::LegacySuccess};
 
     fn request(if_none_match: &str) -> Request {
         let event = serde_json::json!({"version": "2.0", "headers": {"if-none-match": if_none_match}}).to_string();
@@ -189,6 +207,14 @@ mod tests {
         assert!(failure.contains(
             r#""cache-control":"no-store","x-request-id":"id","www-authenticate":"ApiKey realm=\"userdocks\"""#
         ));
+    }
+
+    #[test]
+    fn body_buffer_never_grows() {
+        let secret = "s".repeat(1000);
+        let body = Response::body_of(&LegacySuccess::new("OK", &secret)).ok().unwrap();
+        assert!(body.contains(&secret));
+        assert_eq!(body.capacity(), body.len());
     }
 
     /// It answers 502 to a payload with anything else in it.

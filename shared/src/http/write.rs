@@ -68,7 +68,7 @@ impl NewWrite {
         }
         let done =
             self.caller.write_id().map(|id| DoneWrite::new(id.clone(), self.request.clone(), answer.clone(), self.now));
-        match (store.update_app(changed, self.now, done.as_ref()).await, done) {
+        match (store.update_app(self.app(), changed, self.now, done.as_ref()).await, done) {
             (Ok(_), _) => Ok(answer),
             (Err(StoreError::Conflict), Some(mine)) => match store.find_done_write(app, &mine.id).await? {
                 Some(theirs) if theirs.is_remembered(self.now) => same_request(&theirs, &mine.request),

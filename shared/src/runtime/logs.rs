@@ -6,7 +6,7 @@ use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt, util::Subsc
 use super::Route;
 use crate::{
     domain::AppId,
-    http::{Failure, FailureKind, Request, Response},
+    http::{Failure, FailureKind, Fault, Request, Response},
 };
 
 /// JSON lines on standard output, at the level that Lambda's logging controls set (`AWS_LAMBDA_LOG_LEVEL`, else INFO).
@@ -34,6 +34,7 @@ pub fn request(route: &Route, request: &Request, outcome: &Result<Response, Fail
         Ok(response) => (response.status(), "OK", None),
         Err(failure) => (failure.kind.status(), failure.kind.code(), failure.cause.as_deref()),
     };
+    let fault = outcome.as_ref().err().and_then(|failure| failure.fault).map(Fault::name);
     let handed_out = outcome.as_ref().ok().and_then(Response::subject).map(str::to_owned);
     let subject = handed_out.or_else(|| request.signing_key_id().ok().map(|id| id.to_string()));
     let source_ip = request.source_ip().map(|address| address.to_string());
@@ -50,6 +51,7 @@ pub fn request(route: &Route, request: &Request, outcome: &Result<Response, Fail
                 subject,
                 code,
                 status,
+                fault,
                 cause,
                 "request"
             )
@@ -57,7 +59,7 @@ pub fn request(route: &Route, request: &Request, outcome: &Result<Response, Fail
     }
     match outcome {
         Err(failure) if failure.kind == FailureKind::Internal => line!(error),
-        Err(Failure { kind: FailureKind::Unauthorized, cause: Some(_) }) => line!(warn),
+        Err(Failure { kind: FailureKind::Unauthorized, cause: Some(_), .. }) => line!(warn),
         _ => line!(info),
     }
 }

@@ -21,6 +21,8 @@ pub use self::{
     environment::{Environment, EnvironmentError, Names},
     trust::CaBundleError,
 };
+use zeroize::Zeroizing;
+
 use crate::{
     domain::{ApiKeyType, AppId, Timestamp},
     http::{Envelope, Failure, FailureKind, Payload, Request, Response},
@@ -121,7 +123,7 @@ where
         Store::rehearse().map_err(|error| error.to_string())?;
         let request = Arc::new(Request::read(&self.route.rehearsal(), "rehearsal", Timestamp::now()));
         match self.handle(&request).await {
-            Err(Failure { kind: FailureKind::Internal, cause }) => Err(cause.unwrap_or_default()),
+            Err(Failure { kind: FailureKind::Internal, cause, .. }) => Err(cause.unwrap_or_default()),
             outcome => {
                 serde_json::to_vec(&self.payload(&request, outcome)).map(drop).map_err(|error| error.to_string())
             }
@@ -163,9 +165,13 @@ enum StartError {
     RuntimeApi(lambda_runtime::Error),
 }
 
-/// A core dump would hold API keys and secrets.
+/// A core dump would hold API keys and secrets. If the kernel's `core_pattern` is a pipe, it ignores the limit, but not that
+/// the process is not dumpable.
 fn leave_no_core_dump() -> nix::Result<()> {
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_dumpable(false)?;
+    Ok(())
 }
 
 /// One thread for one request at a time, which costs a cold start least; one for each processor where Lambda sends
@@ -189,7 +195,11 @@ where
     function.warm_up().await;
     let respond = move |event: LambdaEvent<Box<RawValue>>| {
         let function = Arc::clone(&function);
-        async move { Ok::<_, Infallible>(function.respond(event.payload.get(), &event.context.request_id).await) }
+        async move {
+            // The event holds the presented API key.
+            let text = Zeroizing::new(Box::<str>::from(event.payload));
+            Ok::<_, Infallible>(function.respond(&text, &event.context.request_id).await)
+        }
     };
     lambda_runtime::run_concurrent(service_fn(respond)).await.map_err(StartError::RuntimeApi)
 }
@@ -221,6 +231,13 @@ mod tests {
     async fn respond<F: Future<Output = Result<Response, Failure>>>(handler: fn() -> F) -> serde_json::Value {
         let function = Function::new(ROUTE, |_, _| handler(), unreachable());
         serde_json::to_value(function.respond("{}", "id").await).unwrap()
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn process_is_not_dumpable() {
+        leave_no_core_dump().unwrap();
+        assert_eq!(nix::sys::prctl::get_dumpable(), Ok(false));
     }
 
     #[tokio::test]

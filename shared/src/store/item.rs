@@ -1,6 +1,10 @@
 //! The form of the table's items: the one place that names an attribute.
 
-use std::{collections::HashMap, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+    str::FromStr,
+};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -125,6 +129,19 @@ pub fn from_app(app: &App) -> Attributes {
         ]);
     }
     item
+}
+
+/// The attributes that differ between an app's record as it was read and as it is to be stored, sorted by name; `None` is
+/// for one that goes.
+pub fn changes(read: &App, changed: &App) -> BTreeMap<String, Option<AttributeValue>> {
+    let (before, mut after) = (from_app(read), from_app(changed));
+    let differing = before.into_iter().filter_map(|(name, value)| match after.remove(&name) {
+        Some(new) if new == value => None,
+        other => Some((name, other)),
+    });
+    let mut differing: BTreeMap<_, _> = differing.collect();
+    differing.extend(after.into_iter().map(|(name, value)| (name, Some(value))));
+    differing
 }
 
 fn from_signing_key(key: &SigningKey) -> Attributes {
@@ -394,6 +411,65 @@ mod tests {
         assert_eq!(to_api_key(from_api_key(AppId::random(), &key)), Ok(key));
         let lasting = ApiKey { expires_at: None, revoked_at: None, ..api_key() };
         assert_eq!(to_api_key(from_api_key(AppId::random(), &lasting)), Ok(lasting));
+    }
+
+    /// The size of an item as DynamoDB counts it, or a little more.
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>
+    fn size(value: &AttributeValue) -> usize {
+        match value {
+            AttributeValue::S(text) | AttributeValue::N(text) => text.len(),
+            AttributeValue::L(values) => 3 + values.iter().map(|value| size(value) + 1).sum::<usize>(),
+            AttributeValue::M(map) => 3 + map.iter().map(|(name, value)| name.len() + size(value) + 1).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
+    #[test]
+    fn record_with_most_keys_costs_18_read_units() {
+        const READ_UNIT: usize = 4096;
+        /// An RSA-4096 key in PEM has 800 characters.
+        const BASE64: usize = 747;
+        let pem = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", "A".repeat(BASE64));
+        let public_key = PublicKey::stored(pem).unwrap();
+        assert_eq!(public_key.as_pem().len(), 800);
+        let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
+        let mut app = App { signing_keys: SigningKeys::default(), ..app() };
+        let mut keys = Vec::new();
+        loop {
+            let id = SigningKeyId::random();
+            if app.signing_keys.add_standby(id, public_key.clone(), now).is_ok() {
+                keys.push(id);
+            } else if keys.len() < 50 {
+                break;
+            } else if let Some(oldest) = keys.first() {
+                app.signing_keys.revoke(*oldest, false, now).unwrap();
+                keys.remove(0);
+            }
+        }
+        let size = size(&AttributeValue::M(from_app(&app)));
+        assert!(size.div_ceil(READ_UNIT) <= 18, "{size} bytes");
+    }
+
+    #[test]
+    fn changes_name_only_attributes_that_differ() {
+        let read = app();
+        let names = |change: fn(&mut App)| {
+            let mut changed = read.clone();
+            change(&mut changed);
+            let changes = changes(&read, &changed);
+            changes.into_iter().map(|(name, value)| (name, value.is_some())).collect::<Vec<_>>()
+        };
+        let named = |names: &[(&str, bool)]| -> Vec<_> {
+            names.iter().map(|(name, is_set)| ((*name).to_owned(), *is_set)).collect()
+        };
+        assert_eq!(names(|_| {}), []);
+        assert_eq!(names(|app| app.version += 1), named(&[(VERSION, true)]));
+        let removed = [(PREVIOUS_SECRET_EXPIRES_AT, false), (PREVIOUS_SECRET_VERSION_ID, false)];
+        assert_eq!(names(|app| app.previous_secret = None), named(&removed));
+        assert_eq!(names(|app| app.signing_keys = SigningKeys::default()), named(&[(SIGNING_KEYS, true)]));
+        let before_any_rotation = App { previous_secret: None, ..read.clone() };
+        let added = changes(&before_any_rotation, &read).into_keys().collect::<Vec<_>>();
+        assert_eq!(added, [PREVIOUS_SECRET_EXPIRES_AT, PREVIOUS_SECRET_VERSION_ID]);
     }
 
     /// Every attribute of an item, missing and of another type: the error names the attribute.

@@ -26,7 +26,7 @@ pub use self::{
 };
 use crate::{
     LazyClient,
-    aws_json::AwsJson,
+    aws_json::{AwsJson, is_throttling},
     causes::causes,
     domain::{ApiKey, ApiKeyHash, App, AppId, DoneWrite, Timestamp, WriteId},
 };
@@ -37,6 +37,9 @@ pub enum StoreError {
     /// DynamoDB refused, failed or did not answer in time; the whole cause.
     #[error("DynamoDB: {0}")]
     Backend(String),
+    /// DynamoDB throttles; the whole cause.
+    #[error("DynamoDB: {0}")]
+    Throttled(String),
     /// What is in the table can't be read.
     #[error(transparent)]
     Corrupt(#[from] CorruptItem),
@@ -59,7 +62,22 @@ where
             }),
             _ => false,
         };
-        if conflict { Self::Conflict } else { Self::Backend(causes(&error)) }
+        // A cancelled transaction names the reason of each of its items.
+        let is_throttled = error.code().is_some_and(is_throttling)
+            || error.message().is_some_and(|reasons| {
+                ["ThrottlingError", "ProvisionedThroughputExceeded"].iter().any(|reason| reasons.contains(reason))
+            });
+        match (conflict, is_throttled) {
+            (true, _) => Self::Conflict,
+            (false, true) => Self::Throttled(causes(&error)),
+            (false, false) => Self::Backend(causes(&error)),
+        }
+    }
+}
+
+impl From<BuildError> for StoreError {
+    fn from(error: BuildError) -> Self {
+        Self::Backend(error.to_string())
     }
 }
 
@@ -87,6 +105,15 @@ impl Store {
     /// How long to wait before asking again for what DynamoDB left unprocessed.
     const RETRY_UNPROCESSED_AFTER: [Duration; 3] =
         [Duration::from_millis(25), Duration::from_millis(100), Duration::from_millis(400)];
+
+    /// How long to wait before an operator's change of an API key is tried again after a conflict.
+    const RETRY_CONFLICT_AFTER: [Duration; 5] = [
+        Duration::from_millis(25),
+        Duration::from_millis(50),
+        Duration::from_millis(100),
+        Duration::from_millis(200),
+        Duration::from_millis(400),
+    ];
 
     /// The table of that name; with `direct`, reads go without the SDK.
     #[must_use]
@@ -136,7 +163,7 @@ impl Store {
             if wanted.is_empty() {
                 return Ok(found);
             }
-            let wait = waits.next().ok_or_else(|| StoreError::Backend("keys stayed unprocessed".to_owned()))?;
+            let wait = waits.next().ok_or_else(|| StoreError::Throttled("keys stayed unprocessed".to_owned()))?;
             tokio::time::sleep(wait).await;
         }
     }
@@ -150,11 +177,7 @@ impl Store {
         if let Some(direct) = &self.direct {
             return self.batch_get_directly(direct, keys, found).await;
         }
-        let wanted = KeysAndAttributes::builder()
-            .set_keys(Some(keys))
-            .consistent_read(true)
-            .build()
-            .map_err(|error| StoreError::Backend(error.to_string()))?;
+        let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?;
         let answer = self.client.batch_get_item().request_items(&self.table, wanted).send().await?;
         found.extend(answer.responses.unwrap_or_default().into_values().flatten());
         let unprocessed = answer.unprocessed_keys.unwrap_or_default();
@@ -169,7 +192,13 @@ impl Store {
     ) -> Result<Vec<Attributes>, StoreError> {
         let failed = |error: &dyn Display| StoreError::Backend(error.to_string());
         let request = batch_get::request(&self.table, keys).map_err(|error| failed(&error))?;
-        let answer = direct.call("BatchGetItem", &request).await.map_err(|error| failed(&error))?;
+        let answer = direct.call("BatchGetItem", &request).await.map_err(|error| {
+            if error.code().is_some_and(is_throttling) {
+                StoreError::Throttled(error.to_string())
+            } else {
+                failed(&error)
+            }
+        })?;
         let (items, unprocessed) =
             batch_get::answer(&answer).map_err(|error| failed(&format_args!("an answer that is none: {error}")))?;
         found.extend(items);
@@ -257,34 +286,58 @@ impl Store {
         self.transact(items.map(|item| into_transaction(self.put_new(item)))).await
     }
 
-    /// Replaces the app's record with `changed`, whose `version` is the one that was read, and counts it up; with `done`,
-    /// remembers the write in the same transaction.
+    /// Stores what differs between the app as it was `read` and as it is `changed`, and counts its `version` up. With
+    /// `done`, remembers the write in the same transaction. A function thus writes no attribute but those it changes,
+    /// and its policy names them.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where the record has changed since or is gone, or the write was done already; or DynamoDB fails.
+    /// [`StoreError::Conflict`] if the record has changed since or is gone, or the write was done already; or DynamoDB fails.
     pub async fn update_app(
         &self,
+        read: &App,
         mut changed: App,
         now: Timestamp,
         done: Option<&DoneWrite>,
     ) -> Result<App, StoreError> {
-        let read = changed.version;
-        changed.version += 1;
+        changed.version = read.version + 1;
         changed.updated_at = now;
-        let app = self
-            .put(item::from_app(&changed))
-            .condition_expression("#version = :read")
-            .expression_attribute_names("#version", item::VERSION)
-            .expression_attribute_values(":read", AttributeValue::N(read.to_string()));
         let done = done.map(|done| {
-            self.put(item::from_done_write(changed.id, done))
+            let put = self
+                .put(item::from_done_write(changed.id, done))
                 .condition_expression("attribute_not_exists(#pk) OR #ttl <= :now")
                 .expression_attribute_names("#pk", item::PK)
                 .expression_attribute_names("#ttl", item::TTL)
-                .expression_attribute_values(":now", AttributeValue::N(now.seconds_since_epoch().to_string()))
+                .expression_attribute_values(":now", AttributeValue::N(now.seconds_since_epoch().to_string()));
+            into_transaction(put)
         });
-        self.transact(std::iter::once(app).chain(done).map(into_transaction)).await?;
+        self.transact(std::iter::once(self.change_app(read, &changed)).chain(done)).await?;
         Ok(changed)
+    }
+
+    fn change_app(&self, read: &App, changed: &App) -> Result<TransactWriteItem, BuildError> {
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(item::app_key(read.id)))
+            .condition_expression("#version = :read")
+            .expression_attribute_values(":read", AttributeValue::N(read.version.to_string()));
+        let (mut set, mut removed) = (Vec::new(), Vec::new());
+        for (attribute, value) in item::changes(read, changed) {
+            let name = format!("#{attribute}");
+            match value {
+                Some(value) => {
+                    set.push(format!("{name} = :{attribute}"));
+                    update = update.expression_attribute_values(format!(":{attribute}"), value);
+                }
+                None => removed.push(name.clone()),
+            }
+            update = update.expression_attribute_names(name, attribute);
+        }
+        // The version always changes, so there is always something to set.
+        let mut expression = format!("SET {}", set.join(", "));
+        if !removed.is_empty() {
+            expression.push_str(&format!(" REMOVE {}", removed.join(", ")));
+        }
+        Ok(TransactWriteItem::builder().update(update.update_expression(expression).build()?).build())
     }
 
     /// Adds an API key to an app.
@@ -319,10 +372,11 @@ impl Store {
         Ok(TransactWriteItem::builder().condition_check(check).build())
     }
 
-    /// Adds an API key to an app and lets the one that it replaces expire as `retired` says, all or nothing.
+    /// Adds an API key to an app and lets the one that it replaces expire as `retired` says, all or nothing. Counts the
+    /// app's `version` up, so that a write in flight by the replaced key fails.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where the replaced key is gone, revoked or changed since; or DynamoDB fails.
+    /// [`StoreError::Conflict`] if the replaced key is gone, revoked or changed since; or DynamoDB fails.
     pub async fn replace_api_key(
         &self,
         app: AppId,
@@ -344,10 +398,14 @@ impl Store {
             .expression_attribute_values(":read", AttributeValue::S(read.updated_at.to_string()))
             .build()
             .map(|update| TransactWriteItem::builder().update(update).build());
-        self.transact([into_transaction(self.put_new(item::from_api_key(app, new))), retirement]).await
+        let new = into_transaction(self.put_new(item::from_api_key(app, new)));
+        let changes = [new, retirement].into_iter().collect::<Result<_, _>>()?;
+        let is_as_read = |key: &ApiKey| key.updated_at == read.updated_at && key.revoked_at.is_none();
+        self.change_api_key(app, &read.hash, changes, retired.updated_at, is_as_read).await
     }
 
-    /// Notes that an API key let someone in at `now`: forward only, at most once an hour, never on a revoked key.
+    /// Notes that an API key was used at `now`: forward only, at most once an hour. It takes no notice of a revocation:
+    /// noting the last use of a key that was just revoked does no harm, and `revokedAt` stays out of the permission.
     ///
     /// # Errors
     /// DynamoDB fails.
@@ -358,11 +416,8 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(item::api_key_key(app, hash)))
             .update_expression("SET #used = :now")
-            .condition_expression(
-                "attribute_exists(#pk) AND attribute_not_exists(#revoked) AND (attribute_not_exists(#used) OR #used <= :old)",
-            )
+            .condition_expression("attribute_exists(#pk) AND (attribute_not_exists(#used) OR #used <= :old)")
             .expression_attribute_names("#pk", item::PK)
-            .expression_attribute_names("#revoked", item::REVOKED_AT)
             .expression_attribute_names("#used", item::LAST_USED_AT)
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
             .expression_attribute_values(":old", AttributeValue::S(now.before(ApiKey::LAST_USED_PRECISION).to_string()))
@@ -375,13 +430,13 @@ impl Store {
         }
     }
 
-    /// Revokes an API key from `now` on; one that is revoked stays as it is.
+    /// Revokes an API key from `now` on; one that is revoked stays as it is. Counts the app's `version` up, so that a
+    /// write in flight by the key fails.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where the key is gone or was revoked before; or DynamoDB fails.
+    /// [`StoreError::Conflict`] if the key is gone or was revoked before; or DynamoDB fails.
     pub async fn revoke_api_key(&self, app: AppId, hash: &ApiKeyHash, now: Timestamp) -> Result<(), StoreError> {
-        self.client
-            .update_item()
+        let revocation = Update::builder()
             .table_name(&self.table)
             .set_key(Some(item::api_key_key(app, hash)))
             .update_expression("SET #revoked = :now, #updated = :now")
@@ -390,9 +445,65 @@ impl Store {
             .expression_attribute_names("#revoked", item::REVOKED_AT)
             .expression_attribute_names("#updated", item::UPDATED_AT)
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .send()
-            .await?;
-        Ok(())
+            .build()
+            .map(|update| TransactWriteItem::builder().update(update).build())?;
+        self.change_api_key(app, hash, vec![revocation], now, |key| key.revoked_at.is_none()).await
+    }
+
+    /// Commits `changes` of an API key and one more change of its app, as one transaction. The count needs no version that
+    /// was read, so only a concurrent transaction stands in the way: the operator's command tries again while the key's
+    /// record `is_as_read`.
+    async fn change_api_key(
+        &self,
+        app: AppId,
+        hash: &ApiKeyHash,
+        changes: Vec<TransactWriteItem>,
+        now: Timestamp,
+        is_as_read: impl Fn(&ApiKey) -> bool,
+    ) -> Result<(), StoreError> {
+        let mut waits = Self::RETRY_CONFLICT_AFTER.into_iter();
+        let mut of_app = self.count_up(app, now);
+        loop {
+            match self.transact(std::iter::once(of_app).chain(changes.iter().cloned().map(Ok))).await {
+                Err(StoreError::Conflict) => {}
+                other => return other,
+            }
+            let mut found = self.find_all(vec![item::app_key(app), item::api_key_key(app, hash)]).await?;
+            // An API key without an app is no use to anyone, but can still be revoked.
+            of_app = match found.iter().position(|item| item::has_sk(item, item::APP_SK)) {
+                Some(index) => {
+                    found.swap_remove(index);
+                    self.count_up(app, now)
+                }
+                None => self.check_app(app, "attribute_not_exists(#pk)"),
+            };
+            let key = found.pop().map(item::to_api_key).transpose()?;
+            if !key.as_ref().is_some_and(&is_as_read) {
+                return Err(StoreError::Conflict);
+            }
+            let Some(wait) = waits.next() else {
+                return Err(StoreError::Backend(
+                    "cannot change the API key: other changes of the app keep winning; run the command again"
+                        .to_owned(),
+                ));
+            };
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    fn count_up(&self, app: AppId, now: Timestamp) -> Result<TransactWriteItem, BuildError> {
+        let update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(item::app_key(app)))
+            .update_expression("SET #version = #version + :one, #updated = :now")
+            .condition_expression("attribute_exists(#pk)")
+            .expression_attribute_names("#pk", item::PK)
+            .expression_attribute_names("#version", item::VERSION)
+            .expression_attribute_names("#updated", item::UPDATED_AT)
+            .expression_attribute_values(":one", AttributeValue::N("1".to_owned()))
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+            .build()?;
+        Ok(TransactWriteItem::builder().update(update).build())
     }
 
     /// Deletes an app's API keys, readable or not, and then its own record.
@@ -424,8 +535,7 @@ impl Store {
         &self,
         items: impl IntoIterator<Item = Result<TransactWriteItem, BuildError>>,
     ) -> Result<(), StoreError> {
-        let items =
-            items.into_iter().collect::<Result<_, _>>().map_err(|error| StoreError::Backend(error.to_string()))?;
+        let items = items.into_iter().collect::<Result<_, _>>()?;
         self.client.transact_write_items().set_transact_items(Some(items)).send().await?;
         Ok(())
     }
@@ -435,16 +545,13 @@ impl Store {
     /// # Errors
     /// DynamoDB fails.
     pub async fn create_table(&self) -> Result<bool, StoreError> {
-        let invalid = |error: BuildError| StoreError::Backend(error.to_string());
         let mut request = self.client.create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
         for (attribute, key_type) in [(item::PK, KeyType::Hash), (item::SK, KeyType::Range)] {
             let definition = AttributeDefinition::builder()
                 .attribute_name(attribute)
                 .attribute_type(ScalarAttributeType::S)
-                .build()
-                .map_err(invalid)?;
-            let element =
-                KeySchemaElement::builder().attribute_name(attribute).key_type(key_type).build().map_err(invalid)?;
+                .build()?;
+            let element = KeySchemaElement::builder().attribute_name(attribute).key_type(key_type).build()?;
             request = request.attribute_definitions(definition).key_schema(element);
         }
         match request.send().await {

@@ -131,18 +131,28 @@ impl Service {
         let Some(Ok(done)) = done_write else { return };
         self.answer(&json!({}));
         let now = Timestamp::now();
-        let changed = run(store.update_app(app.clone(), now, Some(&done))).unwrap();
+        let changed = run(store.update_app(&app, app.clone(), now, Some(&done))).unwrap();
         assert_eq!(changed, App { version: app.version + 1, updated_at: now, ..app });
-        let again = [&self.written()[..], &written[1..]].concat();
+        let asked = self.asked();
+        let mut record = written[0].clone();
+        for attribute in ["version", "updatedAt"] {
+            record[attribute] = asked[0]["Update"]["ExpressionAttributeValues"][format!(":{attribute}")].clone();
+        }
+        let again = [&[record, asked[1]["Put"]["Item"].clone()], &written[1..]].concat();
         self.answer(&json!({"Responses": {"table": again}}));
         let read = run(find(&store)).unwrap().unwrap();
         assert_eq!((read.app, read.done_write), (Ok(changed), Some(Ok(done))));
     }
 
-    /// The items of the transaction that was asked for.
+    /// What the transaction that was asked for does.
+    fn asked(&self) -> Vec<Value> {
+        let mut asked: Value = serde_json::from_slice(&take(&mut *self.asked.lock().unwrap())).unwrap();
+        asked["TransactItems"].as_array_mut().unwrap().drain(..).collect()
+    }
+
+    /// The items that it puts.
     fn written(&self) -> Vec<Value> {
-        let asked: Value = serde_json::from_slice(&take(&mut *self.asked.lock().unwrap())).unwrap();
-        asked["TransactItems"].as_array().unwrap().iter().map(|item| item["Put"]["Item"].clone()).collect()
+        self.asked().into_iter().map(|mut item| item["Put"]["Item"].take()).collect()
     }
 
     /// The secret is the one in the answer (which may be an array in place of the object: no service sends that); where there

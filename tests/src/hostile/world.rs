@@ -137,11 +137,12 @@ impl World {
         self.changes += 1;
         let event = serde_json::from_str(event).unwrap();
         let app = self.apps.iter_mut().find(|app| app_id(&event) == Some(app.id.to_string())).unwrap();
-        let App { version, .. } = self.runtime.block_on(self.store.find_app(app.id)).unwrap().unwrap();
+        let read = self.runtime.block_on(self.store.find_app(app.id)).unwrap().unwrap();
+        let version = read.version;
         assert!(version <= app.version + 1, "an earlier write was refused, and yet changed {}", app.id);
         if version != app.version {
-            let original = App { version, ..app.clone() };
-            *app = self.runtime.block_on(self.store.update_app(original, Timestamp::now(), None)).unwrap();
+            let original = app.clone();
+            *app = self.runtime.block_on(self.store.update_app(&read, original, Timestamp::now(), None)).unwrap();
         }
     }
 }
@@ -171,10 +172,11 @@ async fn provide() -> (impl Fn(&str) -> Services, Vec<App>) {
     for app in CHANGED {
         let id = app.parse().unwrap();
         apps.push(store.find_app(id).await.unwrap().unwrap());
-        let mut app = full.find_app(id).await.unwrap().unwrap();
+        let read = full.find_app(id).await.unwrap().unwrap();
+        let mut app = read.clone();
         let (key, now) = (PublicKey::stored(PUBLIC_KEY.to_owned()).unwrap(), Timestamp::now());
         while app.signing_keys.add_standby(SigningKeyId::random(), key.clone(), now).is_ok() {}
-        full.update_app(app, now, None).await.unwrap();
+        full.update_app(&read, app, now, None).await.unwrap();
     }
     (services, apps)
 }

@@ -161,12 +161,12 @@ pub async fn set_disabled(services: &Services, id: AppId, is_disabled: bool) -> 
     Ok(json!({ "app": app_json(&app) }).into())
 }
 
-async fn disable(services: &Services, mut app: App, is_disabled: bool) -> Result<App, AdminError> {
-    if app.is_disabled == is_disabled {
-        return Ok(app);
+async fn disable(services: &Services, read: App, is_disabled: bool) -> Result<App, AdminError> {
+    if read.is_disabled == is_disabled {
+        return Ok(read);
     }
-    app.is_disabled = is_disabled;
-    Ok(services.store.update_app(app, Timestamp::now(), None).await?)
+    let changed = App { is_disabled, ..read.clone() };
+    Ok(services.store.update_app(&read, changed, Timestamp::now(), None).await?)
 }
 
 /// Deletes an app. It is disabled first and its record goes last, so that a half-deleted app lets nobody in

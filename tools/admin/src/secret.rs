@@ -40,8 +40,8 @@ async fn replace(services: &Services, id: AppId, value: &Secret, overlap: Durati
     }
     let app = find_app(services, id).await?;
     let now = Timestamp::now();
-    let prepared = PreparedRotation::new(&services.secrets, app, value, overlap, now).await?;
-    match services.store.update_app(prepared.app.clone(), now, None).await {
+    let prepared = PreparedRotation::new(&services.secrets, app.clone(), value, overlap, now).await?;
+    match services.store.update_app(&app, prepared.app.clone(), now, None).await {
         Ok(app) => {
             prepared.finish(&services.secrets).await;
             Ok(answer(&app, now))
@@ -59,10 +59,11 @@ async fn replace(services: &Services, id: AppId, value: &Secret, overlap: Durati
 /// # Errors
 /// There is no such app, a concurrent change won, or DynamoDB fails.
 pub async fn end_overlap(services: &Services, id: AppId) -> Result<Answer, AdminError> {
-    let mut app = find_app(services, id).await?;
+    let read = find_app(services, id).await?;
     let now = Timestamp::now();
+    let mut app = read.clone();
     if app.end_overlap().is_some() {
-        app = services.store.update_app(app, now, None).await?;
+        app = services.store.update_app(&read, app, now, None).await?;
     }
     Ok(answer(&app, now))
 }
