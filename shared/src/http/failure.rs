@@ -138,8 +138,12 @@ impl From<NoRandomness> for Failure {
 impl From<SecretsError> for Failure {
     fn from(error: SecretsError) -> Self {
         match error {
-            SecretsError::TooManyVersions { .. } => Self::new(FailureKind::Conflict, error),
-            SecretsError::Backend { .. } | SecretsError::NoText { .. } => Self::internal(error),
+            SecretsError::TooManyVersions { .. } | SecretsError::TooManyNewVersions { .. } => {
+                Self::new(FailureKind::Conflict, error)
+            }
+            SecretsError::Backend { .. } | SecretsError::Missing { .. } | SecretsError::NoText { .. } => {
+                Self::internal(error)
+            }
         }
     }
 }
