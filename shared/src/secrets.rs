@@ -79,6 +79,32 @@ pub enum SecretsError {
     },
 }
 
+/// A private key whose public half is not published yet. If it is dropped before, at whatever point of a request, the log
+/// names its secret: functions may not delete it, and `userdocks-admin doctor` does.
+#[derive(Debug)]
+#[must_use]
+pub struct UnpublishedKey {
+    secret: Option<String>,
+}
+
+impl UnpublishedKey {
+    /// The public half is published, or the private half is gone.
+    pub fn settled(mut self) {
+        self.secret = None;
+    }
+}
+
+impl Drop for UnpublishedKey {
+    fn drop(&mut self) {
+        if let Some(secret) = &self.secret {
+            tracing::warn!(
+                secret,
+                "a private key may be left without its public half; doctor names it as orphaned-private-key"
+            );
+        }
+    }
+}
+
 type Version = (AppId, SecretVersionId);
 
 /// The secrets under one prefix, and a cache of the versions that were read.
@@ -213,7 +239,7 @@ impl Secrets {
     }
 
     /// Creates the secret with a signing key's private half (PKCS#8 PEM), in one call. The key's id must be a new random
-    /// one.
+    /// one, and its public half is published next.
     ///
     /// # Errors
     /// Secrets Manager fails.
@@ -222,7 +248,7 @@ impl Secrets {
         app: AppId,
         key: SigningKeyId,
         private_key: &Secret,
-    ) -> Result<(), SecretsError> {
+    ) -> Result<UnpublishedKey, SecretsError> {
         let name = self.signing_key_name(app, key);
         let answer = self
             .client
@@ -233,15 +259,20 @@ impl Secrets {
             .secret_string(private_key.expose())
             .customize()
             .config_override(one_attempt_at_a_limit())
-            .send()
-            .await;
-        match answer {
-            Ok(answer) if answer.name() == Some(&name) => Ok(()),
+            .send();
+        let unpublished = UnpublishedKey { secret: Some(name.clone()) };
+        match answer.await {
+            Ok(answer) if answer.name() == Some(&name) => Ok(unpublished),
             Ok(_) => Err(unnamed(name)),
             // Only this process knows the random id in the name: an earlier attempt, whose response was lost, has created
             // the secret with this value. Secrets Manager tells that by the token; not every emulator does.
-            Err(error) if error.code() == Some(Self::EXISTS) => Ok(()),
-            Err(error) => Err(backend(&name, &error)),
+            Err(error) if error.code() == Some(Self::EXISTS) => Ok(unpublished),
+            Err(error) => {
+                if error.raw_response().is_some_and(|response| response.status().is_client_error()) {
+                    unpublished.settled();
+                }
+                Err(backend(&name, &error))
+            }
         }
     }
 
@@ -352,6 +383,18 @@ impl Secrets {
     pub async fn let_go_of_app_secret(&self, app: AppId, version: SecretVersionId) -> Result<(), SecretsError> {
         let id = version.to_string();
         self.move_label(&self.app_secret_name(app), &id, Some(&id), None).await
+    }
+
+    /// Discards the first version of a secret that was created for an app which exists already: `AWSCURRENT` goes back to
+    /// the version that the app pins. Best effort.
+    pub async fn discard_first_version(&self, app: &App, version: SecretVersionId) {
+        let (name, id) = (self.app_secret_name(app.id), version.to_string());
+        let moved = self.move_label(&name, Self::CURRENT, Some(&id), Some(app.secret_version_id)).await;
+        for outcome in [moved, self.let_go_of_app_secret(app.id, version).await] {
+            if let Err(error) = outcome {
+                tracing::warn!(cause = %error, "the labels of a discarded version are left");
+            }
+        }
     }
 
     async fn move_label(

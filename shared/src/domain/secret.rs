@@ -22,7 +22,10 @@ impl Secret {
         let mut bytes = Zeroizing::new([0_u8; Self::RANDOM_BYTES * 8 / 6]);
         aws_lc_rs::rand::fill(bytes.as_mut_slice()).map_err(|_| NoRandomness)?;
         let digits = bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
-        Ok(Self(Zeroizing::new(digits.map(|digit| char::from(*digit)).collect())))
+        // All of its room at once: a string that grows leaves pieces of the secret in the memory that it grew out of.
+        let mut secret = Zeroizing::new(String::with_capacity(bytes.len()));
+        secret.extend(digits.map(|digit| char::from(*digit)));
+        Ok(Self(secret))
     }
 
     /// The value, for where it has to leave: an answer of the API or Secrets Manager.
