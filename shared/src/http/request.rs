@@ -43,7 +43,15 @@ impl Request {
         let gateway_id = event.pointer("/requestContext/requestId").and_then(Value::as_str);
         let id = gateway_id.filter(|id| is_header_value(id)).unwrap_or(invocation_id).to_owned();
         let headers = read_headers(&event);
-        Self { id, received_at, event, headers, api_key: OnceLock::new(), is_replay: Replayed::default(), noting: Mutex::default() }
+        Self {
+            id,
+            received_at,
+            event,
+            headers,
+            api_key: OnceLock::new(),
+            is_replay: Replayed::default(),
+            noting: Mutex::default(),
+        }
     }
 
     /// Whether the gateway takes an answer in payload format 2.0 for it.

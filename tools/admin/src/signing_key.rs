@@ -68,12 +68,7 @@ pub(crate) async fn discard(services: &Services, app: AppId, id: SigningKeyId, u
 }
 
 /// Adds a standby key. Other changes of the app don't exclude this one: if one wins, it is added again.
-async fn add(
-    services: &Services,
-    app: AppId,
-    id: SigningKeyId,
-    public_key: &PublicKey,
-) -> Result<Answer, AdminError> {
+async fn add(services: &Services, app: AppId, id: SigningKeyId, public_key: &PublicKey) -> Result<Answer, AdminError> {
     let mut waits = waits_after_conflict();
     loop {
         let added = change(services, find_app(services, app).await?, id, |app, now| {
