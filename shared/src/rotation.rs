@@ -3,14 +3,36 @@
 //! First the new version, then the record that pins it, then the labels: a crash between leaves a version that nobody
 //! uses, or labels that the next rotation puts in order, but never an app without a secret.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::timeout;
 
 use crate::{
-    domain::{App, Secret, SecretVersionId, Timestamp},
+    domain::{App, AppId, Secret, SecretVersionId, Timestamp},
     secrets::{Secrets, SecretsError},
 };
+
+/// How many versions of an app's secret the API may create in a day: half of those that Secrets Manager keeps, so that a
+/// stolen API key can't stop the operator's rotation.
+pub const MAX_NEW_VERSIONS: usize = 50;
+
+/// Refuses a rotation when [`MAX_NEW_VERSIONS`] of the secret's versions are younger than a day, which is how long Secrets
+/// Manager keeps a version that nothing uses. Rotations in parallel can each pass before the others' versions are there.
+///
+/// # Errors
+/// [`SecretsError::TooManyNewVersions`]; or Secrets Manager fails.
+pub async fn check_rate(secrets: &Secrets, app: AppId) -> Result<(), SecretsError> {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let now = SystemTime::now();
+    let is_old = |made: SystemTime| now.duration_since(made).is_ok_and(|age| age >= DAY);
+    let versions = secrets.app_secret_versions(app).await?;
+    let count = versions.iter().filter(|version| !version.made.is_some_and(is_old)).count();
+    if count < MAX_NEW_VERSIONS {
+        Ok(())
+    } else {
+        Err(SecretsError::TooManyNewVersions { name: secrets.app_secret_name(app), count })
+    }
+}
 
 /// A rotation whose new version is in Secrets Manager, and not yet pinned.
 pub struct PreparedRotation {

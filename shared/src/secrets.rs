@@ -1,6 +1,7 @@
 //! Secrets Manager: apps' secrets and the private halves of signing keys.
 
 mod inspection;
+mod retries;
 
 use std::{
     num::NonZeroUsize,
@@ -19,6 +20,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 pub use self::inspection::{Purpose, SecretNames, SecretState, SecretVersion};
+use self::retries::{LIMIT_REACHED, one_attempt_at_a_limit, until_visible};
 use crate::{
     LazyClient,
     aws_json::{AwsJson, CallError, is_throttling},
@@ -45,12 +47,35 @@ pub enum SecretsError {
         /// The whole cause.
         cause: String,
     },
-    /// The secret has as many versions or labels as Secrets Manager allows; it deletes unused versions a day after they were
-    /// made.
-    #[error("Secrets Manager, secret {name}: too many rotations for now")]
+    /// The secret or the version is missing, maybe only for a moment after it was stored.
+    #[error("Secrets Manager, secret {name}: {cause}")]
+    Missing {
+        /// The secret's name.
+        name: String,
+        /// The whole cause.
+        cause: String,
+    },
+    /// The secret has as many versions or labels as Secrets Manager allows.
+    #[error(
+        "cannot store a version of secret {name}: {cause}; Secrets Manager deletes an unused version a day after it was \
+         created: see docs/OPERATIONS.md, \"Too many versions\""
+    )]
     TooManyVersions {
         /// The secret's name.
         name: String,
+        /// The whole cause.
+        cause: String,
+    },
+    /// The secret has as many new versions as the API may create in a day.
+    #[error(
+        "cannot rotate secret {name}: {count} of its versions are younger than a day; `userdocks-admin secret rotate` \
+         still can"
+    )]
+    TooManyNewVersions {
+        /// The secret's name.
+        name: String,
+        /// How many versions are younger than a day.
+        count: usize,
     },
     /// The version holds no text.
     #[error("Secrets Manager, secret {name}: its version {version} holds no text")]
@@ -62,20 +87,33 @@ pub enum SecretsError {
     },
 }
 
-type Version = (AppId, SecretVersionId);
-
-/// Why a version was not read.
-struct Unread {
-    is_missing: bool,
-    is_throttled: bool,
-    cause: String,
+/// A private key whose public half is not published yet. If it is dropped before, at whatever point of a request, the log
+/// names its secret: functions may not delete it, and `userdocks-admin doctor` does.
+#[derive(Debug)]
+#[must_use]
+pub struct UnpublishedKey {
+    secret: Option<String>,
 }
 
-impl Unread {
-    fn new(code: Option<&str>, cause: String) -> Self {
-        Self { is_missing: code == Some(Secrets::MISSING), is_throttled: code.is_some_and(is_throttling), cause }
+impl UnpublishedKey {
+    /// The public half is published, or the private half is gone.
+    pub fn settled(mut self) {
+        self.secret = None;
     }
 }
+
+impl Drop for UnpublishedKey {
+    fn drop(&mut self) {
+        if let Some(secret) = &self.secret {
+            tracing::warn!(
+                secret,
+                "a private key may be left without its public half; doctor names it as orphaned-private-key"
+            );
+        }
+    }
+}
+
+type Version = (AppId, SecretVersionId);
 
 /// The secrets under one prefix, and a cache of the versions that were read.
 #[derive(Debug)]
@@ -94,11 +132,11 @@ impl Secrets {
     /// Versions kept per process; at some 100 bytes each they are never what fills its memory.
     const CACHED_VERSIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
-    /// Secrets Manager is eventually consistent: a version that was just put may not be seen at once.
-    const UNTIL_A_NEW_VERSION_IS_SEEN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];
-
     /// The exception for a secret or a version that is not there.
     const MISSING: &str = "ResourceNotFoundException";
+
+    /// The exception for a secret that was created before.
+    const EXISTS: &str = "ResourceExistsException";
 
     /// The label that keeps the newest version findable for people; the app's record decides what is handed out.
     const CURRENT: &str = "AWSCURRENT";
@@ -137,21 +175,12 @@ impl Secrets {
             return Ok(secret);
         }
         let name = self.app_secret_name(app);
-        let mut waits = Self::UNTIL_A_NEW_VERSION_IS_SEEN.into_iter();
-        let secret = loop {
-            let read = match &self.direct {
-                Some(direct) => self.read_directly(direct, &name, version).await,
-                None => self.read(&name, version).await,
-            };
-            match (read, waits.next()) {
-                (Ok(secret), _) => break secret.ok_or(SecretsError::NoText { name, version })?,
-                (Err(Unread { is_missing: true, .. }), Some(wait)) => tokio::time::sleep(wait).await,
-                (Err(Unread { is_throttled: true, cause, .. }), _) => {
-                    return Err(SecretsError::Throttled { name, cause });
-                }
-                (Err(Unread { cause, .. }), _) => return Err(SecretsError::Backend { name, cause }),
-            }
-        };
+        let secret = until_visible(async || match &self.direct {
+            Some(direct) => self.read_directly(direct, &name, version).await,
+            None => self.read(&name, version).await,
+        })
+        .await?
+        .ok_or(SecretsError::NoText { name, version })?;
         let secret = Arc::new(secret);
         self.cached(|cache| cache.put((app, version), Arc::clone(&secret)));
         Ok(secret)
@@ -168,12 +197,9 @@ impl Secrets {
         }
     }
 
-    async fn read(&self, name: &str, version: SecretVersionId) -> Result<Option<Secret>, Unread> {
+    async fn read(&self, name: &str, version: SecretVersionId) -> Result<Option<Secret>, SecretsError> {
         let answer = self.client.get_secret_value().secret_id(name).version_id(version.to_string()).send().await;
-        match answer {
-            Ok(answer) => Ok(answer.secret_string.map(Secret::from)),
-            Err(error) => Err(Unread::new(error.code(), causes(&error))),
-        }
+        Ok(answer.map_err(|error| backend(name, &error))?.secret_string.map(Secret::from))
     }
 
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>
@@ -182,7 +208,7 @@ impl Secrets {
         direct: &AwsJson,
         name: &str,
         version: SecretVersionId,
-    ) -> Result<Option<Secret>, Unread> {
+    ) -> Result<Option<Secret>, SecretsError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Answer {
@@ -196,10 +222,10 @@ impl Secrets {
                 Err(error) => {
                     let (line, column) = (error.line(), error.column());
                     let cause = format!("an answer that can't be read at line {line}, column {column}");
-                    Err(Unread::new(None, cause))
+                    Err(SecretsError::Backend { name: name.to_owned(), cause })
                 }
             },
-            Err(error) => Err(Unread::new(error.code(), error.to_string())),
+            Err(error) => Err(failure(name, error.code(), error.to_string())),
         }
     }
 
@@ -220,7 +246,8 @@ impl Secrets {
         self.create(&self.app_secret_name(app), version, value).await
     }
 
-    /// Makes the secret with a signing key's private half (PKCS#8 PEM).
+    /// Creates the secret with a signing key's private half (PKCS#8 PEM), in one call. The key's id must be a new random
+    /// one, and its public half is published next.
     ///
     /// # Errors
     /// Secrets Manager fails.
@@ -229,8 +256,32 @@ impl Secrets {
         app: AppId,
         key: SigningKeyId,
         private_key: &Secret,
-    ) -> Result<(), SecretsError> {
-        self.create(&self.signing_key_name(app, key), SecretVersionId::random(), private_key).await
+    ) -> Result<UnpublishedKey, SecretsError> {
+        let name = self.signing_key_name(app, key);
+        let answer = self
+            .client
+            .create_secret()
+            .name(&name)
+            .set_kms_key_id(self.kms_key.clone())
+            .client_request_token(SecretVersionId::random().to_string())
+            .secret_string(private_key.expose())
+            .customize()
+            .config_override(one_attempt_at_a_limit())
+            .send();
+        let unpublished = UnpublishedKey { secret: Some(name.clone()) };
+        match answer.await {
+            Ok(answer) if answer.name() == Some(&name) => Ok(unpublished),
+            Ok(_) => Err(unnamed(name)),
+            // Only this process knows the random id in the name: an earlier attempt, whose response was lost, has created
+            // the secret with this value. Secrets Manager tells that by the token; not every emulator does.
+            Err(error) if error.code() == Some(Self::EXISTS) => Ok(unpublished),
+            Err(error) => {
+                if error.raw_response().is_some_and(|response| response.status().is_client_error()) {
+                    unpublished.settled();
+                }
+                Err(backend(&name, &error))
+            }
+        }
     }
 
     /// Puts another version of an app's secret. Again with the same version and value it does nothing: the version's
@@ -252,14 +303,16 @@ impl Secrets {
     /// A secret that is there already is used, and one that waits for its deletion is restored first. The first
     /// version is put by itself, because not every emulator heeds the `ClientRequestToken` of a creation.
     async fn create(&self, name: &str, version: SecretVersionId, value: &Secret) -> Result<(), SecretsError> {
-        match self.client.create_secret().name(name).set_kms_key_id(self.kms_key.clone()).send().await {
+        let creation = self.client.create_secret().name(name).set_kms_key_id(self.kms_key.clone());
+        match creation.customize().config_override(one_attempt_at_a_limit()).send().await {
             Ok(_) => {}
-            Err(error) if matches!(error.code(), Some("ResourceExistsException" | "InvalidRequestException")) => {
+            Err(error) if matches!(error.code(), Some(Self::EXISTS | "InvalidRequestException")) => {
                 self.restore_named(name).await?;
             }
             Err(error) => return Err(backend(name, &error)),
         }
-        self.put(name, version, value, vec![version.to_string(), Self::CURRENT.to_owned()]).await
+        let labels = [version.to_string(), Self::CURRENT.to_owned()];
+        until_visible(async || self.put(name, version, value, labels.to_vec()).await).await
     }
 
     async fn restore_named(&self, name: &str) -> Result<(), SecretsError> {
@@ -283,16 +336,16 @@ impl Secrets {
             .client_request_token(&version)
             .secret_string(value.expose())
             .set_version_stages(Some(labels))
+            .customize()
+            .config_override(one_attempt_at_a_limit())
             .send()
             .await
-            .map_err(|error| backend(name, &error))?;
+            .map_err(|error| match error.code() {
+                Some(LIMIT_REACHED) => SecretsError::TooManyVersions { name: name.to_owned(), cause: causes(&error) },
+                _ => backend(name, &error),
+            })?;
         // A record is about to pin it: no answer but Secrets Manager's own may let that happen.
-        if answer.version_id() == Some(&version) {
-            Ok(())
-        } else {
-            let cause = "an answer that does not name the version that was put".to_owned();
-            Err(SecretsError::Backend { name: name.to_owned(), cause })
-        }
+        if answer.version_id() == Some(&version) { Ok(()) } else { Err(unnamed(name.to_owned())) }
     }
 
     /// Puts the labels of an app's secret in order: `AWSCURRENT` to the pinned version, for people who look; and none of
@@ -338,6 +391,18 @@ impl Secrets {
     pub async fn let_go_of_app_secret(&self, app: AppId, version: SecretVersionId) -> Result<(), SecretsError> {
         let id = version.to_string();
         self.move_label(&self.app_secret_name(app), &id, Some(&id), None).await
+    }
+
+    /// Discards the first version of a secret that was created for an app which exists already: `AWSCURRENT` goes back to
+    /// the version that the app pins. Best effort.
+    pub async fn discard_first_version(&self, app: &App, version: SecretVersionId) {
+        let (name, id) = (self.app_secret_name(app.id), version.to_string());
+        let moved = self.move_label(&name, Self::CURRENT, Some(&id), Some(app.secret_version_id)).await;
+        for outcome in [moved, self.let_go_of_app_secret(app.id, version).await] {
+            if let Err(error) = outcome {
+                tracing::warn!(cause = %error, "the labels of a discarded version are left");
+            }
+        }
     }
 
     async fn move_label(
@@ -393,10 +458,18 @@ where
     E: std::error::Error + ProvideErrorMetadata + 'static,
     R: std::fmt::Debug + 'static,
 {
+    failure(name, error.code(), causes(error))
+}
+
+fn failure(name: &str, code: Option<&str>, cause: String) -> SecretsError {
     let name = name.to_owned();
-    match error.code() {
-        Some("LimitExceededException") => SecretsError::TooManyVersions { name },
-        Some(code) if is_throttling(code) => SecretsError::Throttled { name, cause: causes(error) },
-        _ => SecretsError::Backend { name, cause: causes(error) },
+    match code {
+        Some(Secrets::MISSING) => SecretsError::Missing { name, cause },
+        Some(code) if is_throttling(code) => SecretsError::Throttled { name, cause },
+        _ => SecretsError::Backend { name, cause },
     }
+}
+
+fn unnamed(name: String) -> SecretsError {
+    SecretsError::Backend { name, cause: "the response does not name what was stored".to_owned() }
 }

@@ -180,11 +180,11 @@ async fn secrets_that_do_not_fit_the_table_are_found() {
     })
     .await;
     assert_found(&backend, app.id, &[], &["private-key-missing"]).await;
-    secrets.create_signing_key(app.id, standby, &secret()).await.unwrap();
+    secrets.create_signing_key(app.id, standby, &secret()).await.unwrap().settled();
     assert_found(&backend, app.id, &[], &[]).await;
     secrets.schedule_deletion(Purpose::SigningKey(app.id, standby)).await.unwrap();
     assert_found(&backend, app.id, &["private-key-scheduled-for-deletion"], &[]).await;
-    secrets.create_signing_key(app.id, SigningKeyId::random(), &secret()).await.unwrap();
+    secrets.create_signing_key(app.id, SigningKeyId::random(), &secret()).await.unwrap().settled();
     assert_found(&backend, app.id, &["orphaned-private-key"], &[]).await;
 
     let app = new_app(&backend).await;
@@ -207,7 +207,7 @@ async fn secrets_that_do_not_fit_the_table_are_found() {
 
     let nobody = AppId::random();
     secrets.create_app_secret(nobody, SecretVersionId::random(), &secret()).await.unwrap();
-    secrets.create_signing_key(nobody, SigningKeyId::random(), &secret()).await.unwrap();
+    secrets.create_signing_key(nobody, SigningKeyId::random(), &secret()).await.unwrap().settled();
     assert_found(&backend, nobody, &["secret-without-app", "secret-without-app"], &[]).await;
 
     let app = new_app(&backend).await;
@@ -234,7 +234,7 @@ async fn records_that_do_not_fit_are_found() {
     update_item(&backend, app.id, &format!("APIKEY#{}", keys[0].hash.as_str()), "SET #name = :name").await;
     update_item(&backend, app.id, "IDEMPOTENCY#x", "SET #name = :name").await;
     update_item(&backend, app.id, "OTHER", "SET #name = :name").await;
-    backend.services().secrets.create_signing_key(app.id, SigningKeyId::random(), &secret()).await.unwrap();
+    backend.services().secrets.create_signing_key(app.id, SigningKeyId::random(), &secret()).await.unwrap().settled();
     assert_found(&backend, app.id, &[], &["corrupt-item"; 4]).await;
 
     // The whole table: what is wrong with one app is in no other's way.
@@ -253,7 +253,7 @@ async fn what_a_change_under_way_may_need_is_left_alone() {
     let secrets = backend.services().secrets;
     let app = new_app(&backend).await.id;
     secrets.put_app_secret(app, SecretVersionId::random(), &secret()).await.unwrap();
-    secrets.create_signing_key(app, SigningKeyId::random(), &secret()).await.unwrap();
+    secrets.create_signing_key(app, SigningKeyId::random(), &secret()).await.unwrap().settled();
     secrets.create_app_secret(AppId::random(), SecretVersionId::random(), &secret()).await.unwrap();
     assert_eq!(doctor(&backend, &["--repair"]).await, []);
     assert_eq!(doctor(&backend, &["--min-age", "0s", "--repair"]).await.len(), 3, "it is younger than a day");
@@ -285,7 +285,7 @@ async fn the_api_keys_of_an_import_under_way_are_left_alone() {
 async fn an_app_that_was_just_made_keeps_its_secrets() {
     let backend = Backend::start().await;
     let app = new_app(&backend).await.id;
-    backend.services().secrets.create_signing_key(app, SigningKeyId::random(), &secret()).await.unwrap();
+    backend.services().secrets.create_signing_key(app, SigningKeyId::random(), &secret()).await.unwrap().settled();
     let is_made = AtomicBool::new(false);
     backend.judge(move |call| match call.operation.as_str() {
         "BatchGetItem" if !is_made.swap(true, Relaxed) => Fate::Answered(200, r#"{"Responses":{}}"#.to_owned()),
@@ -303,7 +303,7 @@ async fn a_table_and_secrets_that_do_not_belong_together_are_left_alone() {
     let secrets_manager = backend.secrets_manager();
     let other_stage = shared::secrets::Secrets::new(|| secrets_manager, None, "other".to_owned());
     other_stage.create_app_secret(app.id, SecretVersionId::random(), &secret()).await.unwrap();
-    other_stage.create_signing_key(app.id, SigningKeyId::random(), &secret()).await.unwrap();
+    other_stage.create_signing_key(app.id, SigningKeyId::random(), &secret()).await.unwrap().settled();
     other_stage.create_app_secret(AppId::random(), SecretVersionId::random(), &secret()).await.unwrap();
     let kinds = ["orphaned-private-key", "orphaned-version", "pinned-version-missing", "secret-without-app"];
     let arguments = ["--secret-prefix", "other", "--min-age", "0s", "--repair"];

@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     process::Stdio,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -544,7 +544,13 @@ async fn a_rotation_ends_the_same_whatever_becomes_of_the_labels() {
     for operation in ["ListSecretVersionIds", "UpdateSecretVersionStage"] {
         for fate in [Fate::Ignored, Fate::Cut, Fate::Answered(400, r#"{"__type":"AccessDeniedException"}"#.to_owned())]
         {
-            api.backend.judge(move |call| if call.operation == operation { fate.clone() } else { Fate::Forwarded });
+            // The versions are listed before the new one is stored, too: that is not about labels.
+            let (fate, is_stored) = (fate.clone(), AtomicBool::new(false));
+            api.backend.judge(move |call| {
+                is_stored.fetch_or(call.operation == "PutSecretValue", Relaxed);
+                let fails = call.operation == operation && is_stored.load(Relaxed);
+                if fails { fate.clone() } else { Fate::Forwarded }
+            });
             let (status, body) = api.call("post-app-secrets", &rotate).await;
             assert_eq!((status, &body["data"]["secret"]), (201, &api.secret(&app).await.into()), "{operation}");
         }
@@ -611,12 +617,13 @@ async fn rotations_that_came_to_nothing_do_not_stand_in_the_next_ones_way() {
         .map(|(id, labels)| json!({"VersionId": id, "VersionStages": labels, "CreatedDate": made(id)}))
         .collect();
     let versions = json!({"Versions": versions}).to_string();
-    let (is_listed, has_room) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (listed, has_room) = (AtomicUsize::new(0), AtomicBool::new(false));
     api.backend.judge(move |call| match call.operation.as_str() {
         "PutSecretValue" if !has_room.load(Relaxed) => {
             Fate::Answered(400, r#"{"__type":"LimitExceededException"}"#.to_owned())
         }
-        "ListSecretVersionIds" if !is_listed.swap(true, Relaxed) => Fate::Answered(200, versions.clone()),
+        // To count the new versions, and to find the labels that can be taken back.
+        "ListSecretVersionIds" if listed.fetch_add(1, Relaxed) < 2 => Fate::Answered(200, versions.clone()),
         "UpdateSecretVersionStage" => {
             has_room.store(true, Relaxed);
             Fate::Forwarded
@@ -653,9 +660,9 @@ async fn a_secret_with_too_many_versions_is_not_rotated_now() {
 async fn a_version_that_is_not_seen_yet_is_waited_for() {
     let api = Api::start().await;
     let app = App::create(&api.backend).await;
-    let asked = std::sync::atomic::AtomicUsize::new(0);
+    let asked = AtomicUsize::new(0);
     api.backend.judge(move |call| match call.operation.as_str() {
-        "GetSecretValue" if asked.fetch_add(1, Relaxed) < 2 => {
+        "GetSecretValue" if asked.fetch_add(1, Relaxed) < 4 => {
             Fate::Answered(400, r#"{"__type":"ResourceNotFoundException"}"#.to_owned())
         }
         _ => Fate::Forwarded,
@@ -670,7 +677,7 @@ async fn the_time_of_a_key_begins_when_it_is_published() {
     let made = std::sync::Arc::new(std::sync::Mutex::new(None));
     let seen = std::sync::Arc::clone(&made);
     api.backend.judge(move |call| {
-        if call.operation == "PutSecretValue" {
+        if call.operation == "CreateSecret" {
             *seen.lock().unwrap() = Some(Timestamp::now());
         }
         Fate::Forwarded
@@ -686,7 +693,8 @@ async fn a_deleted_app_leaves_no_secret_behind() {
     let app = App::create(&api.backend).await;
     // The private half of a key whose record was never written.
     let orphan = shared::domain::Secret::from("orphan".to_owned());
-    api.backend.services().secrets.create_signing_key(app.id, SigningKeyId::random(), &orphan).await.unwrap();
+    let orphaned = api.backend.services().secrets.create_signing_key(app.id, SigningKeyId::random(), &orphan).await;
+    orphaned.unwrap().settled();
     let other = App::create(&api.backend).await;
     let names = async || {
         let listed = api.backend.secrets_manager().list_secrets().send().await.unwrap();

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
 use shared::{
-    domain::{App, Secret, SecretVersionId},
+    domain::{App, Secret, SecretVersionId, Timestamp},
     http::{Envelope, Failure, FailureKind, LegacySuccess, NewWrite, Request, Response, Write},
-    rotation::PreparedRotation,
+    rotation::{self, PreparedRotation},
     runtime::{Route, Services},
 };
 
@@ -43,6 +43,24 @@ struct Rotation {
     previous_expires_at: String,
 }
 
+impl Rotation {
+    /// A rotation that was done before, if its secret is still returned: the secret that a later rotation replaced for good
+    /// may be one that a thief knows.
+    fn replayed(stored: &str, app: &App, now: Timestamp) -> Result<Self, Failure> {
+        let rotation: Self = serde_json::from_str(stored).map_err(Failure::internal)?;
+        if app.returns(rotation.version()?, now) {
+            Ok(rotation)
+        } else {
+            let cause = "the secret that this Idempotency-Key created was replaced by later rotations";
+            Err(Failure::new(FailureKind::Conflict, cause))
+        }
+    }
+
+    fn version(&self) -> Result<SecretVersionId, Failure> {
+        self.version.parse().map_err(Failure::internal)
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Data<'a> {
@@ -53,41 +71,44 @@ struct Data<'a> {
 /// Hands out a new random secret from the next request on, and answers with it.
 ///
 /// # Errors
-/// The contract's failures of authentication; E4010 to a browser; E4000 for a malformed body; E4090 where another change won or there were
-/// too many rotations; E0000 where a service fails.
+/// The contract's failures of authentication; E4010 to a browser; E4000 for a malformed body; E4090 if another change won,
+/// there were too many rotations, or a repeated write's secret is no longer returned; E0000 if a service fails.
 pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
     request.refuse_browser()?;
     let (app, rotation) = match request.authenticate_write(ROUTE.name, &services.store).await? {
-        Write::Done { app, answer } => (app.id, answer),
+        Write::Done { app, answer } => (app.id, Rotation::replayed(&answer, &app, request.received_at())?),
         Write::New(write) => (write.app().id, rotate(&request, &services, write).await?),
     };
-    let rotation: Rotation = serde_json::from_str(&rotation).map_err(Failure::internal)?;
-    let version: SecretVersionId = rotation.version.parse().map_err(Failure::internal)?;
+    let version = rotation.version()?;
     let secret = services.secrets.app_secret(app, version).await?;
     let data = Data { secret: secret.expose(), previous_expires_at: &rotation.previous_expires_at };
     Ok(Response::success(201, &LegacySuccess::new("Created", data))?.about(version))
 }
 
-async fn rotate(request: &Request, services: &Services, write: Box<NewWrite>) -> Result<String, Failure> {
+async fn rotate(request: &Request, services: &Services, write: Box<NewWrite>) -> Result<Rotation, Failure> {
     let overlap = Duration::from_secs(request.body::<Body>()?.overlap_seconds);
     if overlap > App::MAX_OVERLAP {
         return Err(FailureKind::BadRequest.into());
     }
-    let now = write.now();
-    let prepared =
-        PreparedRotation::new(&services.secrets, write.app().clone(), &Secret::random()?, overlap, now).await?;
+    let Services { store, secrets } = services;
+    let (app, now) = (write.app().clone(), write.now());
+    rotation::check_rate(secrets, app.id).await?;
+    let prepared = PreparedRotation::new(secrets, app, &Secret::random()?, overlap, now).await?;
     let mine = Rotation { version: prepared.version().to_string(), previous_expires_at: (now + overlap).to_string() };
-    let mine = serde_json::to_string(&mine).map_err(Failure::internal)?;
-    match write.commit(&services.store, prepared.app.clone(), mine.clone()).await {
-        Ok(answer) if answer == mine => {
-            prepared.finish(&services.secrets).await;
-            Ok(answer)
+    let stored = serde_json::to_string(&mine).map_err(Failure::internal)?;
+    match write.commit(store, prepared.app.clone(), stored.clone()).await {
+        Ok(counts) if counts == stored => {
+            prepared.finish(secrets).await;
+            Ok(mine)
         }
         Err(failure) if failure.kind != FailureKind::Conflict => Err(failure),
         // Another change won, maybe this same write in a parallel request.
         other => {
-            prepared.abandon(&services.secrets).await;
-            other
+            let id = prepared.app.id;
+            prepared.abandon(secrets).await;
+            let theirs = other?;
+            let app = store.find_app(id).await?.ok_or(FailureKind::Conflict)?;
+            Rotation::replayed(&theirs, &app, now)
         }
     }
 }

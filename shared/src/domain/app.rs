@@ -81,6 +81,13 @@ impl App {
     pub fn previous_secret(&self, now: Timestamp) -> Option<PreviousSecret> {
         self.previous_secret.filter(|previous| now < previous.expires_at)
     }
+
+    /// Whether a version of the secret is returned at `now`, as the present or the previous one.
+    #[must_use]
+    pub fn returns(&self, version_id: SecretVersionId, now: Timestamp) -> bool {
+        let is_previous = self.previous_secret(now).is_some_and(|previous| previous.version_id == version_id);
+        is_previous || self.secret_version_id == version_id
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +108,9 @@ mod tests {
         app.rotate_secret(second, Duration::from_secs(1), now);
         assert_eq!(app.secret_version_id, second);
         assert_eq!(app.previous_secret(now).unwrap().version_id, first);
+        let end = now + Duration::from_secs(1);
+        assert_eq!([first, second].map(|version| app.returns(version, now)), [true, true]);
+        assert_eq!([first, second].map(|version| app.returns(version, end)), [false, true]);
         assert_eq!(app.previous_secret(now + Duration::from_secs(1)), None);
         assert_eq!(app.end_overlap(), Some(first));
         assert_eq!((app.previous_secret(now), app.end_overlap()), (None, None));

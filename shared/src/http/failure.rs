@@ -168,9 +168,13 @@ impl From<NoRandomness> for Failure {
 impl From<SecretsError> for Failure {
     fn from(error: SecretsError) -> Self {
         match error {
-            SecretsError::TooManyVersions { .. } => Self::new(FailureKind::Conflict, error),
+            SecretsError::TooManyVersions { .. } | SecretsError::TooManyNewVersions { .. } => {
+                Self::new(FailureKind::Conflict, error)
+            }
             SecretsError::Throttled { .. } => Self::fault(Fault::Throttled, error),
-            SecretsError::Backend { .. } | SecretsError::NoText { .. } => Self::internal(error),
+            SecretsError::Backend { .. } | SecretsError::Missing { .. } | SecretsError::NoText { .. } => {
+                Self::internal(error)
+            }
         }
     }
 }

@@ -2,7 +2,10 @@ use std::{
     borrow::Cow,
     collections::{BTreeMap, btree_map::Entry},
     net::IpAddr,
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,6 +32,7 @@ pub struct Request {
     event: Value,
     headers: Headers,
     api_key: OnceLock<ApiKeyId>,
+    is_replay: Replayed,
     noting: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -40,7 +44,15 @@ impl Request {
         let headers = take_headers(&mut event);
         let gateway_id = event.pointer("/requestContext/requestId").and_then(Value::as_str);
         let id = gateway_id.filter(|id| is_header_value(id)).unwrap_or(invocation_id).to_owned();
-        Self { id, received_at, event, headers, api_key: OnceLock::new(), noting: Mutex::default() }
+        Self {
+            id,
+            received_at,
+            event,
+            headers,
+            api_key: OnceLock::new(),
+            is_replay: Replayed::default(),
+            noting: Mutex::default(),
+        }
     }
 
     /// Whether the gateway takes an answer in payload format 2.0 for it.
@@ -79,6 +91,17 @@ impl Request {
     #[must_use]
     pub fn api_key(&self) -> Option<ApiKeyId> {
         self.api_key.get().copied()
+    }
+
+    /// Whether it repeats a write that was done before, under the same `Idempotency-Key`.
+    #[must_use]
+    pub fn is_replay(&self) -> bool {
+        self.is_replay.0.load(Ordering::Relaxed)
+    }
+
+    /// The mark of [`Request::is_replay`], for what finds out.
+    pub(super) fn replayed(&self) -> Replayed {
+        self.is_replay.clone()
     }
 
     /// When it arrived.
@@ -210,11 +233,9 @@ impl Request {
             Ok(caller) => Some(caller.api_key().id),
             Err(error) => error.api_key(),
         };
-        if let Some(api_key) = api_key {
-            self.api_key.get_or_init(|| api_key);
-        }
+        let is_first = api_key.is_some_and(|api_key| self.api_key.set(api_key).is_ok());
         let caller = outcome?;
-        if caller.api_key().is_use_to_be_noted(self.received_at) {
+        if is_first && caller.api_key().is_use_to_be_noted(self.received_at) {
             self.note_use(&caller, store);
         }
         Ok(caller)
@@ -242,6 +263,17 @@ impl Request {
             // A panic in there is logged by the panic hook.
             let _ = noting.await;
         }
+    }
+}
+
+/// A mark on a request that repeats a write.
+#[derive(Clone, Default)]
+pub(super) struct Replayed(Arc<AtomicBool>);
+
+impl Replayed {
+    /// Sets it.
+    pub(super) fn mark(&self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

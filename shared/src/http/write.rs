@@ -1,4 +1,4 @@
-use super::{Failure, FailureKind, Request};
+use super::{Failure, FailureKind, Request, request::Replayed};
 use crate::{
     auth::Caller,
     domain::{App, DoneWrite, Timestamp},
@@ -23,6 +23,7 @@ pub struct NewWrite {
     caller: Caller,
     request: String,
     now: Timestamp,
+    replayed: Replayed,
 }
 
 impl Write {
@@ -35,9 +36,13 @@ impl Write {
         match caller.done_write() {
             Some(done) => {
                 let answer = same_request(done, &fingerprint)?;
+                request.replayed().mark();
                 Ok(Self::Done { app: Box::new(caller.app().clone()), answer })
             }
-            None => Ok(Self::New(Box::new(NewWrite { caller, request: fingerprint, now: request.received_at() }))),
+            None => {
+                let (now, replayed) = (request.received_at(), request.replayed());
+                Ok(Self::New(Box::new(NewWrite { caller, request: fingerprint, now, replayed })))
+            }
         }
     }
 }
@@ -71,7 +76,11 @@ impl NewWrite {
         match (store.update_app(self.app(), changed, self.now, done.as_ref()).await, done) {
             (Ok(_), _) => Ok(answer),
             (Err(StoreError::Conflict), Some(mine)) => match store.find_done_write(app, &mine.id).await? {
-                Some(theirs) if theirs.is_remembered(self.now) => same_request(&theirs, &mine.request),
+                Some(theirs) if theirs.is_remembered(self.now) => {
+                    let answer = same_request(&theirs, &mine.request)?;
+                    self.replayed.mark();
+                    Ok(answer)
+                }
                 _ => Err(FailureKind::Conflict.into()),
             },
             (Err(error), _) => Err(error.into()),

@@ -39,6 +39,8 @@ pub fn request(route: &Route, request: &Request, outcome: &Result<Response, Fail
     let subject = handed_out.or_else(|| request.signing_key_id().ok().map(|id| id.to_string()));
     let source_ip = request.source_ip().map(|address| address.to_string());
     let app_id = request.app_id().and_then(|id| id.parse::<AppId>().ok()).map(|id| id.to_string());
+    // Only where it is so: most lines do without.
+    let replayed = request.is_replay().then_some(true);
     let key_id = request.api_key().map(|id| id.to_string());
     macro_rules! line {
         ($level:ident) => {
@@ -49,6 +51,7 @@ pub fn request(route: &Route, request: &Request, outcome: &Result<Response, Fail
                 keyId = key_id,
                 sourceIp = source_ip,
                 subject,
+                replayed,
                 code,
                 status,
                 fault,

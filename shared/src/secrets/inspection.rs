@@ -132,6 +132,9 @@ impl Secrets {
         }))
     }
 
+    /// The most versions that a page of a listing can have.
+    const VERSIONS_OF_A_PAGE: i32 = 100;
+
     /// All versions of an app's secret, those without a label too.
     ///
     /// # Errors
@@ -139,7 +142,7 @@ impl Secrets {
     pub async fn app_secret_versions(&self, app: AppId) -> Result<Vec<SecretVersion>, SecretsError> {
         let name = self.app_secret_name(app);
         let list = self.client.list_secret_version_ids().secret_id(&name).include_deprecated(true);
-        let mut pages = list.into_paginator().send();
+        let mut pages = list.into_paginator().page_size(Self::VERSIONS_OF_A_PAGE).send();
         let mut versions = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| backend(&name, &error))?;

@@ -81,6 +81,13 @@ impl From<BuildError> for StoreError {
     }
 }
 
+/// The waits before a change that commutes with all others is tried again after a [`StoreError::Conflict`]. They are random,
+/// so that the same writers do not compete again, and end within 4 seconds.
+pub fn waits_after_conflict() -> impl Iterator<Item = Duration> {
+    const LONGEST: [u64; 10] = [20, 40, 80, 160, 320, 640, 640, 640, 640, 640];
+    LONGEST.into_iter().map(|longest| Duration::from_millis(longest).mul_f64(fastrand::f64()))
+}
+
 /// A caller's records. What is corrupt is an error of its own, for after the API key has been judged.
 #[derive(Debug)]
 pub struct Found {

@@ -13,7 +13,8 @@ use shared::{
 };
 
 use crate::{
-    AdminError, Answer, Show, api_key_json, app_json, app_summary_json, find_app, secret_json, signing_key_json,
+    AdminError, Answer, Show, api_key_json, app_json, app_summary_json, find_app, secret_json, signing_key,
+    signing_key_json,
 };
 
 /// Creates an app with a random secret, a new signing key in use, and a read and a write API key.
@@ -51,7 +52,7 @@ pub async fn create_with_keys(
     let generated = GeneratedSigningKey::generate()?;
     let (signing_key, version) = (SigningKeyId::random(), SecretVersionId::random());
     services.secrets.create_app_secret(id, version, &Secret::random()?).await?;
-    services.secrets.create_signing_key(id, signing_key, &generated.private_key).await?;
+    let unpublished = services.secrets.create_signing_key(id, signing_key, &generated.private_key).await?;
 
     let now = Timestamp::now();
     let mut signing_keys = SigningKeys::default();
@@ -62,9 +63,25 @@ pub async fn create_with_keys(
         ApiKey::new(write, ApiKeyType::Write, "write".to_owned(), now, None),
     ];
     match services.store.create_app(&app, &api_keys).await {
-        Ok(()) => Ok((app, api_keys)),
-        Err(StoreError::Conflict) => Err(AdminError::AppExists(id)),
+        Ok(()) => {
+            unpublished.settled();
+            Ok((app, api_keys))
+        }
+        Err(StoreError::Conflict) => {
+            signing_key::discard(services, id, signing_key, unpublished).await;
+            discard_version(services, id, version).await;
+            Err(AdminError::AppExists(id))
+        }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Discards the first version of a secret whose app another command has created meanwhile. Best effort: `doctor` names
+/// what is left.
+pub(crate) async fn discard_version(services: &Services, id: AppId, version: SecretVersionId) {
+    let Ok(Some(winner)) = services.store.find_app(id).await else { return };
+    if winner.secret_version_id != version {
+        services.secrets.discard_first_version(&winner, version).await;
     }
 }
 

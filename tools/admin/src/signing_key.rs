@@ -4,6 +4,8 @@ use serde_json::json;
 use shared::{
     domain::{App, AppId, GeneratedSigningKey, KeyChangeRefused, PublicKey, SigningKeyId, Timestamp},
     runtime::Services,
+    secrets::{Purpose, UnpublishedKey},
+    store::{StoreError, waits_after_conflict},
 };
 
 use crate::{AdminError, Answer, find_app, signing_key_json};
@@ -36,14 +38,49 @@ pub async fn import(services: &Services, app: AppId, pem: &str) -> Result<Answer
 /// Makes a new standby key (RSA-4096), whose private half goes to Secrets Manager.
 ///
 /// # Errors
-/// There is no such app or it has too many keys, a concurrent change won, or a service fails.
+/// There is no such app or it has too many keys, concurrent changes won again and again, or a service fails.
 pub async fn create(services: &Services, app: AppId) -> Result<Answer, AdminError> {
-    let app = find_app(services, app).await?;
-    app.signing_keys.check_room(Timestamp::now())?;
+    find_app(services, app).await?.signing_keys.check_room(Timestamp::now())?;
     let generated = GeneratedSigningKey::generate()?;
     let id = SigningKeyId::random();
-    services.secrets.create_signing_key(app.id, id, &generated.private_key).await?;
-    change(services, app, id, |app, now| app.signing_keys.add_standby(id, generated.public_key, now).map(drop)).await
+    // Making the key takes seconds: checks again, before there is a secret, that it may be added.
+    find_app(services, app).await?.signing_keys.check_room(Timestamp::now())?;
+    let unpublished = services.secrets.create_signing_key(app, id, &generated.private_key).await?;
+    let added = add(services, app, id, &generated.public_key).await;
+    match &added {
+        Ok(_) => unpublished.settled(),
+        Err(AdminError::Store(StoreError::Conflict) | AdminError::KeyChange(_) | AdminError::NoSuchApp(_)) => {
+            discard(services, app, id, unpublished).await;
+        }
+        // The record may be stored, or not.
+        Err(_) => drop(unpublished),
+    }
+    added
+}
+
+/// Schedules the deletion of a private key that the app's record does not name. Best effort: otherwise the log names it.
+pub(crate) async fn discard(services: &Services, app: AppId, id: SigningKeyId, unpublished: UnpublishedKey) {
+    let Ok(app_now) = services.store.find_app(app).await else { return };
+    let is_published = app_now.is_some_and(|app| app.signing_keys.get(id).is_ok());
+    if is_published || services.secrets.schedule_deletion(Purpose::SigningKey(app, id)).await.is_ok() {
+        unpublished.settled();
+    }
+}
+
+/// Adds a standby key. Other changes of the app don't exclude this one: if one wins, it is added again.
+async fn add(services: &Services, app: AppId, id: SigningKeyId, public_key: &PublicKey) -> Result<Answer, AdminError> {
+    let mut waits = waits_after_conflict();
+    loop {
+        let added = change(services, find_app(services, app).await?, id, |app, now| {
+            // An earlier attempt may have added it, and its response was lost.
+            let is_there = app.signing_keys.get(id).is_ok();
+            if is_there { Ok(()) } else { app.signing_keys.add_standby(id, public_key.clone(), now).map(drop) }
+        });
+        match (added.await, waits.next()) {
+            (Err(AdminError::Store(StoreError::Conflict)), Some(wait)) => tokio::time::sleep(wait).await,
+            (added, _) => return added,
+        }
+    }
 }
 
 /// Puts a key in use; the one that was becomes previous.

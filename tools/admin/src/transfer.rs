@@ -18,7 +18,7 @@ use shared::{
     store::StoreError,
 };
 
-use crate::{AdminError, Answer, Show, find_app};
+use crate::{AdminError, Answer, Show, app::discard_version, find_app};
 
 /// The form of a line; another form has another number.
 const FORMAT: u32 = 1;
@@ -289,7 +289,10 @@ async fn import_app(
     services.secrets.create_app_secret(app.id, app.secret_version_id, &Secret::random()?).await?;
     match services.store.create_app(app, api_keys).await {
         Ok(()) => Ok(true),
-        Err(StoreError::Conflict) => Err(AdminError::AppExists(app.id)),
+        Err(StoreError::Conflict) => {
+            discard_version(services, app.id, app.secret_version_id).await;
+            Err(AdminError::AppExists(app.id))
+        }
         Err(error) => Err(error.into()),
     }
 }

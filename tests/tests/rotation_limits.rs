@@ -1,0 +1,416 @@
+//! What a write key can't do by rotating too often, by repeating a write, or by creating keys against other changes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use end_to_end::{
+    backend::{Backend, Call, Fate, SECRET_PREFIX},
+    contract::{self, Fixture, read_payload},
+    function::{Function, environment},
+};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use shared::{
+    domain::{App, AppId, PublicKey, Secret, SecretVersionId, SigningKeyId, Timestamp},
+    rotation::MAX_NEW_VERSIONS,
+    runtime::Route,
+};
+use tokio::sync::Semaphore;
+
+const DAY: u64 = 24 * 3600;
+
+/// The function's successful write, without an `Idempotency-Key` unless one is given.
+fn event(function: &str, idempotency_key: Option<&str>) -> String {
+    let mut event = Fixture::success(function).json();
+    let headers = event["headers"].as_object_mut().unwrap();
+    headers.remove("idempotency-key");
+    headers.extend(idempotency_key.map(|key| ("idempotency-key".to_owned(), key.into())));
+    event.to_string()
+}
+
+/// The app that the function's successful write changes.
+fn app_of(function: &str) -> AppId {
+    let parameters = &Fixture::success(function).json()["pathParameters"];
+    parameters.get("appId").unwrap_or(&parameters["appUuid"]).as_str().unwrap().parse().unwrap()
+}
+
+async fn invoke(function: &mut Function, event: &str) -> (u16, Value) {
+    let (answer, _) = read_payload(&function.invoke(event).await);
+    (answer.status, serde_json::from_str(&answer.body).unwrap())
+}
+
+/// The lines about requests, and those that warn.
+async fn stop(function: Function) -> (Vec<Value>, Vec<Value>) {
+    let lines = function.stop().await;
+    let lines = lines.into_iter().filter(|line| line["message"] == "request" || line["level"] == "WARN");
+    lines.partition(|line| line["message"] == "request")
+}
+
+fn refused(code: &str) -> Fate {
+    Fate::Answered(400, json!({ "__type": code, "message": "no" }).to_string())
+}
+
+/// DynamoDB's refusal of a transaction whose condition does not hold.
+fn conflict() -> Fate {
+    let message =
+        "Transaction cancelled, please refer cancellation reasons for specific reasons [ConditionalCheckFailed]";
+    Fate::Answered(400, json!({"__type": "TransactionCanceledException", "message": message}).to_string())
+}
+
+fn count(calls: &[String], operation: &str) -> usize {
+    calls.iter().filter(|call| *call == operation).count()
+}
+
+async fn find_app(backend: &Backend, app: AppId) -> App {
+    backend.services().store.find_app(app).await.unwrap().unwrap()
+}
+
+/// The app's keys that have not been revoked.
+fn published(app: &App) -> usize {
+    app.signing_keys.published().len()
+}
+
+/// The names of the secrets with private keys of an app.
+async fn private_keys(backend: &Backend, app: AppId) -> Vec<String> {
+    let listed = backend.secrets_manager().list_secrets().send().await.unwrap().secret_list.unwrap();
+    let prefix = format!("{SECRET_PREFIX}/apps/{app}/signing-keys/");
+    listed.into_iter().filter_map(|secret| secret.name).filter(|name| name.starts_with(&prefix)).collect()
+}
+
+/// Adds standby keys without creating private ones, until the app has `count` keys.
+async fn fill(backend: &Backend, app: AppId, count: usize) {
+    let pem = include_str!("../../shared/src/domain/testdata/rsa-2048.pem");
+    let (store, key) = (backend.services().store, PublicKey::import(pem).unwrap());
+    let mut app = find_app(backend, app).await;
+    while published(&app) < count {
+        app.signing_keys.add_standby(SigningKeyId::random(), key.clone(), Timestamp::now()).unwrap();
+    }
+    store.update_app(app, Timestamp::now(), None).await.unwrap();
+}
+
+/// A listing of versions of that age, in seconds.
+fn versions(ages: impl IntoIterator<Item = u64>) -> Vec<Value> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let version = |age| json!({"VersionId": SecretVersionId::random().to_string(), "CreatedDate": now - age});
+    ages.into_iter().map(version).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rotation_with_50_new_versions_is_left_to_operator() {
+    let backend = Backend::with_fixtures().await;
+    let app = app_of("post-app-secrets");
+    let mut function = Function::start("post-app-secrets", &environment(&backend)).await;
+    // The app's first version is one of them.
+    for _ in 1..MAX_NEW_VERSIONS - 1 {
+        let value = Secret::from("value".to_owned());
+        backend.services().secrets.put_app_secret(app, SecretVersionId::random(), &value).await.unwrap();
+    }
+    assert_eq!(invoke(&mut function, &event("post-app-secrets", None)).await.0, 201, "the last one");
+    let before = find_app(&backend, app).await;
+    let _ = backend.take_calls();
+    let (answer, _) = read_payload(&function.invoke(&event("post-app-secrets", None)).await);
+    assert_eq!(answer, contract::failure("post-app-secrets", "E4090"));
+    assert_eq!(count(&backend.take_calls(), "PutSecretValue"), 0, "nothing is stored");
+    assert_eq!(find_app(&backend, app).await, before);
+    let (requests, _) = stop(function).await;
+    assert!(requests[1]["cause"].as_str().unwrap().contains("50 of its versions are younger than a day"));
+
+    let (code, _, errors) = backend.run_admin(&["secret", "rotate", &app.to_string()]).await;
+    assert_eq!(code, 0, "{errors}");
+    assert_ne!(find_app(&backend, app).await.secret_version_id, before.secret_version_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_versions_are_counted_on_all_pages() {
+    for (oldest, status) in [(DAY - 60, 409), (DAY + 60, 201)] {
+        let backend = Backend::with_fixtures().await;
+        let mut function = Function::start("post-app-secrets", &environment(&backend)).await;
+        let first = json!({"Versions": versions((0..30).chain([oldest])), "NextToken": "next"}).to_string();
+        let second = json!({"Versions": versions((31..50).chain([3 * DAY]))}).to_string();
+        backend.judge(move |call: &Call| {
+            let body: Value = serde_json::from_str(&call.body).unwrap();
+            match call.operation.as_str() {
+                "ListSecretVersionIds" if body["NextToken"] == "next" => Fate::Answered(200, second.clone()),
+                "ListSecretVersionIds" if body["IncludeDeprecated"] == true => Fate::Answered(200, first.clone()),
+                _ => Fate::Forwarded,
+            }
+        });
+        assert_eq!(invoke(&mut function, &event("post-app-secrets", None)).await.0, status, "{oldest}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn quota_of_secrets_manager_is_asked_once() {
+    let backend = Backend::with_fixtures().await;
+    let mut rotation = Function::start("post-app-secrets", &environment(&backend)).await;
+    backend.judge(|call| match call.operation.as_str() {
+        "PutSecretValue" | "CreateSecret" => refused("LimitExceededException"),
+        _ => Fate::Forwarded,
+    });
+    assert_eq!(invoke(&mut rotation, &event("post-app-secrets", None)).await.0, 409);
+    let calls = backend.take_calls();
+    assert_eq!(count(&calls, "PutSecretValue"), 2, "before and after the labels are taken back: {calls:?}");
+    let (requests, _) = stop(rotation).await;
+    assert!(requests[0]["cause"].as_str().unwrap().contains("LimitExceededException"), "{requests:?}");
+
+    let mut creation = Function::start("post-app-keys", &environment(&backend)).await;
+    let _ = backend.take_calls();
+    let (answer, _) = read_payload(&creation.invoke(&event("post-app-keys", None)).await);
+    assert_eq!(answer, contract::failure("post-app-keys", "E0000"), "the region's quota is not the caller's matter");
+    assert_eq!(count(&backend.take_calls(), "CreateSecret"), 1);
+    assert!(stop(creation).await.1.is_empty(), "no private key is left");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replay_is_marked_and_ends_with_its_secret() {
+    let backend = Backend::with_fixtures().await;
+    let mut function = Function::start("post-app-secrets", &environment(&backend)).await;
+    let [first, second, third] = ["first", "second", "third"].map(|key| event("post-app-secrets", Some(key)));
+    let created = invoke(&mut function, &first).await;
+    assert_eq!(created.0, 201);
+    assert_eq!(invoke(&mut function, &first).await, created, "while it is the present one");
+    assert_eq!(invoke(&mut function, &second).await.0, 201);
+    assert_eq!(invoke(&mut function, &first).await, created, "while it is the previous one");
+    assert_eq!(invoke(&mut function, &third).await.0, 201);
+    let before = find_app(&backend, app_of("post-app-secrets")).await;
+    let (answer, _) = read_payload(&function.invoke(&first).await);
+    assert_eq!(answer, contract::failure("post-app-secrets", "E4090"), "a replaced secret is returned no longer");
+    assert_eq!(find_app(&backend, before.id).await, before);
+
+    let (requests, _) = stop(function).await;
+    let marks: Vec<&Value> = requests.iter().map(|line| &line["replayed"]).collect();
+    let [new, again] = [&Value::Null, &Value::Bool(true)];
+    assert_eq!(marks, [new, again, new, again, new, again]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replay_after_overlap_ended_is_refused() {
+    let backend = Backend::with_fixtures().await;
+    let app = app_of("post-app-secrets");
+    let mut function = Function::start("post-app-secrets", &environment(&backend)).await;
+    let first = event("post-app-secrets", Some("first"));
+    assert_eq!(invoke(&mut function, &first).await.0, 201);
+    assert_eq!(invoke(&mut function, &event("post-app-secrets", None)).await.0, 201);
+    let store = backend.services().store;
+    let mut ended = find_app(&backend, app).await;
+    ended.end_overlap();
+    store.update_app(ended, Timestamp::now(), None).await.unwrap();
+    assert_eq!(invoke(&mut function, &first).await.0, 409);
+}
+
+/// The same write in a parallel request: it is done, and its secret replaced, before this one looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_replay_of_replaced_secret_is_refused() {
+    let backend = Backend::with_fixtures().await;
+    let mut slow = Function::start("post-app-secrets", &environment(&backend)).await;
+    let mut quick = Function::start("post-app-secrets", &environment(&backend)).await;
+    let first = event("post-app-secrets", Some("first"));
+    backend.judge(|call| if call.operation == "PutSecretValue" { Fate::Unanswered } else { Fate::Forwarded });
+    let (refused, ()) = tokio::join!(invoke(&mut slow, &first), async {
+        backend.unanswered().await;
+        backend.judge(|_| Fate::Forwarded);
+        assert_eq!(invoke(&mut quick, &first).await.0, 201);
+        for _ in 0..2 {
+            assert_eq!(invoke(&mut quick, &event("post-app-secrets", None)).await.0, 201);
+        }
+    });
+    assert_eq!(refused.0, 409, "{}", refused.1);
+    assert_eq!(stop(slow).await.0[0]["replayed"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_that_loses_races_is_added_again() {
+    const LOST: usize = 3;
+    let backend = Backend::with_fixtures().await;
+    let app = app_of("post-app-keys");
+    let mut function = Function::start("post-app-keys", &environment(&backend)).await;
+    let before = published(&find_app(&backend, app).await);
+    let tried = AtomicUsize::new(0);
+    backend.judge(move |call| match call.operation.as_str() {
+        "TransactWriteItems" if tried.fetch_add(1, Relaxed) < LOST => conflict(),
+        _ => Fate::Forwarded,
+    });
+    let (status, body) = invoke(&mut function, &event("post-app-keys", None)).await;
+    assert_eq!(status, 201, "{body}");
+    let calls = backend.take_calls();
+    assert_eq!((count(&calls, "CreateSecret"), count(&calls, "PutSecretValue")), (1, 0), "{calls:?}");
+    assert_eq!(count(&calls, "BatchGetItem"), 2 + LOST, "authenticated again before each attempt: {calls:?}");
+    assert_eq!(published(&find_app(&backend, app).await), before + 1);
+    assert_eq!(private_keys(&backend, app).await.len(), 1);
+    assert!(stop(function).await.1.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_whose_api_key_is_revoked_meanwhile_is_not_added() {
+    let backend = Backend::with_fixtures().await;
+    let app = app_of("post-app-keys");
+    let mut function = Function::start("post-app-keys", &environment(&backend)).await;
+    let before = published(&find_app(&backend, app).await);
+    backend.judge(|call| if call.index == 1 { Fate::Unanswered } else { Fate::Forwarded });
+    let event = event("post-app-keys", None);
+    let (answer, ()) = tokio::join!(function.invoke(&event), async {
+        backend.unanswered().await;
+        backend.judge(|_| Fate::Forwarded);
+        let (keys, _) = backend.services().store.list_api_keys(app).await.unwrap();
+        for key in keys {
+            let _ = backend.services().store.revoke_api_key(app, &key.hash, Timestamp::now()).await;
+        }
+    });
+    assert_eq!(read_payload(&answer).0, contract::failure("post-app-keys", "E4010"));
+    assert_eq!(published(&find_app(&backend, app).await), before);
+    assert!(private_keys(&backend, app).await.is_empty());
+}
+
+/// The cap is reached while the key is generated, or after its secret was created.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_over_cap_leaves_no_unnamed_secret() {
+    for created in [false, true] {
+        let backend = Backend::with_fixtures().await;
+        let app = app_of("post-app-keys");
+        let mut function = Function::start("post-app-keys", &environment(&backend)).await;
+        // The first call is the request's own read, and the next one that of after the generation.
+        let read = AtomicUsize::new(0);
+        backend.judge(move |call| match call.operation.as_str() {
+            "BatchGetItem" if !created && read.fetch_add(1, Relaxed) == 1 => Fate::Unanswered,
+            "CreateSecret" if created => Fate::Unanswered,
+            _ => Fate::Forwarded,
+        });
+        let event = event("post-app-keys", None);
+        let (answer, ()) = tokio::join!(function.invoke(&event), async {
+            backend.unanswered().await;
+            backend.judge(|_| Fate::Forwarded);
+            fill(&backend, app, 50).await;
+        });
+        assert_eq!(read_payload(&answer).0, contract::failure("post-app-keys", "E4090"), "{created}");
+        assert_eq!(published(&find_app(&backend, app).await), 50);
+        let (_, warnings) = stop(function).await;
+        let named: Vec<&str> = warnings.iter().filter_map(|line| line["secret"].as_str()).collect();
+        assert_eq!(private_keys(&backend, app).await, named, "each that is left is named");
+        assert_eq!(named.len(), usize::from(created));
+        let (_, found, _) = backend.run_admin(&["doctor", "--app", &app.to_string(), "--min-age", "0s"]).await;
+        assert_eq!(found.to_string().contains("orphaned-private-key"), created, "{found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cut_short_key_creation_is_named_in_log() {
+    let backend = Backend::with_fixtures().await;
+    let app = app_of("post-app-keys");
+    let mut function = Function::start("post-app-keys", &environment(&backend)).await;
+    backend.judge(|call| {
+        if call.operation == "TransactWriteItems" { refused("AccessDeniedException") } else { Fate::Forwarded }
+    });
+    assert_eq!(invoke(&mut function, &event("post-app-keys", None)).await.0, 500);
+    let (_, warnings) = stop(function).await;
+    assert_eq!(vec![warnings[0]["secret"].as_str().unwrap()], private_keys(&backend, app).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parallel_keys_against_toggled_key_all_succeed() {
+    const KEYS: usize = 12;
+    let backend = Backend::with_fixtures().await;
+    let app = app_of("post-app-keys");
+    fill(&backend, app, 4).await;
+    let toggled: Vec<SigningKeyId> = find_app(&backend, app).await.signing_keys.iter().map(|key| key.id).collect();
+    // A change for each private key, between the read of its request and the write.
+    let created = Arc::new(Semaphore::new(0));
+    let store = backend.services().store;
+    let changes = tokio::spawn({
+        let created = Arc::clone(&created);
+        async move {
+            for number in 0..KEYS {
+                created.acquire().await.unwrap().forget();
+                loop {
+                    let mut app = store.find_app(app).await.unwrap().unwrap();
+                    app.signing_keys.activate(toggled[number % toggled.len()], true, Timestamp::now()).unwrap();
+                    if store.update_app(app, Timestamp::now(), None).await.is_ok() {
+                        break;
+                    }
+                }
+            }
+        }
+    });
+    backend.judge(move |call| {
+        created.add_permits(usize::from(call.operation == "CreateSecret"));
+        Fate::Forwarded
+    });
+    // In this process: on a busy machine, 12 keys take longer than one request may.
+    let route = Route { deadline: Duration::from_secs(600), ..post_app_keys::ROUTE };
+    let function = shared::runtime::Function::new(route, post_app_keys::handle, backend.services());
+    let event = event("post-app-keys", None);
+    let answers = join_all((0..KEYS).map(|_| function.respond(&event, "id"))).await;
+    changes.await.unwrap();
+
+    let mut names = Vec::new();
+    for answer in answers {
+        let (answer, _) = read_payload(&serde_json::to_value(answer).unwrap());
+        assert_eq!(answer.status, 201, "{}", answer.body);
+        let body: Value = serde_json::from_str(&answer.body).unwrap();
+        names.push(format!("{SECRET_PREFIX}/apps/{app}/signing-keys/{}", body["items"][0]["uuid"].as_str().unwrap()));
+    }
+    let mut found = private_keys(&backend, app).await;
+    (names.sort(), found.sort());
+    assert_eq!(found, names, "a private key for each public one, and no other");
+    assert_eq!(published(&find_app(&backend, app).await), 4 + KEYS);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn operators_key_that_loses_races_is_added_or_deleted() {
+    let backend = Backend::with_fixtures().await;
+    let app = app_of("post-app-keys");
+    let before = published(&find_app(&backend, app).await);
+    let tried = AtomicUsize::new(0);
+    backend.judge(move |call| match call.operation.as_str() {
+        "TransactWriteItems" if tried.fetch_add(1, Relaxed) < 3 => conflict(),
+        _ => Fate::Forwarded,
+    });
+    let (code, _, errors) = backend.run_admin(&["signing-key", "create", &app.to_string()]).await;
+    assert_eq!(code, 0, "{errors}");
+    assert_eq!(published(&find_app(&backend, app).await), before + 1);
+    assert_eq!(private_keys(&backend, app).await.len(), 1);
+
+    backend.judge(|call| if call.operation == "TransactWriteItems" { conflict() } else { Fate::Forwarded });
+    let (code, _, errors) = backend.run_admin(&["signing-key", "create", &app.to_string()]).await;
+    assert_eq!(code, 1, "{errors}");
+    assert_eq!(private_keys(&backend, app).await.len(), 1, "the other one is deleted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn app_created_twice_at_once_keeps_one_secret_and_key() {
+    let backend = Backend::with_fixtures().await;
+    let (code, app, errors) = backend.run_admin(&["app", "create", "--name", "First"]).await;
+    assert_eq!(code, 0, "{errors}");
+    let id = app["app"]["uuid"].as_str().unwrap();
+    let pinned = app["secret"]["versionId"].as_str().unwrap();
+    // The second command does not see yet what the first has done.
+    backend.judge(|call| match call.operation.as_str() {
+        "BatchGetItem" if call.index == 0 => Fate::Answered(200, r#"{"Responses":{},"UnprocessedKeys":{}}"#.to_owned()),
+        _ => Fate::Forwarded,
+    });
+    let (code, _, errors) = backend.run_admin(&["app", "create", "--name", "Second", "--id", id]).await;
+    assert_eq!(code, 1, "{errors}");
+    assert_eq!(private_keys(&backend, id.parse().unwrap()).await.len(), 1);
+    let name = format!("{SECRET_PREFIX}/apps/{id}/secret");
+    let current = backend.secrets_manager().get_secret_value().secret_id(name).send().await.unwrap();
+    assert_eq!(current.version_id().unwrap(), pinned, "AWSCURRENT is on the version that the app pins");
+    let (_, found, _) = backend.run_admin(&["doctor", "--app", id, "--min-age", "0s"]).await;
+    assert_eq!(found["findings"], json!([]), "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn first_version_waits_until_its_secret_is_visible() {
+    let backend = Backend::with_fixtures().await;
+    let tried = AtomicUsize::new(0);
+    backend.judge(move |call| match call.operation.as_str() {
+        "PutSecretValue" if tried.fetch_add(1, Relaxed) < 4 => refused("ResourceNotFoundException"),
+        _ => Fate::Forwarded,
+    });
+    let (code, _, errors) = backend.run_admin(&["app", "create", "--name", "Test"]).await;
+    assert_eq!(code, 0, "{errors}");
+}
