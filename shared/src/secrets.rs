@@ -22,7 +22,7 @@ pub use self::inspection::{Purpose, SecretNames, SecretState, SecretVersion};
 use crate::{
     LazyClient,
     aws_json::{AwsJson, CallError},
-    causes::causes,
+    causes::sdk_cause,
     domain::{App, AppId, Secret, SecretVersionId, SigningKeyId},
 };
 
@@ -52,6 +52,23 @@ pub enum SecretsError {
         /// The version.
         version: SecretVersionId,
     },
+}
+
+impl SecretsError {
+    /// The same error, unless its cause repeats the value that was sent: an AWS response may quote the request.
+    fn without(self, value: &Secret) -> Self {
+        let is_told = |cause: &str| {
+            let escaped = Zeroizing::new(json!(value.expose()).to_string());
+            [value.expose(), escaped.trim_matches('"')].into_iter().any(|value| cause.contains(value))
+        };
+        match self {
+            Self::Backend { name, cause } if is_told(&cause) => {
+                let cause = "the AWS response is not shown, because it repeats the secret".to_owned();
+                Self::Backend { name, cause }
+            }
+            error => error,
+        }
+    }
 }
 
 type Version = (AppId, SecretVersionId);
@@ -154,7 +171,7 @@ impl Secrets {
         let answer = self.client.get_secret_value().secret_id(name).version_id(version.to_string()).send().await;
         match answer {
             Ok(answer) => Ok(answer.secret_string.map(Secret::from)),
-            Err(error) => Err(Unread { is_missing: error.code() == Some(Self::MISSING), cause: causes(&error) }),
+            Err(error) => Err(Unread { is_missing: error.code() == Some(Self::MISSING), cause: sdk_cause(&error) }),
         }
     }
 
@@ -267,7 +284,7 @@ impl Secrets {
             .set_version_stages(Some(labels))
             .send()
             .await
-            .map_err(|error| backend(name, &error))?;
+            .map_err(|error| backend(name, &error).without(value))?;
         // A record is about to pin it: no answer but Secrets Manager's own may let that happen.
         if answer.version_id() == Some(&version) {
             Ok(())
@@ -322,6 +339,37 @@ impl Secrets {
         self.move_label(&self.app_secret_name(app), &id, Some(&id), None).await
     }
 
+    /// Removes what a change that lost against another left on an app's secret: `AWSCURRENT` goes back to the version that
+    /// the app pins, and the own label of `lost` goes.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn discard_app_secret(&self, app: &App, lost: SecretVersionId) -> Result<(), SecretsError> {
+        /// Each of several changes that lost moves the label away from its own version only.
+        const ATTEMPTS: usize = 3;
+        for attempt in 1..=ATTEMPTS {
+            match self.return_current(app, &lost.to_string()).await {
+                Err(error) if attempt == ATTEMPTS => return Err(error),
+                Err(_) => {}
+                Ok(()) => break,
+            }
+        }
+        self.let_go_of_app_secret(app.id, lost).await
+    }
+
+    /// Moves `AWSCURRENT` to the version that the app pins, if it is on the version `from`.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn return_current(&self, app: &App, from: &str) -> Result<(), SecretsError> {
+        let state = self.describe(Purpose::AppSecret(app.id)).await?;
+        if state.is_some_and(|state| state.current_version.as_deref() == Some(from)) {
+            let pinned = Some(app.secret_version_id);
+            self.move_label(&self.app_secret_name(app.id), Self::CURRENT, Some(from), pinned).await?;
+        }
+        Ok(())
+    }
+
     async fn move_label(
         &self,
         name: &str,
@@ -370,14 +418,10 @@ impl Secrets {
     }
 }
 
-fn backend<E, R>(name: &str, error: &SdkError<E, R>) -> SecretsError
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-    R: std::fmt::Debug + 'static,
-{
+fn backend<E: std::error::Error + ProvideErrorMetadata + 'static>(name: &str, error: &SdkError<E>) -> SecretsError {
     let name = name.to_owned();
     match error.code() {
         Some("LimitExceededException") => SecretsError::TooManyVersions { name },
-        _ => SecretsError::Backend { name, cause: causes(error) },
+        _ => SecretsError::Backend { name, cause: sdk_cause(error) },
     }
 }

@@ -111,8 +111,8 @@ impl From<AuthError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Conflict => FailureKind::Conflict.into(),
-            StoreError::Backend(_) | StoreError::Corrupt(_) => Self::internal(error),
+            StoreError::Conflict => Self::new(FailureKind::Conflict, error),
+            StoreError::Backend(_) | StoreError::NoTable { .. } | StoreError::Corrupt(_) => Self::internal(error),
         }
     }
 }

@@ -72,7 +72,7 @@ impl NewWrite {
             (Ok(_), _) => Ok(answer),
             (Err(StoreError::Conflict), Some(mine)) => match store.find_done_write(app, &mine.id).await? {
                 Some(theirs) if theirs.is_remembered(self.now) => same_request(&theirs, &mine.request),
-                _ => Err(FailureKind::Conflict.into()),
+                _ => Err(StoreError::Conflict.into()),
             },
             (Err(error), _) => Err(error.into()),
         }

@@ -5,6 +5,8 @@ mod item;
 mod pages;
 
 use std::{
+    collections::HashSet,
+    error::Error,
     fmt::Display,
     sync::{Arc, LazyLock},
     time::Duration,
@@ -12,6 +14,7 @@ use std::{
 
 use aws_sdk_dynamodb::{
     Client,
+    config::Region,
     error::{BuildError, ProvideErrorMetadata, SdkError},
     types::{
         AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, Delete, KeySchemaElement, KeyType,
@@ -24,10 +27,12 @@ pub use self::{
     item::CorruptItem,
     pages::{AppSummary, Pages, Record},
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use crate::{
     LazyClient,
     aws_json::AwsJson,
-    causes::causes,
+    causes::sdk_cause,
     domain::{ApiKey, ApiKeyHash, App, AppId, DoneWrite, Timestamp, WriteId},
 };
 
@@ -37,30 +42,25 @@ pub enum StoreError {
     /// DynamoDB refused, failed or did not answer in time; the whole cause.
     #[error("DynamoDB: {0}")]
     Backend(String),
+    /// There is no such table where the client looks.
+    #[error(
+        "cannot find DynamoDB table {table} in region {region} at {endpoint} (ResourceNotFoundException); check the \
+         table's name, the region and the endpoint"
+    )]
+    NoTable {
+        /// The table's name.
+        table: String,
+        /// The client's region.
+        region: String,
+        /// The client's endpoint.
+        endpoint: String,
+    },
     /// What is in the table can't be read.
     #[error(transparent)]
     Corrupt(#[from] CorruptItem),
     /// What the change was based on is no longer so; nothing was changed.
     #[error("a concurrent change won, or the record is not there; nothing was changed")]
     Conflict,
-}
-
-impl<E, R> From<SdkError<E, R>> for StoreError
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-    R: std::fmt::Debug + 'static,
-{
-    fn from(error: SdkError<E, R>) -> Self {
-        // A transaction is cancelled for other reasons too, throttling among them: its message lists them.
-        let conflict = match error.code() {
-            Some("ConditionalCheckFailedException" | "TransactionConflictException") => true,
-            Some("TransactionCanceledException") => error.message().is_some_and(|reasons| {
-                ["ConditionalCheckFailed", "TransactionConflict"].iter().any(|reason| reasons.contains(reason))
-            }),
-            _ => false,
-        };
-        if conflict { Self::Conflict } else { Self::Backend(causes(&error)) }
-    }
 }
 
 /// A caller's records. What is corrupt is an error of its own, for after the API key has been judged.
@@ -81,9 +81,17 @@ pub struct Store {
     /// The way that reads take, where there is one without the SDK.
     direct: Option<Arc<AwsJson>>,
     table: String,
+    /// Where the client was told to find DynamoDB, for errors.
+    endpoint: Option<String>,
 }
 
 impl Store {
+    /// The exception for a table that is not there.
+    const MISSING: &str = "ResourceNotFoundException";
+
+    /// A transaction has 100 items, of which one is the app.
+    const BESIDE_THE_APP: usize = 99;
+
     /// How long to wait before asking again for what DynamoDB left unprocessed.
     const RETRY_UNPROCESSED_AFTER: [Duration; 3] =
         [Duration::from_millis(25), Duration::from_millis(100), Duration::from_millis(400)];
@@ -92,7 +100,37 @@ impl Store {
     #[must_use]
     pub fn new(client: impl FnOnce() -> Client + Send + 'static, direct: Option<AwsJson>, table: String) -> Self {
         let client = Arc::new(LazyLock::new(Box::new(client) as Box<_>));
-        Self { client, direct: direct.map(Arc::new), table }
+        Self { client, direct: direct.map(Arc::new), table, endpoint: None }
+    }
+
+    /// Names the client's endpoint in errors, if it is not AWS's own.
+    #[must_use]
+    pub fn with_endpoint(self, endpoint: Option<String>) -> Self {
+        Self { endpoint, ..self }
+    }
+
+    fn failed<E: Error + ProvideErrorMetadata + 'static>(&self, error: &SdkError<E>) -> StoreError {
+        // A transaction is cancelled for other reasons too, throttling among them: its message lists them.
+        match error.code() {
+            Some("ConditionalCheckFailedException" | "TransactionConflictException") => StoreError::Conflict,
+            Some("TransactionCanceledException")
+                if error.message().is_some_and(|reasons| {
+                    ["ConditionalCheckFailed", "TransactionConflict"].iter().any(|reason| reasons.contains(reason))
+                }) =>
+            {
+                StoreError::Conflict
+            }
+            Some(Self::MISSING) => self.no_table(),
+            _ => StoreError::Backend(sdk_cause(error)),
+        }
+    }
+
+    fn no_table(&self) -> StoreError {
+        StoreError::NoTable {
+            table: self.table.clone(),
+            region: self.client.config().region().map_or("(none)", Region::as_ref).to_owned(),
+            endpoint: self.endpoint.as_deref().unwrap_or("AWS's own endpoint").to_owned(),
+        }
     }
 
     /// The app, its API key of that hash and the write of that id, in one strongly consistent round trip; `None` where
@@ -155,7 +193,8 @@ impl Store {
             .consistent_read(true)
             .build()
             .map_err(|error| StoreError::Backend(error.to_string()))?;
-        let answer = self.client.batch_get_item().request_items(&self.table, wanted).send().await?;
+        let answer = self.client.batch_get_item().request_items(&self.table, wanted).send().await;
+        let answer = answer.map_err(|error| self.failed(&error))?;
         found.extend(answer.responses.unwrap_or_default().into_values().flatten());
         let unprocessed = answer.unprocessed_keys.unwrap_or_default();
         Ok(unprocessed.into_values().flat_map(|keys| keys.keys).collect())
@@ -169,7 +208,10 @@ impl Store {
     ) -> Result<Vec<Attributes>, StoreError> {
         let failed = |error: &dyn Display| StoreError::Backend(error.to_string());
         let request = batch_get::request(&self.table, keys).map_err(|error| failed(&error))?;
-        let answer = direct.call("BatchGetItem", &request).await.map_err(|error| failed(&error))?;
+        let answer = direct.call("BatchGetItem", &request).await.map_err(|error| match error.code() {
+            Some(Self::MISSING) => self.no_table(),
+            _ => failed(&error),
+        })?;
         let (items, unprocessed) =
             batch_get::answer(&answer).map_err(|error| failed(&format_args!("an answer that is none: {error}")))?;
         found.extend(items);
@@ -234,21 +276,22 @@ impl Store {
             .send();
         let mut items = Vec::new();
         while let Some(item) = pages.next().await {
-            items.push(item?);
+            items.push(item.map_err(|error| self.failed(&error))?);
         }
         Ok(items)
     }
 
     /// Creates the app and its first API keys, all or nothing: the last transaction has the app. Keys for which it has no
     /// room are written before, and let nobody in while there is no app; after a crash, the same again completes it.
+    /// Items that a deleted app of this id left behind are deleted first.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where the app or one of the keys exists; or DynamoDB fails.
     pub async fn create_app(&self, app: &App, api_keys: &[ApiKey]) -> Result<(), StoreError> {
-        /// A transaction has 100 items, of which one is the app.
-        const ROOM: usize = 99;
-        let (before, last) = api_keys.split_at(api_keys.len().saturating_sub(ROOM));
-        for keys in before.chunks(ROOM) {
+        let (before, last) = api_keys.split_at(api_keys.len().saturating_sub(Self::BESIDE_THE_APP));
+        // A parallel import of the same app may have written them just now.
+        self.delete_left_over(app.id, before).await?;
+        for keys in before.chunks(Self::BESIDE_THE_APP) {
             let keys = keys.iter().map(|key| into_transaction(self.put(item::from_api_key(app.id, key))));
             self.transact(std::iter::once(self.check_app(app.id, "attribute_not_exists(#pk)")).chain(keys)).await?;
         }
@@ -301,12 +344,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] where the app exists; or DynamoDB fails.
     pub async fn delete_api_key_without_app(&self, app: AppId, hash: &ApiKeyHash) -> Result<(), StoreError> {
-        let deletion = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(item::api_key_key(app, hash)))
-            .build()
-            .map(|delete| TransactWriteItem::builder().delete(delete).build());
+        let deletion = self.deletion(item::api_key_key(app, hash));
         self.transact([self.check_app(app, "attribute_not_exists(#pk)"), deletion]).await
+    }
+
+    fn deletion(&self, key: Attributes) -> Result<TransactWriteItem, BuildError> {
+        let deletion = Delete::builder().table_name(&self.table).set_key(Some(key)).build()?;
+        Ok(TransactWriteItem::builder().delete(deletion).build())
     }
 
     fn check_app(&self, app: AppId, condition: &str) -> Result<TransactWriteItem, BuildError> {
@@ -368,7 +412,7 @@ impl Store {
             .expression_attribute_values(":old", AttributeValue::S(now.before(ApiKey::LAST_USED_PRECISION).to_string()))
             .send()
             .await
-            .map_err(StoreError::from);
+            .map_err(|error| self.failed(&error));
         match noted {
             Ok(_) | Err(StoreError::Conflict) => Ok(()),
             Err(error) => Err(error),
@@ -391,25 +435,62 @@ impl Store {
             .expression_attribute_names("#updated", item::UPDATED_AT)
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
             .send()
-            .await?;
-        Ok(())
+            .await
+            .map(drop)
+            .map_err(|error| self.failed(&error))
     }
 
-    /// Deletes an app's API keys, readable or not, and then its own record.
+    /// Deletes all items of an app, readable or not, and its own record last.
     ///
     /// # Errors
     /// DynamoDB fails.
-    pub async fn delete_app_with_api_keys(&self, app: AppId) -> Result<(), StoreError> {
-        for mut item in self.query_api_keys(app).await? {
-            item.retain(|attribute, _| [item::PK, item::SK].contains(&attribute.as_str()));
-            self.delete(item).await?;
-        }
+    pub async fn delete_app(&self, app: AppId) -> Result<(), StoreError> {
+        /// A write's capacity is the table's; more at a time would only be throttled.
+        const AT_A_TIME: usize = 8;
+        let keys = stream::iter(self.keys_beside_app(app).await?).map(Ok);
+        keys.try_for_each_concurrent(AT_A_TIME, |key| self.delete(key)).await?;
         self.delete(item::app_key(app)).await
     }
 
     async fn delete(&self, key: Attributes) -> Result<(), StoreError> {
-        self.client.delete_item().table_name(&self.table).set_key(Some(key)).send().await?;
+        let deleted = self.client.delete_item().table_name(&self.table).set_key(Some(key)).send().await;
+        deleted.map(drop).map_err(|error| self.failed(&error))
+    }
+
+    /// Deletes what an app of this id left behind, such as remembered writes, except the API keys `kept`. Nothing is
+    /// deleted while the app exists.
+    async fn delete_left_over(&self, app: AppId, kept: &[ApiKey]) -> Result<(), StoreError> {
+        let kept: HashSet<_> = kept.iter().map(|key| item::api_key_sk(&key.hash)).collect();
+        let is_kept = |key: &Attributes| kept.iter().any(|sk| item::has_sk(key, sk));
+        let left_over: Vec<_> = self.keys_beside_app(app).await?.into_iter().filter(|key| !is_kept(key)).collect();
+        for keys in left_over.chunks(Self::BESIDE_THE_APP) {
+            let deletions = keys.iter().map(|key| self.deletion(key.clone()));
+            self.transact(std::iter::once(self.check_app(app, "attribute_not_exists(#pk)")).chain(deletions)).await?;
+        }
         Ok(())
+    }
+
+    /// The keys of an app's items, without the app's own record.
+    async fn keys_beside_app(&self, app: AppId) -> Result<Vec<Attributes>, StoreError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("#pk = :app")
+            .projection_expression("#pk, #sk")
+            .expression_attribute_names("#pk", item::PK)
+            .expression_attribute_names("#sk", item::SK)
+            .expression_attribute_values(":app", item::app_pk(app))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut keys = Vec::new();
+        while let Some(key) = pages.next().await {
+            keys.push(key.map_err(|error| self.failed(&error))?);
+        }
+        keys.retain(|key| !item::has_sk(key, item::APP_SK));
+        Ok(keys)
     }
 
     fn put(&self, item: Attributes) -> PutBuilder {
@@ -426,8 +507,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         let items =
             items.into_iter().collect::<Result<_, _>>().map_err(|error| StoreError::Backend(error.to_string()))?;
-        self.client.transact_write_items().set_transact_items(Some(items)).send().await?;
-        Ok(())
+        let written = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+        written.map(drop).map_err(|error| self.failed(&error))
     }
 
     /// Makes the table, for emulators; on AWS the stack makes it. `false` where it was there before.
@@ -450,7 +531,7 @@ impl Store {
         match request.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ResourceInUseException") => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.failed(&error)),
         }
     }
 }
