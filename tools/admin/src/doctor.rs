@@ -13,7 +13,7 @@ use std::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
-    domain::{ApiKey, ApiKeyHash, ApiKeyId, App, AppId, SecretVersionId, SigningKeyId, SigningKeyState, Timestamp},
+    domain::{ApiKey, ApiKeyHash, ApiKeyId, App, AppId, SecretVersionId, SigningKeyState, Timestamp},
     runtime::Services,
     secrets::{Purpose, SecretState, SecretVersion},
     store::{CorruptItem, Record, StoreError},
@@ -105,49 +105,55 @@ pub async fn examine(
     Ok(Answer { value: json!({ "repaired": repaired, "remaining": remaining }), problems })
 }
 
-/// The ids seen so far, to find those that are not unique. Sixteen bytes for each: hashes by their first half.
+/// What the API keys read so far are known by, to find those that are not unique: ids in their app, whose items follow one
+/// another, and values in the whole table, of which 16 bytes of the hash are kept.
 #[derive(Default)]
 struct Seen {
-    api_keys: HashSet<ApiKeyId>,
-    api_key_hashes: HashSet<u128>,
-    signing_keys: HashSet<SigningKeyId>,
+    app: Option<AppId>,
+    ids: HashSet<ApiKeyId>,
+    hashes: HashSet<u128>,
 }
 
 impl Seen {
     /// A revoked key does no harm, whatever its id is.
-    fn api_key(&mut self, app: AppId, key: &ApiKey) -> Option<Finding> {
+    fn add(&mut self, app: AppId, key: &ApiKey) -> Option<Finding> {
         if key.revoked_at.is_some() {
             return None;
         }
-        let (hash, _) = key.hash.as_str().split_at(u128::BITS as usize / 4);
-        let is_new_hash = u128::from_str_radix(hash, 16).is_ok_and(|hash| self.api_key_hashes.insert(hash));
-        let is_new_id = self.api_keys.insert(key.id);
-        let (kind, detail) = match (is_new_id, is_new_hash) {
+        if self.app.replace(app) != Some(app) {
+            self.ids.clear();
+        }
+        let half = key.hash.as_str().get(..32).and_then(|half| u128::from_str_radix(half, 16).ok());
+        let is_new_value = half.is_none_or(|half| self.hashes.insert(half));
+        let (kind, detail) = match (self.ids.insert(key.id), is_new_value) {
             (false, _) => (
                 "repeated-api-key-id",
-                "another API key has this id: `api-key revoke` revokes all of this id in the app; issue new ones",
+                "the app has another API key of this id: `api-key issue` new ones, then `api-key revoke` revokes both",
             ),
             (true, false) => (
                 "repeated-api-key",
-                "another app has an API key of the same value: revoke one of them, and issue a new one",
+                "another app has an API key of the same value: `api-key issue` a new one, then `api-key revoke` this one",
             ),
             (true, true) => return None,
         };
         Some(Finding { kind, app: Some(app), id: key.id.to_string(), detail: detail.to_owned(), repair: None })
     }
+}
 
-    fn app(&mut self, app: &App) -> Vec<Finding> {
-        let repeated = app.signing_keys.iter().filter(|key| !self.signing_keys.insert(key.id));
-        repeated
-            .map(|key| Finding {
-                kind: "repeated-signing-key-id",
-                app: Some(app.id),
-                id: key.id.to_string(),
-                detail: "another signing key has this id: rotate one of them".to_owned(),
-                repair: None,
-            })
-            .collect()
-    }
+fn repeated_signing_keys(app: &App) -> Vec<Finding> {
+    let mut seen = HashSet::new();
+    let repeated = app.signing_keys.iter().filter(|key| !seen.insert(key.id));
+    repeated
+        .map(|key| Finding {
+            kind: "repeated-signing-key-id",
+            app: Some(app.id),
+            id: key.id.to_string(),
+            detail: "the app has another signing key of this id, so that verifiers may take the wrong one: `signing-key \
+                     create` and `activate` a new one"
+                .to_owned(),
+            repair: None,
+        })
+        .collect()
 }
 
 /// The API keys of one app, for as long as its record has not been seen.
@@ -169,11 +175,11 @@ impl Doctor<'_> {
                     Ok(Record::DoneWrite(_)) => {}
                     Ok(Record::App(app)) => {
                         without_app = without_app.filter(|group| group.app != app.id);
-                        findings.extend(seen.app(&app));
+                        findings.extend(repeated_signing_keys(&app));
                         apps.push(*app);
                     }
                     Ok(Record::ApiKey(app, key)) => {
-                        findings.extend(seen.api_key(app, &key));
+                        findings.extend(seen.add(app, &key));
                         match &mut without_app {
                             Some(group) if group.app == app => group.keys.push(*key),
                             _ => {

@@ -203,29 +203,26 @@ impl ApiKeyLine {
     }
 }
 
-/// What the lines of a file name so far, to find ids that are not unique.
+/// What the lines of a file name so far, to find what is not unique in it.
 #[derive(Default)]
 struct Seen {
     apps: HashSet<AppId>,
-    signing_keys: HashSet<SigningKeyId>,
-    api_keys: HashSet<ApiKeyId>,
     api_key_hashes: HashSet<ApiKeyHash>,
 }
 
 impl Seen {
-    /// Notes an app and its keys; says what the file has already.
+    /// Notes an app and its API keys; says which of them the file has already, or which id stands for two keys of the app.
     fn add(&mut self, app: &App, api_keys: &[ApiKey]) -> Result<(), String> {
         let twice = |what: &str, id: &dyn Display| Err(format!("{what} {id} is there twice"));
+        let (mut signing_key_ids, mut api_key_ids) = (HashSet::new(), HashSet::new());
         if !self.apps.insert(app.id) {
             return twice("app", &app.id);
         }
-        for key in app.signing_keys.iter() {
-            if !self.signing_keys.insert(key.id) {
-                return twice("signing key", &key.id);
-            }
+        if let Some(key) = app.signing_keys.iter().find(|key| !signing_key_ids.insert(key.id)) {
+            return twice("signing key", &key.id);
         }
         for key in api_keys {
-            if !self.api_keys.insert(key.id) {
+            if !api_key_ids.insert(key.id) {
                 return twice("API key", &key.id);
             }
             if !self.api_key_hashes.insert(key.hash.clone()) {
@@ -373,33 +370,37 @@ mod tests {
         assert!(AppLine::read("").is_err());
     }
     #[test]
-    fn repeated_id_is_refused_in_and_across_lines() {
-        let seen = |lines: &[Value]| {
+    fn repeated_id_or_value_is_refused() {
+        let seen = |lines: &[&Value]| {
             let mut seen = Seen::default();
             lines.iter().try_for_each(|line| {
                 let (app, api_keys) = AppLine::read(&line.to_string()).unwrap();
                 seen.add(&app, &api_keys)
             })
         };
+        let assert_refused = |lines: &[&Value], what: &str| {
+            let refused = seen(lines).unwrap_err();
+            assert!(refused.starts_with(&format!("{what} ")) && refused.ends_with(" is there twice"), "{refused}");
+        };
         let (first, mut other) = (line(), line());
-        let sha256 = |digit: &str| json!(digit.repeat(64));
-        other["apiKeys"][0]["sha256"] = sha256("1");
-        assert_eq!(seen(&[first.clone(), other.clone()]), Ok(()));
-        for (place, problem) in [
-            ("/uuid", "app"),
-            ("/signingKeys/0/uuid", "signing key"),
-            ("/apiKeys/0/uuid", "API key"),
-            ("/apiKeys/0/sha256", "the value of API key"),
-        ] {
+        other["apiKeys"][0]["sha256"] = json!("1".repeat(64));
+        assert_eq!(seen(&[&first, &other]), Ok(()));
+        for (place, what) in [("/uuid", "app"), ("/apiKeys/0/sha256", "the value of API key")] {
             let mut same = other.clone();
             *same.pointer_mut(place).unwrap() = first.pointer(place).unwrap().clone();
-            let refused = seen(&[first.clone(), same]).unwrap_err();
-            assert!(refused.starts_with(&format!("{problem} ")) && refused.ends_with(" is there twice"), "{refused}");
+            assert_refused(&[&first, &same], what);
         }
-        let mut twice = first;
-        let mut key = twice["apiKeys"][0].clone();
-        key["sha256"] = sha256("2");
-        twice["apiKeys"].as_array_mut().unwrap().push(key);
-        assert!(seen(&[twice]).unwrap_err().starts_with("API key "));
+        for (list, change, what) in [
+            ("/signingKeys", ("state", json!("previous")), "signing key"),
+            ("/apiKeys", ("sha256", json!("2".repeat(64))), "API key"),
+            ("/apiKeys", ("uuid", json!(ApiKeyId::random().to_string())), "the value of API key"),
+        ] {
+            let mut twice = first.clone();
+            let keys = twice.pointer_mut(list).unwrap().as_array_mut().unwrap();
+            let mut key = keys[0].clone();
+            key[change.0] = change.1;
+            keys.push(key);
+            assert_refused(&[&twice], what);
+        }
     }
 }
