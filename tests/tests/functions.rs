@@ -36,7 +36,8 @@ fn of_rest_api(event: &Value) -> Value {
     let last = headers.map(|all| all.iter().map(|(name, value)| (name.clone(), split(value).pop().unwrap())).collect());
     let all = headers.map(|all| all.iter().map(|(name, value)| (name.clone(), Value::from(split(value)))).collect());
     let query = event["queryStringParameters"].as_object();
-    let last_of = query.map(|all| all.iter().map(|(name, value)| (name.clone(), split(value).pop().unwrap())).collect());
+    let last_of =
+        query.map(|all| all.iter().map(|(name, value)| (name.clone(), split(value).pop().unwrap())).collect());
     let all_of = query.map(|all| all.iter().map(|(name, value)| (name.clone(), Value::from(split(value)))).collect());
     json!({
         "resource": "/api/v1/apps/{appId}/{proxy+}",

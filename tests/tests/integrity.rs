@@ -13,10 +13,10 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::domain::AppId;
 
-/// A write with the app's write key, under an `Idempotency-Key`.
+/// A write with the app's write key, under an `Idempotency-Key` that each function has one of.
 async fn post(backend: &Backend, function: &str, app: &str, key: &str) -> (u16, Value) {
     let event = json!({
-        "headers": {"x-api-key": key, "x-api-key-type": "write", "x-client-id": app, "idempotency-key": "once"},
+        "headers": {"x-api-key": key, "x-api-key-type": "write", "x-client-id": app, "idempotency-key": function},
         "pathParameters": {"appId": app},
     });
     let mut function = Function::start(function, &environment(backend)).await;
@@ -181,7 +181,10 @@ async fn revoking_repeated_id_revokes_all_keys() {
         update.expression_attribute_values(":id", AttributeValue::S(id.to_owned())).send().await.unwrap();
     }
     let (code, found, _) = backend.run_admin(&["doctor"]).await;
-    assert_eq!((code, &found["findings"][0]["kind"], found["remaining"].as_u64()), (1, &json!("repeated-api-key-id"), Some(1)));
+    assert_eq!(
+        (code, &found["findings"][0]["kind"], found["remaining"].as_u64()),
+        (1, &json!("repeated-api-key-id"), Some(1))
+    );
     let (code, _, errors) = backend.run_admin(&["api-key", "rotate", app, id]).await;
     assert!(code == 1 && errors.contains("several API keys"), "{errors}");
     assert_eq!(backend.run_admin(&["api-key", "revoke", app, id]).await.0, 0);
@@ -210,7 +213,10 @@ async fn one_value_in_two_apps_is_found() {
         Box::pin(import).await.unwrap();
     }
     let (code, found, _) = backend.run_admin(&["doctor"]).await;
-    assert_eq!((code, &found["findings"][0]["kind"], found["remaining"].as_u64()), (1, &json!("repeated-api-key"), Some(1)));
+    assert_eq!(
+        (code, &found["findings"][0]["kind"], found["remaining"].as_u64()),
+        (1, &json!("repeated-api-key"), Some(1))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -330,7 +330,8 @@ mod tests {
         for wrong in [r#""1""#, r#""""#, r#""TRUE""#, r#""true,true""#, r#""true,false""#] {
             assert_eq!(choice(&format!(r#"{{"queryStringParameters":{{"force":{wrong}}}}}"#)), Err("E4000"), "{wrong}");
         }
-        let repeated = r#"{"multiValueQueryStringParameters":{"force":["true","true"]},"queryStringParameters":{"force":"true"}}"#;
+        let repeated =
+            r#"{"multiValueQueryStringParameters":{"force":["true","true"]},"queryStringParameters":{"force":"true"}}"#;
         assert_eq!(choice(repeated), Err("E4000"));
     }
 

@@ -151,7 +151,13 @@ impl Clients {
 
     fn direct(&self, protocol: Protocol, endpoint: Option<&Endpoint>) -> Option<AwsJson> {
         let (endpoint, credentials, region) = (endpoint?, self.credentials.clone()?, self.sdk.region()?);
-        Some(AwsJson::new(protocol, endpoint.as_str().to_owned(), region.to_string(), credentials, self.connector.clone()))
+        Some(AwsJson::new(
+            protocol,
+            endpoint.as_str().to_owned(),
+            region.to_string(),
+            credentials,
+            self.connector.clone(),
+        ))
     }
 }
 

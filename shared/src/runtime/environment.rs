@@ -20,7 +20,9 @@ pub enum EnvironmentError {
     #[error("the environment variable {0} is not an endpoint: {1}")]
     Endpoint(&'static str, MalformedEndpoint),
     /// Anyone on the network could read the session token, and with it use the function's role.
-    #[error("the environment variable {0} is an http:// endpoint, which may not receive session credentials; use https://")]
+    #[error(
+        "the environment variable {0} is an http:// endpoint, which may not receive session credentials; use https://"
+    )]
     Unencrypted(&'static str),
 }
 
@@ -79,7 +81,9 @@ impl Environment {
         let endpoint = |name| {
             let Some(value) = optional(name)? else { return Ok(None) };
             match value.parse::<Endpoint>() {
-                Ok(endpoint) if needs_encryption && !endpoint.is_encrypted() => Err(EnvironmentError::Unencrypted(name)),
+                Ok(endpoint) if needs_encryption && !endpoint.is_encrypted() => {
+                    Err(EnvironmentError::Unencrypted(name))
+                }
                 Ok(endpoint) => Ok(Some(endpoint)),
                 Err(error) => Err(EnvironmentError::Endpoint(name, error)),
             }
@@ -145,8 +149,7 @@ mod tests {
         assert_eq!(environment.dynamodb_endpoint, "http://dynamodb".parse().ok());
         assert_eq!(environment.secrets_manager_endpoint, "http://all".parse().ok());
     }
-    const ENDPOINTS: [&str; 3] =
-        ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
+    const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
 
     #[test]
     fn malformed_endpoint_is_named() {

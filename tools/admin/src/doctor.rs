@@ -148,9 +148,10 @@ fn repeated_signing_keys(app: &App) -> Vec<Finding> {
             kind: "repeated-signing-key-id",
             app: Some(app.id),
             id: key.id.to_string(),
-            detail: "the app has another signing key of this id, so that verifiers may take the wrong one: `signing-key \
+            detail:
+                "the app has another signing key of this id, so that verifiers may take the wrong one: `signing-key \
                      create` and `activate` a new one"
-                .to_owned(),
+                    .to_owned(),
             repair: None,
         })
         .collect()
