@@ -24,7 +24,7 @@ use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use crate::causes::causes;
+use crate::causes::{connector_cause, error_response, transport_cause};
 
 /// A service of AWS, and how it wants to be spoken to.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +53,7 @@ impl Protocol {
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The service says no, or that it can't now.
-    #[error("{code}: {message} (HTTP {status})")]
+    #[error("{}", error_response(.code, .message, *.status))]
     Refused {
         /// The exception's name, without its namespace.
         code: String,
@@ -65,9 +65,9 @@ pub enum CallError {
     /// The service was not reached, or did not answer to the end.
     #[error("{0}")]
     Unanswered(String),
-    /// The request can't be made.
-    #[error("the request can't be signed: {0}")]
-    Unsigned(String),
+    /// The request can't be made; which part of it, but never its text.
+    #[error("cannot sign the request: {0}")]
+    Unsigned(&'static str),
 }
 
 impl CallError {
@@ -167,14 +167,15 @@ impl AwsJson {
 
     async fn attempt(&self, operation: &str, body: &str) -> Result<Vec<u8>, CallError> {
         let request = self.signed(operation, body).map_err(CallError::Unsigned)?;
-        let answer = self.connector.call(request).await.map_err(|error| CallError::Unanswered(causes(&error)))?;
+        let answer =
+            self.connector.call(request).await.map_err(|error| CallError::Unanswered(connector_cause(&error)))?;
         let status = answer.status().as_u16();
         let body = read(answer).await?;
         if status == 200 { Ok(body) } else { Err(refusal(status, &body)) }
     }
 
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>
-    fn signed(&self, operation: &str, body: &str) -> Result<HttpRequest, String> {
+    fn signed(&self, operation: &str, body: &str) -> Result<HttpRequest, &'static str> {
         let target = format!("{}.{operation}", self.protocol.target_prefix);
         let headers = [("content-type", self.protocol.content_type), ("x-amz-target", target.as_str())];
         let signable = SignableRequest::new(
@@ -190,15 +191,17 @@ impl AwsJson {
             .time(SystemTime::now())
             .settings(SigningSettings::default())
             .build()
-            .map_err(|error| causes(&error))?
+            .map_err(|_| "its parameters are incomplete")?
             .into();
-        let signed = sign(signable.map_err(|error| causes(&error))?, &parameters).map_err(|error| causes(&error))?;
+        let signable = signable.map_err(|_| "the endpoint is not a URI")?;
+        let signed = sign(signable, &parameters).map_err(|_| "its signature cannot be computed")?;
 
         let mut request = HttpRequest::new(SdkBody::from(body));
-        request.set_method("POST").map_err(|error| causes(&error))?;
-        request.set_uri(self.endpoint.as_str()).map_err(|error| causes(&error))?;
+        request.set_method("POST").map_err(|_| "its method is invalid")?;
+        request.set_uri(self.endpoint.as_str()).map_err(|_| "the endpoint is not a URI")?;
         for (name, value) in headers.into_iter().chain(signed.output().headers()) {
-            request.headers_mut().try_insert(name.to_owned(), value.to_owned()).map_err(|error| causes(&error))?;
+            let headers = request.headers_mut();
+            headers.try_insert(name.to_owned(), value.to_owned()).map_err(|_| "a header is invalid")?;
         }
         Ok(request)
     }
@@ -209,8 +212,9 @@ impl AwsJson {
     /// # Errors
     /// There is no connection; the first call will then make one.
     pub async fn connect(&self) -> Result<(), CallError> {
-        let request = HttpRequest::get(&self.endpoint).map_err(|error| CallError::Unsigned(causes(&error)))?;
-        let answer = self.connector.call(request).await.map_err(|error| CallError::Unanswered(causes(&error)))?;
+        let request = HttpRequest::get(&self.endpoint).map_err(|_| CallError::Unsigned("the endpoint is not a URI"))?;
+        let answer =
+            self.connector.call(request).await.map_err(|error| CallError::Unanswered(connector_cause(&error)))?;
         // Whatever the answer is: once it is read to its end, the connection is free for the next request.
         read(answer).await.map(drop)
     }
@@ -219,7 +223,7 @@ impl AwsJson {
 async fn read(answer: HttpResponse) -> Result<Vec<u8>, CallError> {
     let body = ByteStream::new(answer.into_body()).collect().await;
     // Not its `to_vec`, which copies byte by byte.
-    Ok(Vec::from(body.map_err(|error| CallError::Unanswered(causes(&error)))?.into_bytes()))
+    Ok(Vec::from(body.map_err(|error| CallError::Unanswered(transport_cause(&error)))?.into_bytes()))
 }
 
 /// What a service says when it refuses; nothing else of the answer is ever shown.
@@ -233,10 +237,7 @@ fn refusal(status: u16, body: &[u8]) -> CallError {
         message: String,
     }
     let Refusal { kind, message } = serde_json::from_slice(body).unwrap_or_default();
-    let code = match kind.rsplit('#').next() {
-        None | Some("") => "no reason given".to_owned(),
-        Some(code) => code.to_owned(),
-    };
+    let code = kind.rsplit('#').next().unwrap_or_default().to_owned();
     CallError::Refused { code, message, status }
 }
 
@@ -278,7 +279,7 @@ mod tests {
         let body = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no table","SecretString":"s"}"#;
         assert_eq!(told(400, body), "ResourceNotFoundException: no table (HTTP 400)");
         assert_eq!(told(400, r#"{"__type":"AccessDenied","Message":"no"}"#), "AccessDenied: no (HTTP 400)");
-        assert_eq!(told(503, "<html>secret</html>"), "no reason given:  (HTTP 503)");
+        assert_eq!(told(503, "<html>secret</html>"), "no reason given (HTTP 503)");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use self::retries::{LIMIT_REACHED, one_attempt_at_a_limit, until_visible};
 use crate::{
     LazyClient,
     aws_json::{AwsJson, CallError, is_throttling},
-    causes::causes,
+    causes::sdk_cause,
     domain::{App, AppId, Secret, SecretVersionId, SigningKeyId},
 };
 
@@ -85,6 +85,23 @@ pub enum SecretsError {
         /// The version.
         version: SecretVersionId,
     },
+}
+
+impl SecretsError {
+    /// The same error, unless its cause repeats the value that was sent: an AWS response may quote the request.
+    fn without(mut self, value: &Secret) -> Self {
+        if let Self::Backend { cause, .. }
+        | Self::Throttled { cause, .. }
+        | Self::Missing { cause, .. }
+        | Self::TooManyVersions { cause, .. } = &mut self
+        {
+            let escaped = Zeroizing::new(json!(value.expose()).to_string());
+            if [value.expose(), escaped.trim_matches('"')].into_iter().any(|value| cause.contains(value)) {
+                "the AWS response is not shown, because it repeats the secret".clone_into(cause);
+            }
+        }
+        self
+    }
 }
 
 /// A private key whose public half is not published yet. If it is dropped before, at whatever point of a request, the log
@@ -279,7 +296,7 @@ impl Secrets {
                 if error.raw_response().is_some_and(|response| response.status().is_client_error()) {
                     unpublished.settled();
                 }
-                Err(backend(&name, &error))
+                Err(backend(&name, &error).without(private_key))
             }
         }
     }
@@ -340,9 +357,14 @@ impl Secrets {
             .config_override(one_attempt_at_a_limit())
             .send()
             .await
-            .map_err(|error| match error.code() {
-                Some(LIMIT_REACHED) => SecretsError::TooManyVersions { name: name.to_owned(), cause: causes(&error) },
-                _ => backend(name, &error),
+            .map_err(|error| {
+                let failed = match error.code() {
+                    Some(LIMIT_REACHED) => {
+                        SecretsError::TooManyVersions { name: name.to_owned(), cause: sdk_cause(&error) }
+                    }
+                    _ => backend(name, &error),
+                };
+                failed.without(value)
             })?;
         // A record is about to pin it: no answer but Secrets Manager's own may let that happen.
         if answer.version_id() == Some(&version) { Ok(()) } else { Err(unnamed(name.to_owned())) }
@@ -393,16 +415,35 @@ impl Secrets {
         self.move_label(&self.app_secret_name(app), &id, Some(&id), None).await
     }
 
-    /// Discards the first version of a secret that was created for an app which exists already: `AWSCURRENT` goes back to
-    /// the version that the app pins. Best effort.
-    pub async fn discard_first_version(&self, app: &App, version: SecretVersionId) {
-        let (name, id) = (self.app_secret_name(app.id), version.to_string());
-        let moved = self.move_label(&name, Self::CURRENT, Some(&id), Some(app.secret_version_id)).await;
-        for outcome in [moved, self.let_go_of_app_secret(app.id, version).await] {
-            if let Err(error) = outcome {
-                tracing::warn!(cause = %error, "the labels of a discarded version are left");
+    /// Removes what a change that lost against another left on an app's secret: `AWSCURRENT` goes back to the version that
+    /// the app pins, and the own label of `lost` goes.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn discard_app_secret(&self, app: &App, lost: SecretVersionId) -> Result<(), SecretsError> {
+        /// Each of several changes that lost moves the label away from its own version only.
+        const ATTEMPTS: usize = 3;
+        for attempt in 1..=ATTEMPTS {
+            match self.return_current(app, &lost.to_string()).await {
+                Err(error) if attempt == ATTEMPTS => return Err(error),
+                Err(_) => {}
+                Ok(()) => break,
             }
         }
+        self.let_go_of_app_secret(app.id, lost).await
+    }
+
+    /// Moves `AWSCURRENT` to the version that the app pins, if it is on the version `from`.
+    ///
+    /// # Errors
+    /// Secrets Manager fails.
+    pub async fn return_current(&self, app: &App, from: &str) -> Result<(), SecretsError> {
+        let state = self.describe(Purpose::AppSecret(app.id)).await?;
+        if state.is_some_and(|state| state.current_version.as_deref() == Some(from)) {
+            let pinned = Some(app.secret_version_id);
+            self.move_label(&self.app_secret_name(app.id), Self::CURRENT, Some(from), pinned).await?;
+        }
+        Ok(())
     }
 
     async fn move_label(
@@ -453,12 +494,8 @@ impl Secrets {
     }
 }
 
-fn backend<E, R>(name: &str, error: &SdkError<E, R>) -> SecretsError
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-    R: std::fmt::Debug + 'static,
-{
-    failure(name, error.code(), causes(error))
+fn backend<E: std::error::Error + ProvideErrorMetadata + 'static>(name: &str, error: &SdkError<E>) -> SecretsError {
+    failure(name, error.code(), sdk_cause(error))
 }
 
 fn failure(name: &str, code: Option<&str>, cause: String) -> SecretsError {

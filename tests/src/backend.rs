@@ -147,10 +147,12 @@ impl Backend {
         command
     }
 
-    /// Runs a command of `userdocks-admin`: its exit code, the JSON that it printed, and its errors.
+    /// Runs a command of `userdocks-admin`: its exit code, the JSON that it printed, and its errors, in which nothing is
+    /// confidential.
     pub async fn run_admin(&self, arguments: &[&str]) -> (i32, Value, String) {
         let output = self.admin(&[&["--output", "json"], arguments].concat()).output().await.unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
+        confidential::assert_absent(&errors);
         (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_default(), errors)
     }
 

@@ -167,6 +167,53 @@ async fn versions_that_do_not_fit_the_record_are_found() {
     assert_found(&backend, app.id, &[], &[]).await;
 }
 
+/// Puts AWSCURRENT, or another label, on a version with a new value.
+async fn store_by_hand(backend: &Backend, app: &App, label: &str) {
+    let name = backend.services().secrets.app_secret_name(app.id);
+    let put = backend.secrets_manager().put_secret_value().secret_id(name).secret_string("by hand");
+    put.version_stages(label).send().await.unwrap();
+}
+
+async fn current_version(backend: &Backend, app: &App) -> String {
+    let state = backend.services().secrets.describe(Purpose::AppSecret(app.id)).await.unwrap().unwrap();
+    state.current_version.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn labels_on_other_versions_are_found() {
+    let backend = Backend::start().await;
+    let services = backend.services();
+
+    // A version of ours, of a change that lost: the label goes back.
+    let app = new_app(&backend).await;
+    services.secrets.create_app_secret(app.id, SecretVersionId::random(), &secret()).await.unwrap();
+    assert_eq!(doctor(&backend, &["--repair"]).await, [], "it may belong to a change under way");
+    assert_found(&backend, app.id, &["misplaced-current-label", "orphaned-version"], &[]).await;
+    assert_eq!(current_version(&backend, &app).await, app.secret_version_id.to_string());
+
+    // A rotation whose labels were not moved.
+    let app = new_app(&backend).await;
+    let version = SecretVersionId::random();
+    services.secrets.put_app_secret(app.id, version, &secret()).await.unwrap();
+    let now = Timestamp::now();
+    let app = change(&backend, &app, |app| app.rotate_secret(version, Duration::from_secs(3600), now)).await;
+    assert_found(&backend, app.id, &["misplaced-current-label"], &[]).await;
+    assert_eq!(current_version(&backend, &app).await, version.to_string());
+
+    // A value that a person stored is left where it is, until another one is set.
+    let app = new_app(&backend).await;
+    store_by_hand(&backend, &app, "AWSCURRENT").await;
+    assert_found(&backend, app.id, &[], &["foreign-current-version"]).await;
+    assert_ne!(current_version(&backend, &app).await, app.secret_version_id.to_string());
+    Box::pin(userdocks_admin::secret::set(&services, app.id, &secret(), Duration::ZERO)).await.unwrap();
+    assert_found(&backend, app.id, &[], &[]).await;
+
+    let app = new_app(&backend).await;
+    store_by_hand(&backend, &app, "AWSPENDING").await;
+    assert_eq!(doctor(&backend, &["--app", &app.id.to_string()]).await, [], "a rotation may be under way");
+    assert_found(&backend, app.id, &[], &["pending-version"]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_that_do_not_fit_the_table_are_found() {
     let backend = Backend::start().await;

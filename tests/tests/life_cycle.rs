@@ -511,7 +511,7 @@ async fn the_last_use_of_a_key_is_noted_and_never_in_the_way() {
     store.revoke_api_key(app.id, &hash, Timestamp::now()).await.unwrap();
     store.note_use(app.id, &hash, noted + hour + hour).await.unwrap();
     assert_eq!(last_used().await, Some(noted + hour + hour), "a revocation is no condition of it");
-    store.delete_app_with_api_keys(app.id).await.unwrap();
+    store.delete_app(app.id).await.unwrap();
     store.note_use(app.id, &hash, noted + hour + hour).await.unwrap();
     assert_eq!(store.list_api_keys(app.id).await.unwrap(), (vec![], vec![]), "nor on none");
 }

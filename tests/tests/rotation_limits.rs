@@ -87,11 +87,12 @@ async fn private_keys(backend: &Backend, app: AppId) -> Vec<String> {
 async fn fill(backend: &Backend, app: AppId, count: usize) {
     let pem = include_str!("../../shared/src/domain/testdata/rsa-2048.pem");
     let (store, key) = (backend.services().store, PublicKey::import(pem).unwrap());
-    let mut app = find_app(backend, app).await;
+    let read = find_app(backend, app).await;
+    let mut app = read.clone();
     while published(&app) < count {
         app.signing_keys.add_standby(SigningKeyId::random(), key.clone(), Timestamp::now()).unwrap();
     }
-    store.update_app(app, Timestamp::now(), None).await.unwrap();
+    store.update_app(&read, app, Timestamp::now(), None).await.unwrap();
 }
 
 /// A listing of versions of that age, in seconds.
@@ -198,9 +199,10 @@ async fn replay_after_overlap_ended_is_refused() {
     assert_eq!(invoke(&mut function, &first).await.0, 201);
     assert_eq!(invoke(&mut function, &event("post-app-secrets", None)).await.0, 201);
     let store = backend.services().store;
-    let mut ended = find_app(&backend, app).await;
+    let read = find_app(&backend, app).await;
+    let mut ended = read.clone();
     ended.end_overlap();
-    store.update_app(ended, Timestamp::now(), None).await.unwrap();
+    store.update_app(&read, ended, Timestamp::now(), None).await.unwrap();
     assert_eq!(invoke(&mut function, &first).await.0, 409);
 }
 
@@ -327,9 +329,10 @@ async fn parallel_keys_against_toggled_key_all_succeed() {
             for number in 0..KEYS {
                 created.acquire().await.unwrap().forget();
                 loop {
-                    let mut app = store.find_app(app).await.unwrap().unwrap();
+                    let read = store.find_app(app).await.unwrap().unwrap();
+                    let mut app = read.clone();
                     app.signing_keys.activate(toggled[number % toggled.len()], true, Timestamp::now()).unwrap();
-                    if store.update_app(app, Timestamp::now(), None).await.is_ok() {
+                    if store.update_app(&read, app, Timestamp::now(), None).await.is_ok() {
                         break;
                     }
                 }

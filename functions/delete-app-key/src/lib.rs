@@ -20,7 +20,7 @@ pub const ROUTE: Route = Route {
 /// a day.
 ///
 /// # Errors
-/// The contract's failures of authentication; E4000 for a body or a malformed key id; E4040 where the app has no such
+/// The contract's failures of authentication; E4000 for a body, a malformed key id or `force`; E4040 where the app has no such
 /// key; E4090 where the key is in use or another change won; E0000 where the table fails.
 pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
     let write = match request.authenticate_write(ROUTE.name, &services.store).await? {
@@ -29,7 +29,7 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
     };
     let key_id = request.signing_key_id()?;
     request.no_body()?;
-    let force = request.query_parameter("force") == Some("true");
+    let force = request.query_choice("force", &["true", "false"])? == Some("true");
 
     let mut app = write.app().clone();
     let key = app.signing_keys.revoke(key_id, force, write.now())?;

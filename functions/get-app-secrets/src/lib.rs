@@ -22,13 +22,14 @@ pub const ROUTE: Route = Route {
 /// `?include=previous` also with the one before, while their overlap lasts.
 ///
 /// # Errors
-/// The contract's failures of authentication; E4010 to a browser; E0000 where the table or Secrets Manager fails.
+/// The contract's failures of authentication; E4010 to a browser; E4000 for another `include`; E0000 where the table or Secrets Manager fails.
 pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
     request.refuse_browser()?;
     let caller = request.authenticate(ApiKeyType::Read, &services.store).await?;
+    let includes_previous = request.query_choice("include", &["previous"])?.is_some();
     let app = caller.app();
     let secret = services.secrets.app_secret(app.id, app.secret_version_id).await?;
-    if request.query_parameter("include") != Some("previous") {
+    if !includes_previous {
         let answer = Response::success(200, &LegacySuccess::new("OK", Data { secret: secret.expose() }))?;
         return Ok(answer.about(app.secret_version_id));
     }

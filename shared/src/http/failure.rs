@@ -139,8 +139,8 @@ impl From<AuthError> for Failure {
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Conflict => FailureKind::Conflict.into(),
-            StoreError::Backend(_) => Self::internal(error),
+            StoreError::Conflict => Self::new(FailureKind::Conflict, error),
+            StoreError::Backend(_) | StoreError::NoTable { .. } => Self::internal(error),
             StoreError::Throttled(_) => Self::fault(Fault::Throttled, error),
             StoreError::Corrupt(_) => Self::fault(Fault::CorruptItem, error),
         }

@@ -122,10 +122,25 @@ impl Request {
         self.event.pointer("/pathParameters/keyUuid").and_then(Value::as_str)
     }
 
-    /// A query parameter's value.
-    #[must_use]
-    pub fn query_parameter(&self, name: &str) -> Option<&str> {
-        self.event.get("queryStringParameters")?.get(name)?.as_str()
+    /// Returns the value of a query parameter that takes one of a few; `None` if it is absent.
+    ///
+    /// # Errors
+    /// E4000 if it has another value, or is repeated.
+    pub fn query_choice(&self, name: &str, choices: &[&'static str]) -> Result<Option<&'static str>, Failure> {
+        let values = self.query_values(name);
+        let (Some(value), rest) = (values.first(), values.get(1..).unwrap_or_default()) else { return Ok(None) };
+        let choice = choices.iter().find(|choice| *choice == value && rest.is_empty());
+        choice.map(|choice| Some(*choice)).ok_or(FailureKind::BadRequest.into())
+    }
+
+    /// The values of a query parameter. Payload format 2.0 joins those of a repeated one with commas; format 1.0 has all of
+    /// them in `multiValueQueryStringParameters`, and in `queryStringParameters` only the last.
+    fn query_values(&self, name: &str) -> Vec<&str> {
+        let values = ["multiValueQueryStringParameters", "queryStringParameters"]
+            .into_iter()
+            .find_map(|parameters| self.event.get(parameters)?.get(name));
+        let values = values.map(|value| value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice));
+        values.unwrap_or_default().iter().filter_map(Value::as_str).collect()
     }
 
     /// The body, a JSON object; none at all is the empty one.
@@ -287,7 +302,7 @@ type Headers = BTreeMap<String, Zeroizing<String>>;
 /// `headers` only the last.
 fn take_headers(event: &mut Value) -> Headers {
     let mut take = |name: &str| match event.get_mut(name).map(Value::take) {
-        Some(Value::Object(headers)) => Some(joined(headers)),
+        Some(Value::Object(headers)) if !headers.is_empty() => Some(joined(headers)),
         _ => None,
     };
     let (all, last) = (take("multiValueHeaders"), take("headers"));
@@ -352,8 +367,39 @@ mod tests {
         assert_eq!(request.header("x-api-key"), Some("a,b"));
         assert_eq!(request.header("accept"), Some("c"));
         assert_eq!((request.header("x-null"), request.header("x-other")), (None, None));
-        let request = read(r#"{"headers":{"X-Api-Key":"a"},"multiValueHeaders":null}"#);
-        assert_eq!(request.header("x-api-key"), Some("a"));
+        for none in ["null", "{}", "[]"] {
+            let request = read(&format!(r#"{{"headers":{{"X-Api-Key":"a"}},"multiValueHeaders":{none}}}"#));
+            assert_eq!(request.header("x-api-key"), Some("a"), "{none}");
+        }
+    }
+
+    #[test]
+    fn query_choice_accepts_one_known_value() {
+        let choice = |event: &str| {
+            let choice = read(event).query_choice("force", &["true", "false"]);
+            choice.map_err(|failure| failure.kind.code())
+        };
+        for absent in [
+            "{}",
+            r#"{"queryStringParameters":null}"#,
+            r#"{"queryStringParameters":{"other":"true"}}"#,
+            r#"{"queryStringParameters":{"force":null}}"#,
+            r#"{"multiValueQueryStringParameters":{"other":["true"]},"queryStringParameters":{"other":"true"}}"#,
+        ] {
+            assert_eq!(choice(absent), Ok(None), "{absent}");
+        }
+        for value in ["true", "false"] {
+            let (once, list) = (format!(r#"{{"force":"{value}"}}"#), format!(r#"{{"force":["{value}"]}}"#));
+            assert_eq!(choice(&format!(r#"{{"queryStringParameters":{once}}}"#)), Ok(Some(value)));
+            let both = format!(r#"{{"multiValueQueryStringParameters":{list},"queryStringParameters":{once}}}"#);
+            assert_eq!(choice(&both), Ok(Some(value)));
+        }
+        for wrong in [r#""1""#, r#""""#, r#""TRUE""#, r#""true,true""#, r#""true,false""#] {
+            assert_eq!(choice(&format!(r#"{{"queryStringParameters":{{"force":{wrong}}}}}"#)), Err("E4000"), "{wrong}");
+        }
+        let repeated =
+            r#"{"multiValueQueryStringParameters":{"force":["true","true"]},"queryStringParameters":{"force":"true"}}"#;
+        assert_eq!(choice(repeated), Err("E4000"));
     }
 
     #[test]

@@ -81,7 +81,7 @@ impl NewWrite {
                     self.replayed.mark();
                     Ok(answer)
                 }
-                _ => Err(FailureKind::Conflict.into()),
+                _ => Err(StoreError::Conflict.into()),
             },
             (Err(error), _) => Err(error.into()),
         }

@@ -24,7 +24,7 @@ use aws_smithy_runtime_api::{
 };
 
 use super::{
-    Environment, Names,
+    Endpoint, Environment, Names,
     trust::{CaBundleError, tls_context},
 };
 use crate::{
@@ -66,8 +66,8 @@ pub struct Clients {
     sdk: SdkConfig,
     connector: SharedHttpConnector,
     credentials: Option<Credentials>,
-    dynamodb_endpoint: Option<String>,
-    secrets_manager_endpoint: Option<String>,
+    dynamodb_endpoint: Option<Endpoint>,
+    secrets_manager_endpoint: Option<Endpoint>,
     retries: RetryPartition,
 }
 
@@ -116,8 +116,9 @@ impl Clients {
     #[must_use]
     pub fn services(&self, names: Names) -> Services {
         let (dynamodb, secrets_manager) = (self.clone(), self.clone());
+        let endpoint = self.dynamodb_endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
         Services {
-            store: Store::new(move || dynamodb.dynamodb(), self.direct_dynamodb(), names.table),
+            store: Store::new(move || dynamodb.dynamodb(), self.direct_dynamodb(), names.table).with_endpoint(endpoint),
             secrets: Secrets::new(
                 move || secrets_manager.secrets_manager(),
                 self.direct_secrets_manager(),
@@ -128,13 +129,13 @@ impl Clients {
 
     fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         let mut config = aws_sdk_dynamodb::config::Builder::from(&self.sdk).retry_partition(self.retries.clone());
-        config.set_endpoint_resolver(self.dynamodb_endpoint.as_deref().map(endpoint));
+        config.set_endpoint_resolver(self.dynamodb_endpoint.as_ref().map(resolver));
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
     fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
         let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.sdk).retry_partition(self.retries.clone());
-        config.set_endpoint_resolver(self.secrets_manager_endpoint.as_deref().map(endpoint));
+        config.set_endpoint_resolver(self.secrets_manager_endpoint.as_ref().map(resolver));
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
@@ -148,9 +149,15 @@ impl Clients {
         self.direct(Protocol::SECRETS_MANAGER, self.secrets_manager_endpoint.as_ref())
     }
 
-    fn direct(&self, protocol: Protocol, endpoint: Option<&String>) -> Option<AwsJson> {
+    fn direct(&self, protocol: Protocol, endpoint: Option<&Endpoint>) -> Option<AwsJson> {
         let (endpoint, credentials, region) = (endpoint?, self.credentials.clone()?, self.sdk.region()?);
-        Some(AwsJson::new(protocol, endpoint.clone(), region.to_string(), credentials, self.connector.clone()))
+        Some(AwsJson::new(
+            protocol,
+            endpoint.as_str().to_owned(),
+            region.to_string(),
+            credentials,
+            self.connector.clone(),
+        ))
     }
 }
 
@@ -167,8 +174,8 @@ fn retry_budget() -> TokenBucket {
 
 /// Always that address: the SDK's own resolver would parse its rules and compile their regular expressions, at every cold
 /// start, to come to the same.
-fn endpoint(url: &str) -> SharedEndpointResolver {
-    SharedEndpointResolver::new(StaticUriEndpointResolver::uri(url))
+fn resolver(endpoint: &Endpoint) -> SharedEndpointResolver {
+    SharedEndpointResolver::new(StaticUriEndpointResolver::uri(endpoint.as_str()))
 }
 
 fn connector(tls: TlsContext) -> SharedHttpConnector {

@@ -1,6 +1,8 @@
-use std::{env, path::PathBuf};
+use std::{env, ffi::OsString, path::PathBuf};
 
 use aws_credential_types::Credentials;
+
+use super::endpoint::{Endpoint, MalformedEndpoint};
 
 /// A variable of the environment without which the function can't start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -11,6 +13,17 @@ pub enum EnvironmentError {
     /// It may not be empty.
     #[error("the environment variable {0} is empty")]
     Empty(&'static str),
+    /// It has to be text.
+    #[error("the environment variable {0} is not valid UTF-8")]
+    NotUnicode(&'static str),
+    /// It has to be a URL that requests can go to.
+    #[error("the environment variable {0} is not an endpoint: {1}")]
+    Endpoint(&'static str, MalformedEndpoint),
+    /// Anyone on the network could read the session token, and with it use the function's role.
+    #[error(
+        "the environment variable {0} is an http:// endpoint, which may not receive session credentials; use https://"
+    )]
+    Unencrypted(&'static str),
 }
 
 /// What the table and the secrets are called.
@@ -30,9 +43,9 @@ pub struct Environment {
     /// `AWS_REGION`
     pub region: String,
     /// `AWS_ENDPOINT_URL_DYNAMODB`, else `AWS_ENDPOINT_URL`; AWS's own where neither is set.
-    pub dynamodb_endpoint: Option<String>,
+    pub dynamodb_endpoint: Option<Endpoint>,
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, else `AWS_ENDPOINT_URL`; AWS's own where neither is set.
-    pub secrets_manager_endpoint: Option<String>,
+    pub secrets_manager_endpoint: Option<Endpoint>,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: valid as long as the process lives. Where they are
     /// not set, Lambda hands credentials out at `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
     pub credentials: Option<Credentials>,
@@ -47,33 +60,46 @@ impl Environment {
     /// Reads the process's environment.
     ///
     /// # Errors
-    /// Names the first variable that is missing or empty.
+    /// Names the first variable that is missing or has an unusable value.
     pub fn of_process() -> Result<Self, EnvironmentError> {
-        Self::read(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+        Self::read(|name| env::var_os(name))
     }
 
-    fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Self, EnvironmentError> {
-        let optional = |name| match variable(name) {
+    fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, EnvironmentError> {
+        let text = |name| {
+            variable(name).map(|value| value.into_string().map_err(|_| EnvironmentError::NotUnicode(name))).transpose()
+        };
+        let optional = |name| match text(name)? {
             Some(value) if value.trim().is_empty() => Err(EnvironmentError::Empty(name)),
             value => Ok(value),
         };
         let required = |name| optional(name)?.ok_or(EnvironmentError::Missing(name));
-        let endpoint = optional("AWS_ENDPOINT_URL")?;
-        let credentials = match optional("AWS_ACCESS_KEY_ID")? {
-            Some(id) => {
-                // `sam local` passes an empty one where its user's credentials have none.
-                let token = variable("AWS_SESSION_TOKEN").filter(|token| !token.is_empty());
-                Some(Credentials::new(id, required("AWS_SECRET_ACCESS_KEY")?, token, None, "environment"))
+        // `sam local` passes an empty one where its user's credentials have none.
+        let token = text("AWS_SESSION_TOKEN")?.filter(|token| !token.is_empty());
+        // `sam local` also passes its user's session token, to an emulator on the same machine.
+        let needs_encryption = token.is_some() && text("AWS_SAM_LOCAL")?.as_deref() != Some("true");
+        let endpoint = |name| {
+            let Some(value) = optional(name)? else { return Ok(None) };
+            match value.parse::<Endpoint>() {
+                Ok(endpoint) if needs_encryption && !endpoint.is_encrypted() => {
+                    Err(EnvironmentError::Unencrypted(name))
+                }
+                Ok(endpoint) => Ok(Some(endpoint)),
+                Err(error) => Err(EnvironmentError::Endpoint(name, error)),
             }
+        };
+        let common_endpoint = endpoint("AWS_ENDPOINT_URL")?;
+        let credentials = match optional("AWS_ACCESS_KEY_ID")? {
+            Some(id) => Some(Credentials::new(id, required("AWS_SECRET_ACCESS_KEY")?, token, None, "environment")),
             None => None,
         };
         Ok(Self {
             names: Names { table: required("TABLE_NAME")?, secret_prefix: required("SECRET_PREFIX")? },
             region: required("AWS_REGION")?,
-            dynamodb_endpoint: optional("AWS_ENDPOINT_URL_DYNAMODB")?.or_else(|| endpoint.clone()),
-            secrets_manager_endpoint: optional("AWS_ENDPOINT_URL_SECRETS_MANAGER")?.or(endpoint),
+            dynamodb_endpoint: endpoint("AWS_ENDPOINT_URL_DYNAMODB")?.or_else(|| common_endpoint.clone()),
+            secrets_manager_endpoint: endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER")?.or(common_endpoint),
             credentials,
-            secrets_kms_key: variable("SECRETS_KMS_KEY_ID").filter(|key| !key.is_empty()),
+            secrets_kms_key: text("SECRETS_KMS_KEY_ID")?.filter(|key| !key.is_empty()),
             ca_bundle: optional("AWS_CA_BUNDLE")?.map(PathBuf::from),
         })
     }
@@ -88,7 +114,7 @@ mod tests {
 
     fn read(variables: &[(&str, &str)]) -> Result<Environment, EnvironmentError> {
         Environment::read(|name| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(*value))
         })
     }
 
@@ -120,7 +146,33 @@ mod tests {
     fn a_services_own_endpoint_comes_before_that_of_all() {
         let endpoints = [("AWS_ENDPOINT_URL", "http://all"), ("AWS_ENDPOINT_URL_DYNAMODB", "http://dynamodb")];
         let environment = read(&[&COMPLETE[..], &endpoints].concat()).unwrap();
-        assert_eq!(environment.dynamodb_endpoint.as_deref(), Some("http://dynamodb"));
-        assert_eq!(environment.secrets_manager_endpoint.as_deref(), Some("http://all"));
+        assert_eq!(environment.dynamodb_endpoint, "http://dynamodb".parse().ok());
+        assert_eq!(environment.secrets_manager_endpoint, "http://all".parse().ok());
+    }
+    const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
+
+    #[test]
+    fn malformed_endpoint_is_named() {
+        for name in ENDPOINTS {
+            let read = read(&[&COMPLETE[..], &[(name, "127.0.0.1:8001")]].concat());
+            assert_eq!(read, Err(EnvironmentError::Endpoint(name, MalformedEndpoint::NotUrl)));
+        }
+    }
+
+    #[test]
+    fn http_endpoint_with_session_token_is_rejected() {
+        let token = ("AWS_SESSION_TOKEN", "token");
+        for name in ENDPOINTS {
+            let read = |endpoint, others: &[(&str, &str)]| {
+                read(&[&COMPLETE[..], &[(name, endpoint)], others].concat()).map(drop)
+            };
+            let rejected = Err(EnvironmentError::Unencrypted(name));
+            assert_eq!(read("http://x", &[token]), rejected);
+            assert_eq!(read("http://x", &[token, ("AWS_SAM_LOCAL", "false")]), rejected);
+            assert_eq!(read("http://x", &[token, ("AWS_SAM_LOCAL", "true")]), Ok(()));
+            assert_eq!(read("https://x", &[token]), Ok(()));
+            assert_eq!(read("http://x", &[]), Ok(()));
+            assert_eq!(read("http://x", &[("AWS_SESSION_TOKEN", "")]), Ok(()));
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! What makes a handler a Lambda function: configuration, clients, logs, and an answer to every event.
 
 mod clients;
+mod endpoint;
 mod environment;
 mod logs;
 mod trust;
@@ -18,6 +19,7 @@ use tokio::{
 
 pub use self::{
     clients::{Clients, Services},
+    endpoint::{Endpoint, MalformedEndpoint},
     environment::{Environment, EnvironmentError, Names},
     trust::CaBundleError,
 };

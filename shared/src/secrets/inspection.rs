@@ -41,6 +41,10 @@ pub struct SecretState {
     pub has_value: bool,
     /// The versions that carry their own id as a label.
     pub kept_versions: Vec<SecretVersionId>,
+    /// The id of the version with the label `AWSCURRENT`; of a version stored by others, any text.
+    pub current_version: Option<String>,
+    /// The same of `AWSPENDING`, which Secrets Manager's own rotation sets until it is done.
+    pub pending_version: Option<String>,
     /// When it was last changed in any way.
     pub changed: Option<SystemTime>,
 }
@@ -120,6 +124,10 @@ impl Secrets {
             Err(error) => return Err(backend(&name, &error)),
         };
         let versions = secret.version_ids_to_stages.unwrap_or_default();
+        let labelled = |label: &str| {
+            let found = versions.iter().find(|(_, labels)| labels.iter().any(|found| found == label));
+            found.map(|(id, _)| id.clone())
+        };
         Ok(Some(SecretState {
             is_scheduled_for_deletion: secret.deleted_date.is_some(),
             has_value: versions.values().any(|labels| !labels.is_empty()),
@@ -128,6 +136,8 @@ impl Secrets {
                 .filter(|(id, labels)| labels.contains(id))
                 .filter_map(|(id, _)| id.parse().ok())
                 .collect(),
+            current_version: labelled(Self::CURRENT),
+            pending_version: labelled("AWSPENDING"),
             changed: secret.last_changed_date.or(secret.created_date).and_then(|moment| moment.try_into().ok()),
         }))
     }

@@ -5,6 +5,8 @@ mod item;
 mod pages;
 
 use std::{
+    collections::HashSet,
+    error::Error,
     fmt::Display,
     sync::{Arc, LazyLock},
     time::Duration,
@@ -12,6 +14,7 @@ use std::{
 
 use aws_sdk_dynamodb::{
     Client,
+    config::Region,
     error::{BuildError, ProvideErrorMetadata, SdkError},
     types::{
         AttributeDefinition, AttributeValue, BillingMode, ConditionCheck, Delete, KeySchemaElement, KeyType,
@@ -24,10 +27,12 @@ pub use self::{
     item::CorruptItem,
     pages::{AppSummary, Pages, Record},
 };
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use crate::{
     LazyClient,
     aws_json::{AwsJson, is_throttling},
-    causes::causes,
+    causes::sdk_cause,
     domain::{ApiKey, ApiKeyHash, App, AppId, DoneWrite, Timestamp, WriteId},
 };
 
@@ -40,39 +45,25 @@ pub enum StoreError {
     /// DynamoDB throttles; the whole cause.
     #[error("DynamoDB: {0}")]
     Throttled(String),
+    /// There is no such table where the client looks.
+    #[error(
+        "cannot find DynamoDB table {table} in region {region} at {endpoint} (ResourceNotFoundException); check the \
+         table's name, the region and the endpoint"
+    )]
+    NoTable {
+        /// The table's name.
+        table: String,
+        /// The client's region.
+        region: String,
+        /// The client's endpoint.
+        endpoint: String,
+    },
     /// What is in the table can't be read.
     #[error(transparent)]
     Corrupt(#[from] CorruptItem),
     /// What the change was based on is no longer so; nothing was changed.
     #[error("a concurrent change won, or the record is not there; nothing was changed")]
     Conflict,
-}
-
-impl<E, R> From<SdkError<E, R>> for StoreError
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-    R: std::fmt::Debug + 'static,
-{
-    fn from(error: SdkError<E, R>) -> Self {
-        // A transaction is cancelled for other reasons too, throttling among them: its message lists them.
-        let conflict = match error.code() {
-            Some("ConditionalCheckFailedException" | "TransactionConflictException") => true,
-            Some("TransactionCanceledException") => error.message().is_some_and(|reasons| {
-                ["ConditionalCheckFailed", "TransactionConflict"].iter().any(|reason| reasons.contains(reason))
-            }),
-            _ => false,
-        };
-        // A cancelled transaction names the reason of each of its items.
-        let is_throttled = error.code().is_some_and(is_throttling)
-            || error.message().is_some_and(|reasons| {
-                ["ThrottlingError", "ProvisionedThroughputExceeded"].iter().any(|reason| reasons.contains(reason))
-            });
-        match (conflict, is_throttled) {
-            (true, _) => Self::Conflict,
-            (false, true) => Self::Throttled(causes(&error)),
-            (false, false) => Self::Backend(causes(&error)),
-        }
-    }
 }
 
 impl From<BuildError> for StoreError {
@@ -106,9 +97,17 @@ pub struct Store {
     /// The way that reads take, where there is one without the SDK.
     direct: Option<Arc<AwsJson>>,
     table: String,
+    /// Where the client was told to find DynamoDB, for errors.
+    endpoint: Option<String>,
 }
 
 impl Store {
+    /// The exception for a table that is not there.
+    const MISSING: &str = "ResourceNotFoundException";
+
+    /// A transaction has 100 items, of which one is the app.
+    const BESIDE_THE_APP: usize = 99;
+
     /// How long to wait before asking again for what DynamoDB left unprocessed.
     const RETRY_UNPROCESSED_AFTER: [Duration; 3] =
         [Duration::from_millis(25), Duration::from_millis(100), Duration::from_millis(400)];
@@ -126,7 +125,39 @@ impl Store {
     #[must_use]
     pub fn new(client: impl FnOnce() -> Client + Send + 'static, direct: Option<AwsJson>, table: String) -> Self {
         let client = Arc::new(LazyLock::new(Box::new(client) as Box<_>));
-        Self { client, direct: direct.map(Arc::new), table }
+        Self { client, direct: direct.map(Arc::new), table, endpoint: None }
+    }
+
+    /// Names the client's endpoint in errors, if it is not AWS's own.
+    #[must_use]
+    pub fn with_endpoint(self, endpoint: Option<String>) -> Self {
+        Self { endpoint, ..self }
+    }
+
+    fn failed<E: Error + ProvideErrorMetadata + 'static>(&self, error: &SdkError<E>) -> StoreError {
+        let says =
+            |words: [&str; 2]| error.message().is_some_and(|message| words.iter().any(|word| message.contains(word)));
+        match error.code() {
+            Some("ConditionalCheckFailedException" | "TransactionConflictException") => StoreError::Conflict,
+            // The message names the reason of each of the transaction's items.
+            Some("TransactionCanceledException") if says(["ConditionalCheckFailed", "TransactionConflict"]) => {
+                StoreError::Conflict
+            }
+            Some("TransactionCanceledException") if says(["ThrottlingError", "ProvisionedThroughputExceeded"]) => {
+                StoreError::Throttled(sdk_cause(error))
+            }
+            Some(code) if is_throttling(code) => StoreError::Throttled(sdk_cause(error)),
+            Some(Self::MISSING) => self.no_table(),
+            _ => StoreError::Backend(sdk_cause(error)),
+        }
+    }
+
+    fn no_table(&self) -> StoreError {
+        StoreError::NoTable {
+            table: self.table.clone(),
+            region: self.client.config().region().map_or("(none)", Region::as_ref).to_owned(),
+            endpoint: self.endpoint.as_deref().unwrap_or("AWS's own endpoint").to_owned(),
+        }
     }
 
     /// The app, its API key of that hash and the write of that id, in one strongly consistent round trip; `None` where
@@ -185,7 +216,8 @@ impl Store {
             return self.batch_get_directly(direct, keys, found).await;
         }
         let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build()?;
-        let answer = self.client.batch_get_item().request_items(&self.table, wanted).send().await?;
+        let answer = self.client.batch_get_item().request_items(&self.table, wanted).send().await;
+        let answer = answer.map_err(|error| self.failed(&error))?;
         found.extend(answer.responses.unwrap_or_default().into_values().flatten());
         let unprocessed = answer.unprocessed_keys.unwrap_or_default();
         Ok(unprocessed.into_values().flat_map(|keys| keys.keys).collect())
@@ -199,12 +231,10 @@ impl Store {
     ) -> Result<Vec<Attributes>, StoreError> {
         let failed = |error: &dyn Display| StoreError::Backend(error.to_string());
         let request = batch_get::request(&self.table, keys).map_err(|error| failed(&error))?;
-        let answer = direct.call("BatchGetItem", &request).await.map_err(|error| {
-            if error.code().is_some_and(is_throttling) {
-                StoreError::Throttled(error.to_string())
-            } else {
-                failed(&error)
-            }
+        let answer = direct.call("BatchGetItem", &request).await.map_err(|error| match error.code() {
+            Some(Self::MISSING) => self.no_table(),
+            Some(code) if is_throttling(code) => StoreError::Throttled(error.to_string()),
+            _ => failed(&error),
         })?;
         let (items, unprocessed) =
             batch_get::answer(&answer).map_err(|error| failed(&format_args!("an answer that is none: {error}")))?;
@@ -270,21 +300,22 @@ impl Store {
             .send();
         let mut items = Vec::new();
         while let Some(item) = pages.next().await {
-            items.push(item?);
+            items.push(item.map_err(|error| self.failed(&error))?);
         }
         Ok(items)
     }
 
     /// Creates the app and its first API keys, all or nothing: the last transaction has the app. Keys for which it has no
     /// room are written before, and let nobody in while there is no app; after a crash, the same again completes it.
+    /// Items that a deleted app of this id left behind are deleted first.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] where the app or one of the keys exists; or DynamoDB fails.
     pub async fn create_app(&self, app: &App, api_keys: &[ApiKey]) -> Result<(), StoreError> {
-        /// A transaction has 100 items, of which one is the app.
-        const ROOM: usize = 99;
-        let (before, last) = api_keys.split_at(api_keys.len().saturating_sub(ROOM));
-        for keys in before.chunks(ROOM) {
+        let (before, last) = api_keys.split_at(api_keys.len().saturating_sub(Self::BESIDE_THE_APP));
+        // A parallel import of the same app may have written them just now.
+        self.delete_left_over(app.id, before).await?;
+        for keys in before.chunks(Self::BESIDE_THE_APP) {
             let keys = keys.iter().map(|key| into_transaction(self.put(item::from_api_key(app.id, key))));
             self.transact(std::iter::once(self.check_app(app.id, "attribute_not_exists(#pk)")).chain(keys)).await?;
         }
@@ -361,12 +392,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Conflict`] where the app exists; or DynamoDB fails.
     pub async fn delete_api_key_without_app(&self, app: AppId, hash: &ApiKeyHash) -> Result<(), StoreError> {
-        let deletion = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(item::api_key_key(app, hash)))
-            .build()
-            .map(|delete| TransactWriteItem::builder().delete(delete).build());
+        let deletion = self.deletion(item::api_key_key(app, hash));
         self.transact([self.check_app(app, "attribute_not_exists(#pk)"), deletion]).await
+    }
+
+    fn deletion(&self, key: Attributes) -> Result<TransactWriteItem, BuildError> {
+        let deletion = Delete::builder().table_name(&self.table).set_key(Some(key)).build()?;
+        Ok(TransactWriteItem::builder().delete(deletion).build())
     }
 
     fn check_app(&self, app: AppId, condition: &str) -> Result<TransactWriteItem, BuildError> {
@@ -430,7 +462,7 @@ impl Store {
             .expression_attribute_values(":old", AttributeValue::S(now.before(ApiKey::LAST_USED_PRECISION).to_string()))
             .send()
             .await
-            .map_err(StoreError::from);
+            .map_err(|error| self.failed(&error));
         match noted {
             Ok(_) | Err(StoreError::Conflict) => Ok(()),
             Err(error) => Err(error),
@@ -513,21 +545,57 @@ impl Store {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    /// Deletes an app's API keys, readable or not, and then its own record.
+    /// Deletes all items of an app, readable or not, and its own record last.
     ///
     /// # Errors
     /// DynamoDB fails.
-    pub async fn delete_app_with_api_keys(&self, app: AppId) -> Result<(), StoreError> {
-        for mut item in self.query_api_keys(app).await? {
-            item.retain(|attribute, _| [item::PK, item::SK].contains(&attribute.as_str()));
-            self.delete(item).await?;
-        }
+    pub async fn delete_app(&self, app: AppId) -> Result<(), StoreError> {
+        /// A write's capacity is the table's; more at a time would only be throttled.
+        const AT_A_TIME: usize = 8;
+        let keys = stream::iter(self.keys_beside_app(app).await?).map(Ok);
+        keys.try_for_each_concurrent(AT_A_TIME, |key| self.delete(key)).await?;
         self.delete(item::app_key(app)).await
     }
 
     async fn delete(&self, key: Attributes) -> Result<(), StoreError> {
-        self.client.delete_item().table_name(&self.table).set_key(Some(key)).send().await?;
+        let deleted = self.client.delete_item().table_name(&self.table).set_key(Some(key)).send().await;
+        deleted.map(drop).map_err(|error| self.failed(&error))
+    }
+
+    /// Deletes what an app of this id left behind, such as remembered writes, except the API keys `kept`. Nothing is
+    /// deleted while the app exists.
+    async fn delete_left_over(&self, app: AppId, kept: &[ApiKey]) -> Result<(), StoreError> {
+        let kept: HashSet<_> = kept.iter().map(|key| item::api_key_sk(&key.hash)).collect();
+        let is_kept = |key: &Attributes| kept.iter().any(|sk| item::has_sk(key, sk));
+        let left_over: Vec<_> = self.keys_beside_app(app).await?.into_iter().filter(|key| !is_kept(key)).collect();
+        for keys in left_over.chunks(Self::BESIDE_THE_APP) {
+            let deletions = keys.iter().map(|key| self.deletion(key.clone()));
+            self.transact(std::iter::once(self.check_app(app, "attribute_not_exists(#pk)")).chain(deletions)).await?;
+        }
         Ok(())
+    }
+
+    /// The keys of an app's items, without the app's own record.
+    async fn keys_beside_app(&self, app: AppId) -> Result<Vec<Attributes>, StoreError> {
+        let mut pages = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("#pk = :app")
+            .projection_expression("#pk, #sk")
+            .expression_attribute_names("#pk", item::PK)
+            .expression_attribute_names("#sk", item::SK)
+            .expression_attribute_values(":app", item::app_pk(app))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut keys = Vec::new();
+        while let Some(key) = pages.next().await {
+            keys.push(key.map_err(|error| self.failed(&error))?);
+        }
+        keys.retain(|key| !item::has_sk(key, item::APP_SK));
+        Ok(keys)
     }
 
     fn put(&self, item: Attributes) -> PutBuilder {
@@ -543,8 +611,8 @@ impl Store {
         items: impl IntoIterator<Item = Result<TransactWriteItem, BuildError>>,
     ) -> Result<(), StoreError> {
         let items = items.into_iter().collect::<Result<_, _>>()?;
-        self.client.transact_write_items().set_transact_items(Some(items)).send().await?;
-        Ok(())
+        let written = self.client.transact_write_items().set_transact_items(Some(items)).send().await;
+        written.map(drop).map_err(|error| self.failed(&error))
     }
 
     /// Makes the table, for emulators; on AWS the stack makes it. `false` where it was there before.
@@ -564,7 +632,7 @@ impl Store {
         match request.send().await {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ResourceInUseException") => Ok(false),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(self.failed(&error)),
         }
     }
 }

@@ -46,6 +46,7 @@ pub enum Record {
 
 /// Items, read a page at a time when the next page is asked for.
 pub struct Pages<T> {
+    store: Store,
     source: Source,
     read: fn(Attributes) -> Result<T, CorruptItem>,
 }
@@ -62,8 +63,14 @@ impl<T> Pages<T> {
     /// DynamoDB fails.
     pub async fn next(&mut self) -> Result<Option<Vec<Result<T, CorruptItem>>>, StoreError> {
         let items = match &mut self.source {
-            Source::Scan(pages) => pages.next().await.transpose()?.map(|page| page.items),
-            Source::Query(pages) => pages.next().await.transpose()?.map(|page| page.items),
+            Source::Scan(pages) => {
+                let page = pages.next().await.transpose().map_err(|error| self.store.failed(&error))?;
+                page.map(|page| page.items)
+            }
+            Source::Query(pages) => {
+                let page = pages.next().await.transpose().map_err(|error| self.store.failed(&error))?;
+                page.map(|page| page.items)
+            }
         };
         Ok(items.map(|items| items.unwrap_or_default().into_iter().map(self.read).collect()))
     }
@@ -86,13 +93,14 @@ impl Store {
         for (placeholder, attribute) in placeholders.into_iter().zip(item::SUMMARY) {
             scan = scan.expression_attribute_names(placeholder, attribute);
         }
-        Pages { source: Source::Scan(scan.into_paginator().send()), read: item::to_app_summary }
+        Pages { store: self.clone(), source: Source::Scan(scan.into_paginator().send()), read: item::to_app_summary }
     }
 
     /// All apps, whole.
     #[must_use]
     pub fn apps(&self) -> Pages<App> {
-        Pages { source: Source::Scan(self.scan_apps().into_paginator().send()), read: item::to_app }
+        let source = Source::Scan(self.scan_apps().into_paginator().send());
+        Pages { store: self.clone(), source, read: item::to_app }
     }
 
     fn scan_apps(&self) -> ScanFluentBuilder {
@@ -125,7 +133,7 @@ impl Store {
                 Source::Query(query.into_paginator().send())
             }
         };
-        Pages { source, read: item::to_record }
+        Pages { store: self.clone(), source, read: item::to_record }
     }
 
     /// Those of some apps that exist, strongly consistent, each readable or not.

@@ -177,8 +177,8 @@ async fn provide() -> (impl Fn(&str) -> Services, Vec<App>) {
     let environment = Environment {
         names: Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.to_owned() },
         region: "us-east-1".to_owned(),
-        dynamodb_endpoint: Some(dynamodb),
-        secrets_manager_endpoint: Some(secrets_manager),
+        dynamodb_endpoint: dynamodb.parse().ok(),
+        secrets_manager_endpoint: secrets_manager.parse().ok(),
         credentials: Some(Credentials::new("test", "test", None, None, "test")),
         ca_bundle: None,
         secrets_kms_key: None,

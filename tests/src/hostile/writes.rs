@@ -18,7 +18,7 @@ const CALLERS: [(&str, &str); 3] =
     [(APP, WRITE_KEY), (CHANGING_APP, CHANGING_APP_WRITE_KEY), (ROTATING_APP, ROTATING_APP_WRITE_KEY)];
 
 /// The first byte picks the function, the second the caller and the body's encoding. Then three lines: the
-/// `Idempotency-Key` (none where it is empty), the query's `force`, the signing key's id. The rest is the body.
+/// `Idempotency-Key` and the query's `force` (none where it is empty), the signing key's id. The rest is the body.
 pub fn check(input: &[u8]) {
     let [function, form, rest @ ..] = input else { return };
     let lines: Vec<&[u8]> = rest.splitn(4, |byte| *byte == b'\n').collect();
@@ -112,6 +112,10 @@ impl Write {
                 Body::Base64(bytes) => STANDARD.encode(bytes),
             },
         });
+        if self.force.is_empty() {
+            event["rawQueryString"] = "".into();
+            event["queryStringParameters"] = Value::Null;
+        }
         if !self.idempotency_key.is_empty() {
             event["headers"]["idempotency-key"] = self.idempotency_key.clone().into();
         }
@@ -137,6 +141,9 @@ impl Write {
             _ => true,
         };
         if !has_key_id || !self.idempotency_key.is_empty() && !self.has_usable_idempotency_key() {
+            return Some(false);
+        }
+        if self.function == "delete-app-key" && !["", "true", "false"].contains(&self.force.as_str()) {
             return Some(false);
         }
         let Some(text) = self.body_text() else { return Some(false) };

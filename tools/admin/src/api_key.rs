@@ -66,9 +66,21 @@ pub async fn rotate(
     Ok(json!({ "apiKey": with_value(&new, &value, now), "previous": api_key_json(&retired, now) }).into())
 }
 
+/// The one API key of that id.
 async fn find(services: &Services, app: AppId, id: ApiKeyId) -> Result<ApiKey, AdminError> {
-    let (keys, _) = services.store.list_api_keys(app).await?;
-    keys.into_iter().find(|key| key.id == id).ok_or(AdminError::NoSuchApiKey(app, id))
+    let mut keys = find_all(services, app, id).await?;
+    match (keys.pop(), keys.is_empty()) {
+        (Some(key), true) => Ok(key),
+        (Some(_), false) => Err(AdminError::AmbiguousApiKey(app, id)),
+        (None, _) => Err(AdminError::NoSuchApiKey(app, id)),
+    }
+}
+
+/// All API keys of that id: earlier versions imported files in which one id stood for several keys.
+async fn find_all(services: &Services, app: AppId, id: ApiKeyId) -> Result<Vec<ApiKey>, AdminError> {
+    let (mut keys, _) = services.store.list_api_keys(app).await?;
+    keys.retain(|key| key.id == id);
+    if keys.is_empty() { Err(AdminError::NoSuchApiKey(app, id)) } else { Ok(keys) }
 }
 
 /// Takes in an API key from elsewhere.
@@ -109,18 +121,20 @@ pub async fn list(services: &Services, app: AppId) -> Result<Answer, AdminError>
     Ok(Answer { value, problems: corrupt.iter().map(ToString::to_string).collect() })
 }
 
-/// Revokes an API key; one that is revoked stays as it is.
+/// Revokes an API key, and every other one of the same id; one that is revoked stays as it is.
 ///
 /// # Errors
 /// The app has no such key; or DynamoDB fails.
 pub async fn revoke(services: &Services, app: AppId, id: ApiKeyId) -> Result<Answer, AdminError> {
-    let key = find(services, app, id).await?;
     let now = Timestamp::now();
-    match services.store.revoke_api_key(app, &key.hash, now).await {
-        // Someone else may have revoked it; or this command did, and the SDK asked again because no answer came.
-        Ok(()) | Err(StoreError::Conflict) => {}
-        Err(error) => return Err(error.into()),
+    for key in find_all(services, app, id).await? {
+        match services.store.revoke_api_key(app, &key.hash, now).await {
+            // Someone else may have revoked it; or this command did, and the SDK asked again because no answer came.
+            Ok(()) | Err(StoreError::Conflict) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    let key = find(services, app, id).await?;
-    Ok(json!({ "apiKey": api_key_json(&key, now) }).into())
+    let keys = find_all(services, app, id).await?;
+    let key = keys.first().ok_or(AdminError::NoSuchApiKey(app, id))?;
+    Ok(json!({ "apiKey": api_key_json(key, now) }).into())
 }

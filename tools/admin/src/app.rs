@@ -1,6 +1,6 @@
 //! `userdocks-admin app …`
 
-use std::num::NonZeroU16;
+use std::{num::NonZeroU16, time::Duration};
 
 use serde_json::{Value, json};
 use shared::{
@@ -9,6 +9,7 @@ use shared::{
         SigningKeys, Timestamp,
     },
     runtime::Services,
+    secrets::SecretsError,
     store::StoreError,
 };
 
@@ -33,13 +34,19 @@ pub async fn create(
         return if if_not_exists { existing_answer(services, &app).await } else { Err(AdminError::AppExists(id)) };
     }
     let values = [ApiKeyValue::issue(ApiKeyType::Read)?, ApiKeyValue::issue(ApiKeyType::Write)?];
-    let (app, keys) = create_with_keys(services, id, name, &values).await?;
+    let (app, keys) = match create_with_keys(services, id, name, &values).await {
+        Err(AdminError::AppExists(_)) if if_not_exists => {
+            return existing_answer(services, &find_app(services, id).await?).await;
+        }
+        created => created?,
+    };
     let api_keys: Vec<_> = keys.iter().zip(&values).map(|(key, value)| created_key_json(key, Some(value))).collect();
     Ok(created_answer(&app, &api_keys))
 }
 
 /// Creates an app that is not there yet, with a given read and a given write API key.
-/// The record is written last and at once: a crash before leaves no app, and the next attempt starts afresh.
+/// The record is written last and at once: a crash before leaves no app, and the next attempt starts afresh. If a parallel
+/// command creates the app first, what this one stored is removed.
 ///
 /// # Errors
 /// [`AdminError::AppExists`]; or a service fails.
@@ -51,7 +58,7 @@ pub async fn create_with_keys(
 ) -> Result<(App, Vec<ApiKey>), AdminError> {
     let generated = GeneratedSigningKey::generate()?;
     let (signing_key, version) = (SigningKeyId::random(), SecretVersionId::random());
-    services.secrets.create_app_secret(id, version, &Secret::random()?).await?;
+    create_secret(services, id, version).await?;
     let unpublished = services.secrets.create_signing_key(id, signing_key, &generated.private_key).await?;
 
     let now = Timestamp::now();
@@ -62,26 +69,56 @@ pub async fn create_with_keys(
         ApiKey::new(read, ApiKeyType::Read, "read".to_owned(), now, None),
         ApiKey::new(write, ApiKeyType::Write, "write".to_owned(), now, None),
     ];
-    match services.store.create_app(&app, &api_keys).await {
+    match store_new_app(services, &app, &api_keys).await {
         Ok(()) => {
             unpublished.settled();
             Ok((app, api_keys))
         }
-        Err(StoreError::Conflict) => {
+        Err(error @ AdminError::AppExists(_)) => {
             signing_key::discard(services, id, signing_key, unpublished).await;
-            discard_version(services, id, version).await;
-            Err(AdminError::AppExists(id))
+            Err(error)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 
-/// Discards the first version of a secret whose app another command has created meanwhile. Best effort: `doctor` names
-/// what is left.
-pub(crate) async fn discard_version(services: &Services, id: AppId, version: SecretVersionId) {
-    let Ok(Some(winner)) = services.store.find_app(id).await else { return };
-    if winner.secret_version_id != version {
-        services.secrets.discard_first_version(&winner, version).await;
+/// Stores a random secret for an app that is about to be created.
+///
+/// # Errors
+/// [`AdminError::AppExists`] if parallel commands used up the secret's labels and one of them created the app; or a
+/// service fails.
+pub(crate) async fn create_secret(services: &Services, id: AppId, version: SecretVersionId) -> Result<(), AdminError> {
+    match services.secrets.create_app_secret(id, version, &Secret::random()?).await {
+        Err(SecretsError::TooManyVersions { .. }) if services.store.find_app(id).await?.is_some() => {
+            Err(AdminError::AppExists(id))
+        }
+        created => Ok(created?),
+    }
+}
+
+/// Stores the record of an app whose secret is stored, and its API keys. If a parallel command created the app first,
+/// removes this one's version of the secret.
+///
+/// # Errors
+/// [`AdminError::AppExists`]; or a service fails.
+pub(crate) async fn store_new_app(services: &Services, app: &App, api_keys: &[ApiKey]) -> Result<(), AdminError> {
+    /// DynamoDB cancels a transaction that meets another one, which may itself fail.
+    const WAITS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
+    let mut waits = WAITS.into_iter();
+    loop {
+        match services.store.create_app(app, api_keys).await {
+            Err(StoreError::Conflict) => {}
+            stored => return Ok(stored?),
+        }
+        if let Some(winner) = services.store.find_app(app.id).await? {
+            // The SDK may have repeated a transaction whose response was lost.
+            if winner.secret_version_id == app.secret_version_id {
+                return Ok(());
+            }
+            services.secrets.discard_app_secret(&winner, app.secret_version_id).await?;
+            return Err(AdminError::AppExists(app.id));
+        }
+        tokio::time::sleep(waits.next().ok_or(StoreError::Conflict)?).await;
     }
 }
 
@@ -194,6 +231,6 @@ async fn disable(services: &Services, read: App, is_disabled: bool) -> Result<Ap
 pub async fn delete(services: &Services, id: AppId) -> Result<Answer, AdminError> {
     let app = disable(services, find_app(services, id).await?, true).await?;
     services.secrets.delete_all(&app).await?;
-    services.store.delete_app_with_api_keys(id).await?;
+    services.store.delete_app(id).await?;
     Ok(json!({ "deleted": { "uuid": id.to_string(), "name": app.name } }).into())
 }

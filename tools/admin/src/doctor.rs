@@ -13,9 +13,9 @@ use std::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use shared::{
-    domain::{ApiKey, ApiKeyHash, App, AppId, SecretVersionId, SigningKeyState, Timestamp},
+    domain::{ApiKey, ApiKeyHash, ApiKeyId, App, AppId, SecretVersionId, SigningKeyState, Timestamp},
     runtime::Services,
-    secrets::{Purpose, SecretState},
+    secrets::{Purpose, SecretState, SecretVersion},
     store::{CorruptItem, Record, StoreError},
 };
 
@@ -36,6 +36,7 @@ struct Finding {
 enum Repair {
     Keep(AppId, SecretVersionId),
     LetGo(AppId, SecretVersionId),
+    ReturnCurrent(Box<App>, String),
     Restore(Purpose),
     ScheduleDeletion(Purpose),
     DeleteApiKey(AppId, ApiKeyHash),
@@ -46,6 +47,7 @@ impl Repair {
         match self {
             Self::Keep(..) => "give the version its label again",
             Self::LetGo(..) => "take the label away, so that Secrets Manager deletes the version",
+            Self::ReturnCurrent(..) => "move AWSCURRENT to the version that the app returns",
             Self::Restore(..) => "restore the secret",
             Self::ScheduleDeletion(..) => "schedule the secret's deletion, in 30 days",
             Self::DeleteApiKey(..) => "delete the record; the table's point-in-time recovery keeps it",
@@ -56,6 +58,7 @@ impl Repair {
         match self {
             Self::Keep(app, version) => services.secrets.keep_app_secret(*app, *version).await?,
             Self::LetGo(app, version) => services.secrets.let_go_of_app_secret(*app, *version).await?,
+            Self::ReturnCurrent(app, version) => services.secrets.return_current(app, version).await?,
             Self::Restore(purpose) => services.secrets.restore(*purpose).await?,
             Self::ScheduleDeletion(purpose) => services.secrets.schedule_deletion(*purpose).await?,
             Self::DeleteApiKey(app, hash) => services.store.delete_api_key_without_app(*app, hash).await?,
@@ -102,6 +105,58 @@ pub async fn examine(
     Ok(Answer { value: json!({ "repaired": repaired, "remaining": remaining }), problems })
 }
 
+/// What the API keys read so far are known by, to find those that are not unique: ids in their app, whose items follow one
+/// another, and values in the whole table, of which 16 bytes of the hash are kept.
+#[derive(Default)]
+struct Seen {
+    app: Option<AppId>,
+    ids: HashSet<ApiKeyId>,
+    hashes: HashSet<u128>,
+}
+
+impl Seen {
+    /// A revoked key does no harm, whatever its id is.
+    fn add(&mut self, app: AppId, key: &ApiKey) -> Option<Finding> {
+        if key.revoked_at.is_some() {
+            return None;
+        }
+        if self.app.replace(app) != Some(app) {
+            self.ids.clear();
+        }
+        let half = key.hash.as_str().get(..32).and_then(|half| u128::from_str_radix(half, 16).ok());
+        let is_new_value = half.is_none_or(|half| self.hashes.insert(half));
+        let (kind, detail) = match (self.ids.insert(key.id), is_new_value) {
+            (false, _) => (
+                "repeated-api-key-id",
+                "the app has another API key of this id: `api-key issue` new ones, then `api-key revoke` revokes both",
+            ),
+            (true, false) => (
+                "repeated-api-key",
+                "another app has an API key of the same value: `api-key issue` a new one, then `api-key revoke` this one",
+            ),
+            (true, true) => return None,
+        };
+        Some(Finding { kind, app: Some(app), id: key.id.to_string(), detail: detail.to_owned(), repair: None })
+    }
+}
+
+fn repeated_signing_keys(app: &App) -> Vec<Finding> {
+    let mut seen = HashSet::new();
+    let repeated = app.signing_keys.iter().filter(|key| !seen.insert(key.id));
+    repeated
+        .map(|key| Finding {
+            kind: "repeated-signing-key-id",
+            app: Some(app.id),
+            id: key.id.to_string(),
+            detail:
+                "the app has another signing key of this id, so that verifiers may take the wrong one: `signing-key \
+                     create` and `activate` a new one"
+                    .to_owned(),
+            repair: None,
+        })
+        .collect()
+}
+
 /// The API keys of one app, for as long as its record has not been seen.
 struct WithoutApp {
     app: AppId,
@@ -112,6 +167,7 @@ impl Doctor<'_> {
     async fn examine_table(&mut self, app: Option<AppId>) -> Result<(), AdminError> {
         let mut pages = self.services.store.records(app);
         let mut without_app: Option<WithoutApp> = None;
+        let mut seen = Seen::default();
         while let Some(records) = pages.next().await? {
             let (mut findings, mut apps) = (Vec::new(), Vec::new());
             for record in records {
@@ -120,15 +176,19 @@ impl Doctor<'_> {
                     Ok(Record::DoneWrite(_)) => {}
                     Ok(Record::App(app)) => {
                         without_app = without_app.filter(|group| group.app != app.id);
+                        findings.extend(repeated_signing_keys(&app));
                         apps.push(*app);
                     }
-                    Ok(Record::ApiKey(app, key)) => match &mut without_app {
-                        Some(group) if group.app == app => group.keys.push(*key),
-                        _ => {
-                            let before = without_app.replace(WithoutApp { app, keys: vec![*key] });
-                            findings.extend(self.api_keys_without_app(before).await?);
+                    Ok(Record::ApiKey(app, key)) => {
+                        findings.extend(seen.add(app, &key));
+                        match &mut without_app {
+                            Some(group) if group.app == app => group.keys.push(*key),
+                            _ => {
+                                let before = without_app.replace(WithoutApp { app, keys: vec![*key] });
+                                findings.extend(self.api_keys_without_app(before).await?);
+                            }
                         }
-                    },
+                    }
                 }
             }
             self.report(findings).await?;
@@ -238,11 +298,14 @@ impl Doctor<'_> {
         let is_needed = |version: SecretVersionId| version == pinned || Some(version) == handed_out;
         let needed = std::iter::once(pinned).chain(handed_out);
         let is_in_order = needed.clone().all(|version| state.kept_versions.contains(&version))
-            && state.kept_versions.iter().all(|version| is_needed(*version) || Some(*version) == kept);
+            && state.kept_versions.iter().all(|version| is_needed(*version) || Some(*version) == kept)
+            && state.current_version.as_ref().is_none_or(|current| *current == pinned.to_string())
+            && state.pending_version.as_ref().is_none_or(|pending| *pending == pinned.to_string());
         if is_in_order {
             return Ok(vec![]);
         }
         let versions = self.services.secrets.app_secret_versions(app.id).await?;
+        let labels = self.examine_labels(app, state, &versions);
         let finding = |kind, version: SecretVersionId, detail: &str, repair| Finding {
             kind,
             app: Some(app.id),
@@ -272,7 +335,44 @@ impl Doctor<'_> {
                 let repair = is_pinned_there.then_some(Repair::LetGo(app.id, version.id));
                 finding("orphaned-version", version.id, detail, repair)
             });
-        Ok(missing.chain(left_over).collect())
+        // A version gives up AWSCURRENT before its own label, by which it is known to be one of ours.
+        Ok(labels.into_iter().chain(missing).chain(left_over).collect())
+    }
+
+    /// The labels that people and Secrets Manager's own rotation go by.
+    fn examine_labels(&self, app: &App, state: &SecretState, versions: &[SecretVersion]) -> Vec<Finding> {
+        let pinned = app.secret_version_id;
+        let named = |id: &str| versions.iter().find(|version| version.id.to_string() == id);
+        // A version without a UUID was not stored by a change of ours, which may be under way.
+        let is_old = |id: &str| named(id).is_none_or(|version| self.is_old(version.made));
+        let finding = |kind, id: &str, detail: &str, repair| Finding {
+            kind,
+            app: Some(app.id),
+            id: id.to_owned(),
+            detail: detail.to_owned(),
+            repair,
+        };
+        let mut findings = Vec::new();
+        let current = state.current_version.as_ref().filter(|current| **current != pinned.to_string());
+        if let Some(current) = current.filter(|_| named(&pinned.to_string()).is_some()) {
+            let is_ours = state.kept_versions.iter().any(|kept| kept.to_string() == *current);
+            if !is_ours {
+                let detail = "AWSCURRENT is on this version, which was not stored by userdocks, and the API does not return it: \
+                              give its value to `secret set`, or move AWSCURRENT back to the version that `app show` names";
+                findings.push(finding("foreign-current-version", current, detail, None));
+            } else if is_old(current) && is_old(&pinned.to_string()) {
+                let detail = "AWSCURRENT is on this version, and the API returns another one";
+                let repair = Repair::ReturnCurrent(Box::new(app.clone()), current.clone());
+                findings.push(finding("misplaced-current-label", current, detail, Some(repair)));
+            }
+        }
+        let pending = state.pending_version.as_ref().filter(|pending| **pending != pinned.to_string());
+        if let Some(pending) = pending.filter(|pending| is_old(pending)) {
+            let detail = "AWSPENDING is on this version: a rotation by Secrets Manager itself began and did not end; switch it \
+                          off, and remove the label with `aws secretsmanager update-secret-version-stage`";
+            findings.push(finding("pending-version", pending, detail, None));
+        }
+        findings
     }
 
     async fn examine_secrets(&mut self, app: Option<AppId>) -> Result<(), AdminError> {

@@ -57,6 +57,17 @@ pub enum AdminError {
     /// The app has no API key of that id.
     #[error("app {0} has no API key {1}")]
     NoSuchApiKey(AppId, ApiKeyId),
+    /// The id does not name one API key.
+    #[error("app {0} has several API keys of the id {1}; `api-key revoke` revokes all of them")]
+    AmbiguousApiKey(AppId, ApiKeyId),
+    /// A variable or the AWS configuration names a malformed endpoint.
+    #[error("cannot use the endpoint in {setting}: {problem}")]
+    Endpoint {
+        /// Where it is set.
+        setting: String,
+        /// What is wrong with it, without its value.
+        problem: String,
+    },
     /// The app has this very API key, or is just being changed.
     #[error("app {0} has this API key already, or a concurrent change won")]
     ApiKeyExists(AppId),

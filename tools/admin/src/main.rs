@@ -1,6 +1,7 @@
 //! `userdocks-admin`: the operator's command line, for AWS and for the local stack alike.
 
 mod arguments;
+mod endpoints;
 mod output;
 
 use std::{
@@ -48,13 +49,16 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments, output: &mut Output) -> Result<Answer, AdminError> {
+    endpoints::check_variables()?;
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let dynamodb_endpoint = endpoints::check_sdk(&sdk)?;
     if sdk.region().is_none() {
         return Err(AdminError::NoRegion);
     }
     let names = Names { table: arguments.table, secret_prefix: arguments.secret_prefix };
     let (dynamodb, secrets_manager) = (aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
     let mut services = Services::new(dynamodb, secrets_manager, names);
+    services.store = services.store.with_endpoint(dynamodb_endpoint);
     let kms_key = Some(arguments.kms_key).filter(|key| !key.is_empty());
     services.secrets = services.secrets.with_kms_key(kms_key);
     // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.

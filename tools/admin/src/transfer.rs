@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    fmt::Display,
     fs::File,
     io::{BufRead, BufReader, Seek},
     path::Path,
@@ -11,14 +12,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        ApiKey, ApiKeyHash, ApiKeyId, App, AppId, PublicKey, Secret, SecretVersionId, SigningKey, SigningKeyId,
+        ApiKey, ApiKeyHash, ApiKeyId, App, AppId, PublicKey, SecretVersionId, SigningKey, SigningKeyId,
         SigningKeyState, SigningKeys, Timestamp,
     },
     runtime::Services,
-    store::StoreError,
 };
 
-use crate::{AdminError, Answer, Show, app::discard_version, find_app};
+use crate::{
+    AdminError, Answer, Show,
+    app::{create_secret, store_new_app},
+    find_app,
+};
 
 /// The form of a line; another form has another number.
 const FORMAT: u32 = 1;
@@ -153,12 +157,6 @@ impl AppLine {
         let signing_keys: Vec<_> =
             line.signing_keys.into_iter().map(SigningKeyLine::into_key).collect::<Result<_, _>>()?;
         let api_keys: Vec<_> = line.api_keys.into_iter().map(ApiKeyLine::into_key).collect::<Result<_, _>>()?;
-        if signing_keys.iter().map(|key| key.id).collect::<HashSet<_>>().len() < signing_keys.len() {
-            return Err("a signing key is there twice".to_owned());
-        }
-        if api_keys.iter().map(|key| &key.hash).collect::<HashSet<_>>().len() < api_keys.len() {
-            return Err("an API key is there twice".to_owned());
-        }
         let signing_keys = SigningKeys::new(signing_keys).map_err(|error| error.to_string())?;
         let mut app = App::new(line.uuid, line.name, SecretVersionId::random(), signing_keys, line.created_at);
         app.is_disabled = line.is_disabled;
@@ -205,6 +203,36 @@ impl ApiKeyLine {
     }
 }
 
+/// What the lines of a file name so far, to find what is not unique in it.
+#[derive(Default)]
+struct Seen {
+    apps: HashSet<AppId>,
+    api_key_hashes: HashSet<ApiKeyHash>,
+}
+
+impl Seen {
+    /// Notes an app and its API keys; says which of them the file has already, or which id stands for two keys of the app.
+    fn add(&mut self, app: &App, api_keys: &[ApiKey]) -> Result<(), String> {
+        let twice = |what: &str, id: &dyn Display| Err(format!("{what} {id} is there twice"));
+        let (mut signing_key_ids, mut api_key_ids) = (HashSet::new(), HashSet::new());
+        if !self.apps.insert(app.id) {
+            return twice("app", &app.id);
+        }
+        if let Some(key) = app.signing_keys.iter().find(|key| !signing_key_ids.insert(key.id)) {
+            return twice("signing key", &key.id);
+        }
+        for key in api_keys {
+            if !api_key_ids.insert(key.id) {
+                return twice("API key", &key.id);
+            }
+            if !self.api_key_hashes.insert(key.hash.clone()) {
+                return twice("the value of API key", &key.id);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Shows one app, or all, as lines to import, and names the records that can't be read, which are left out.
 ///
 /// # Errors
@@ -248,13 +276,11 @@ pub async fn import(
 ) -> Result<Answer, AdminError> {
     let failed = |error: std::io::Error| AdminError::Input(format!("{}: {error}", file.display()));
     let mut lines = BufReader::new(File::open(file).map_err(failed)?);
-    let mut seen = HashSet::new();
+    let mut seen = Seen::default();
     for (index, line) in (&mut lines).lines().enumerate() {
         let wrong = |problem| AdminError::ImportLine(index + 1, problem);
-        let (app, _) = AppLine::read(&line.map_err(failed)?).map_err(wrong)?;
-        if !seen.insert(app.id) {
-            return Err(wrong(format!("app {} is there twice", app.id)));
-        }
+        let (app, api_keys) = AppLine::read(&line.map_err(failed)?).map_err(wrong)?;
+        seen.add(&app, &api_keys).map_err(wrong)?;
         if !if_not_exists && services.store.find_app(app.id).await?.is_some() {
             return Err(wrong(format!("there is an app {} already; --if-not-exists passes it over", app.id)));
         }
@@ -286,14 +312,13 @@ async fn import_app(
     if if_not_exists && services.store.find_app(app.id).await?.is_some() {
         return Ok(false);
     }
-    services.secrets.create_app_secret(app.id, app.secret_version_id, &Secret::random()?).await?;
-    match services.store.create_app(app, api_keys).await {
-        Ok(()) => Ok(true),
-        Err(StoreError::Conflict) => {
-            discard_version(services, app.id, app.secret_version_id).await;
-            Err(AdminError::AppExists(app.id))
-        }
-        Err(error) => Err(error.into()),
+    let created = match create_secret(services, app.id, app.secret_version_id).await {
+        Ok(()) => store_new_app(services, app, api_keys).await,
+        failed => failed,
+    };
+    match created {
+        Err(AdminError::AppExists(_)) if if_not_exists => Ok(false),
+        created => created.map(|()| true),
     }
 }
 
@@ -342,13 +367,40 @@ mod tests {
             let error = AppLine::read(&line.to_string()).unwrap_err();
             assert!(error.contains(problem), "{place}: {error}");
         }
-        for (list, problem) in [("/signingKeys", "signing key is there twice"), ("/apiKeys", "API key is there twice")]
-        {
-            let mut line = line();
-            let keys = line.pointer_mut(list).unwrap().as_array_mut().unwrap();
-            keys.push(keys[0].clone());
-            assert!(AppLine::read(&line.to_string()).unwrap_err().contains(problem));
-        }
         assert!(AppLine::read("").is_err());
+    }
+    #[test]
+    fn repeated_id_or_value_is_refused() {
+        let seen = |lines: &[&Value]| {
+            let mut seen = Seen::default();
+            lines.iter().try_for_each(|line| {
+                let (app, api_keys) = AppLine::read(&line.to_string()).unwrap();
+                seen.add(&app, &api_keys)
+            })
+        };
+        let assert_refused = |lines: &[&Value], what: &str| {
+            let refused = seen(lines).unwrap_err();
+            assert!(refused.starts_with(&format!("{what} ")) && refused.ends_with(" is there twice"), "{refused}");
+        };
+        let (first, mut other) = (line(), line());
+        other["apiKeys"][0]["sha256"] = json!("1".repeat(64));
+        assert_eq!(seen(&[&first, &other]), Ok(()));
+        for (place, what) in [("/uuid", "app"), ("/apiKeys/0/sha256", "the value of API key")] {
+            let mut same = other.clone();
+            *same.pointer_mut(place).unwrap() = first.pointer(place).unwrap().clone();
+            assert_refused(&[&first, &same], what);
+        }
+        for (list, change, what) in [
+            ("/signingKeys", ("state", json!("previous")), "signing key"),
+            ("/apiKeys", ("sha256", json!("2".repeat(64))), "API key"),
+            ("/apiKeys", ("uuid", json!(ApiKeyId::random().to_string())), "the value of API key"),
+        ] {
+            let mut twice = first.clone();
+            let keys = twice.pointer_mut(list).unwrap().as_array_mut().unwrap();
+            let mut key = keys[0].clone();
+            key[change.0] = change.1;
+            keys.push(key);
+            assert_refused(&[&twice], what);
+        }
     }
 }

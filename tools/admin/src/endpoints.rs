@@ -1,0 +1,57 @@
+use std::env;
+
+use aws_config::SdkConfig;
+use aws_types::service_config::ServiceConfigKey;
+use shared::runtime::Endpoint;
+use userdocks_admin::AdminError;
+
+/// The variable for all services; that for one service ends with the service's id.
+const VARIABLE: &str = "AWS_ENDPOINT_URL";
+
+/// Checks the endpoints in environment variables, before the SDK reads them: it would print a malformed one, or ignore it
+/// and call AWS. An empty variable counts as not set.
+///
+/// # Errors
+/// Names the variable, without its value.
+pub fn check_variables() -> Result<(), AdminError> {
+    for variable in [VARIABLE, "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"] {
+        let Some(value) = env::var_os(variable).filter(|value| !value.is_empty()) else { continue };
+        let value = value.into_string().map_err(|_| AdminError::Endpoint {
+            setting: variable.to_owned(),
+            problem: "it is not valid UTF-8".to_owned(),
+        })?;
+        check(variable, &value)?;
+    }
+    Ok(())
+}
+
+/// Checks the endpoints that the SDK found in the AWS configuration file, and returns DynamoDB's, unless it is AWS's own.
+///
+/// # Errors
+/// Names the setting, without its value.
+pub fn check_sdk(sdk: &SdkConfig) -> Result<Option<String>, AdminError> {
+    check_service(sdk, "Secrets Manager")?;
+    check_service(sdk, "DynamoDB")
+}
+
+fn check_service(sdk: &SdkConfig, service: &str) -> Result<Option<String>, AdminError> {
+    let key = ServiceConfigKey::builder()
+        .service_id(service)
+        .env(VARIABLE)
+        .profile("endpoint_url")
+        .build()
+        .map_err(|error| AdminError::Endpoint { setting: service.to_owned(), problem: error.to_string() })?;
+    let own = sdk.service_config().and_then(|settings| settings.load_config(key)).filter(|value| !value.is_empty());
+    let endpoint = own.or_else(|| sdk.endpoint_url().map(str::to_owned));
+    if let Some(endpoint) = &endpoint {
+        check(&format!("endpoint_url for {service} in the AWS configuration"), endpoint)?;
+    }
+    Ok(endpoint)
+}
+
+fn check(setting: &str, value: &str) -> Result<(), AdminError> {
+    match value.parse::<Endpoint>() {
+        Ok(_) => Ok(()),
+        Err(problem) => Err(AdminError::Endpoint { setting: setting.to_owned(), problem: problem.to_string() }),
+    }
+}
