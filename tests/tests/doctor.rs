@@ -113,7 +113,9 @@ async fn a_healthy_table_of_every_state_has_no_findings() {
     userdocks_admin::signing_key::activate(&services, app, generated[1], true).await.unwrap();
     userdocks_admin::signing_key::revoke(&services, app, generated[0], false).await.unwrap();
     let (keys, _) = services.store.list_api_keys(app).await.unwrap();
-    userdocks_admin::api_key::rotate(&services, app, keys[0].id, hour, None).await.unwrap();
+    userdocks_admin::api_key::rotate(&services, app, keys[0].id, hour, userdocks_admin::api_key::NewExpiry::Never)
+        .await
+        .unwrap();
     userdocks_admin::api_key::revoke(&services, app, keys[0].id).await.unwrap();
 
     let ended = new_app(&backend).await;
