@@ -326,8 +326,10 @@ async fn lifetime_is_at_least_a_minute() {
     );
     assert_eq!(backend.run_admin(&["secret", "rotate", app, "--overlap", "0s"]).await.0, 0);
     assert_refused(&backend.admin(&["secret", "rotate", app, "--overlap", "31d"]).output().await.unwrap(), "30 days");
-    let help = backend.admin(&["api-key", "issue", "--help"]).output().await.unwrap();
-    assert!(text(&help.stdout).contains("m (minutes)") && text(&help.stdout).contains("M (months)"), "{help:?}");
+    for command in [&["api-key", "issue"][..], &["api-key", "rotate"], &["secret", "set"], &["doctor"], &[]] {
+        let help = text(&backend.admin(&[command, &["--help"]].concat()).output().await.unwrap().stdout);
+        assert!(help.contains("minute") && help.contains("month"), "{help}");
+    }
 }
 
 fn lifetime(key: &Value) -> Option<u64> {

@@ -73,7 +73,7 @@ pub enum Command {
         /// Do what is safe about it.
         #[arg(long)]
         repair: bool,
-        /// What is younger may belong to a change under way, and is left alone.
+        /// What is younger may belong to a change under way, and is left alone; 1m is a minute, 1M a month.
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
         min_age: Duration,
     },
@@ -183,7 +183,7 @@ pub enum ApiKeyCommand {
         /// What people call the key; its type if not given.
         #[arg(long)]
         name: Option<Name>,
-        /// After what time it expires, such as 90d or 12h; never where this is not given.
+        /// After what time it expires, 1m (minute) to 1M (month) or more; never without this.
         #[arg(long, value_name = "TIME", value_parser = lifetime)]
         expires_in: Option<Duration>,
     },
@@ -204,10 +204,10 @@ pub enum ApiKeyCommand {
         app: AppId,
         /// The old key's id, apikey_<uuid>.
         key: ApiKeyId,
-        /// How long both let their holder in.
+        /// How long both are accepted, 0s to 30d; 1m is a minute, 1M a month.
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
         overlap: Duration,
-        /// After what time the new key expires, at least 1m; without it, the new key has the old one's lifetime.
+        /// After what time the new key expires, 1m (minute) to 1M (month) or more; the old key's lifetime without this.
         #[arg(long, value_name = "TIME", value_parser = lifetime)]
         expires_in: Option<Duration>,
         /// The new key never expires.
@@ -227,14 +227,14 @@ pub enum SecretCommand {
     /// Sets the secret to a value of your own: standard input, or typed at the terminal.
     Set {
         app: AppId,
-        /// How long the secret before is handed out beside it.
+        /// How long the previous secret is returned beside it, 0s to 30d; 1m is a minute, 1M a month.
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
         overlap: Duration,
     },
     /// Replaces the secret with a new random one.
     Rotate {
         app: AppId,
-        /// How long the secret before is handed out beside it.
+        /// How long the previous secret is returned beside it, 0s to 30d; 1m is a minute, 1M a month.
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
         overlap: Duration,
     },
