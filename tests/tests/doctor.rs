@@ -303,7 +303,7 @@ async fn a_table_and_secrets_that_do_not_belong_together_are_left_alone() {
     let backend = Backend::start().await;
     let app = new_app(&backend).await;
     let secrets_manager = backend.secrets_manager();
-    let other_stage = shared::secrets::Secrets::new(|| secrets_manager, None, "other".to_owned());
+    let other_stage = shared::secrets::Secrets::new(|| secrets_manager, None, &"other".parse().unwrap());
     other_stage.create_app_secret(app.id, SecretVersionId::random(), &secret()).await.unwrap();
     other_stage.create_signing_key(app.id, SigningKeyId::random(), &secret()).await.unwrap();
     other_stage.create_app_secret(AppId::random(), SecretVersionId::random(), &secret()).await.unwrap();
