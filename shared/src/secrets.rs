@@ -25,7 +25,7 @@ use crate::{
     LazyClient,
     aws_json::{AwsJson, CallError, is_throttling},
     causes::sdk_cause,
-    domain::{App, AppId, Secret, SecretVersionId, SigningKeyId},
+    domain::{App, AppId, Secret, SecretPrefix, SecretVersionId, SigningKeyId},
 };
 
 /// Why Secrets Manager did not do what was asked.
@@ -160,8 +160,13 @@ impl Secrets {
 
     /// The secrets whose names begin with `prefix` and a slash; with `direct`, reads go without the SDK.
     #[must_use]
-    pub fn new(client: impl FnOnce() -> Client + Send + 'static, direct: Option<AwsJson>, prefix: String) -> Self {
+    pub fn new(
+        client: impl FnOnce() -> Client + Send + 'static,
+        direct: Option<AwsJson>,
+        prefix: &SecretPrefix,
+    ) -> Self {
         let client = Arc::new(LazyLock::new(Box::new(client) as Box<_>));
+        let prefix = prefix.as_str().to_owned();
         Self { client, direct, prefix, kms_key: None, cache: Mutex::new(LruCache::new(Self::CACHED_VERSIONS)) }
     }
 

@@ -115,7 +115,7 @@ impl Backend {
     /// The functions' own way to the services.
     #[must_use]
     pub fn services(&self) -> Services {
-        let names = Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.to_owned() };
+        let names = Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse().unwrap() };
         Services::new(self.dynamodb(), self.secrets_manager(), names)
     }
 

@@ -113,7 +113,9 @@ async fn a_healthy_table_of_every_state_has_no_findings() {
     userdocks_admin::signing_key::activate(&services, app, generated[1], true).await.unwrap();
     userdocks_admin::signing_key::revoke(&services, app, generated[0], false).await.unwrap();
     let (keys, _) = services.store.list_api_keys(app).await.unwrap();
-    userdocks_admin::api_key::rotate(&services, app, keys[0].id, hour, None).await.unwrap();
+    userdocks_admin::api_key::rotate(&services, app, keys[0].id, hour, userdocks_admin::api_key::NewExpiry::Never)
+        .await
+        .unwrap();
     userdocks_admin::api_key::revoke(&services, app, keys[0].id).await.unwrap();
 
     let ended = new_app(&backend).await;
@@ -348,7 +350,7 @@ async fn a_table_and_secrets_that_do_not_belong_together_are_left_alone() {
     let backend = Backend::start().await;
     let app = new_app(&backend).await;
     let secrets_manager = backend.secrets_manager();
-    let other_stage = shared::secrets::Secrets::new(|| secrets_manager, None, "other".to_owned());
+    let other_stage = shared::secrets::Secrets::new(|| secrets_manager, None, &"other".parse().unwrap());
     other_stage.create_app_secret(app.id, SecretVersionId::random(), &secret()).await.unwrap();
     other_stage.create_signing_key(app.id, SigningKeyId::random(), &secret()).await.unwrap().settled();
     other_stage.create_app_secret(AppId::random(), SecretVersionId::random(), &secret()).await.unwrap();

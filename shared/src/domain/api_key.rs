@@ -50,6 +50,9 @@ pub struct MalformedApiKey;
 /// Why a key from elsewhere is not taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
+    /// A key of this system that was pasted with more around it.
+    #[error("one of this system's keys with more around it: give the key only, without quotes or `Bearer `")]
+    Wrapped,
     /// Not 16 to 256 printable ASCII characters.
     #[error("an API key has 16 to 256 printable ASCII characters")]
     Shape,
@@ -111,6 +114,9 @@ impl ApiKeyValue {
     /// # Errors
     /// It could never be presented with success: see [`ImportError`].
     pub fn import(text: &str, kind: ApiKeyType) -> Result<Self, ImportError> {
+        if has_wrapped_own_key(text) {
+            return Err(ImportError::Wrapped);
+        }
         // HTTP drops white space around a header's value: a key that needs it could never arrive.
         let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && text.trim() == text;
         if !printable || !(16..=Self::MAX_CHARACTERS).contains(&text.len()) {
@@ -160,6 +166,17 @@ fn is_own_key(text: &str) -> bool {
     random.len() == RANDOM_DIGITS + CHECKSUM_DIGITS
         && random.bytes().all(|byte| BASE62.contains(&byte))
         && text.split_at_checked(text.len() - CHECKSUM_DIGITS).is_some_and(|(body, digits)| checksum(body) == digits)
+}
+
+/// Whether a key of this system is in the text, and not all of it.
+fn has_wrapped_own_key(text: &str) -> bool {
+    let is_end = |end: Option<char>| end.is_none_or(|character| !character.is_ascii_alphanumeric());
+    ApiKeyType::ALL.into_iter().flat_map(|kind| text.match_indices(kind.prefix())).any(|(start, prefix)| {
+        let length = prefix.len() + RANDOM_DIGITS + CHECKSUM_DIGITS;
+        let Some((before, rest)) = text.split_at_checked(start) else { return false };
+        let Some((key, behind)) = rest.split_at_checked(length) else { return false };
+        key != text && is_own_key(key) && is_end(before.chars().next_back()) && is_end(behind.chars().next())
+    })
 }
 
 /// CRC-32 (IEEE 802.3) in base62, zero-padded: 62^6 is more than 2^32.
@@ -282,6 +299,12 @@ impl ApiKey {
         self.last_used_at.is_none_or(|last| last + Self::LAST_USED_PRECISION <= now)
     }
 
+    /// The time from the key's creation to its expiry, if it expires.
+    #[must_use]
+    pub fn lifetime(&self) -> Option<Duration> {
+        self.expires_at.map(|end| end.since(self.created_at))
+    }
+
     /// Lets the key expire after `overlap`, or when it already would have; a key that has been replaced.
     pub fn retire(&mut self, overlap: Duration, now: Timestamp) {
         let end = now + overlap;
@@ -361,6 +384,25 @@ mod tests {
         {
             assert_eq!(ApiKeyValue::import(&shape, ApiKeyType::Read), Err(ImportError::Shape));
         }
+    }
+
+    #[test]
+    fn own_key_with_more_around_it_is_recognised() {
+        let key = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
+        let key = key.expose();
+        for text in [
+            format!("\"{key}\""),
+            format!("'{key}'"),
+            format!("“{key}”"),
+            format!("Bearer {key}"),
+            format!("x-api-key: {key}"),
+            format!("\u{feff}{key}"),
+            format!("{key} "),
+            format!("{key}\n{key}"),
+        ] {
+            assert_eq!(ApiKeyValue::import(&text, ApiKeyType::Read), Err(ImportError::Wrapped), "{text}");
+        }
+        assert!(ApiKeyValue::import("\"a key from elsewhere\"", ApiKeyType::Read).is_ok());
     }
 
     #[test]

@@ -4,7 +4,10 @@ mod api_key;
 mod app;
 mod id;
 mod idempotency;
+mod name;
+mod public_key_pem;
 mod secret;
+mod secret_prefix;
 mod signing_key;
 mod timestamp;
 
@@ -14,7 +17,10 @@ pub use api_key::{
 pub use app::{App, PreviousSecret};
 pub use id::{ApiKeyId, AppId, MalformedId, SecretVersionId, SigningKeyId};
 pub use idempotency::{DoneWrite, IdempotencyKey, MalformedIdempotencyKey, WriteId, fingerprint, hexadecimal};
+pub use name::{MalformedName, Name, escape_unprintable};
+pub use public_key_pem::PublicKeyImportError;
 pub use secret::Secret;
+pub use secret_prefix::{MalformedSecretPrefix, SecretPrefix};
 pub use signing_key::{
     GeneratedSigningKey, KeyChangeRefused, MalformedPublicKey, PublicKey, SigningKey, SigningKeyState, SigningKeys,
     TwoKeysInUse,

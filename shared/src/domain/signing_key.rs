@@ -7,7 +7,7 @@ use aws_lc_rs::{
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use pem_rfc7468::LineEnding;
 
-use super::{DoneWrite, NoRandomness, Secret, SigningKeyId, Timestamp};
+use super::{DoneWrite, NoRandomness, PublicKeyImportError, Secret, SigningKeyId, Timestamp, public_key_pem};
 
 const PUBLIC_KEY_LABEL: &str = "PUBLIC KEY";
 const PRIVATE_KEY_LABEL: &str = "PRIVATE KEY";
@@ -56,17 +56,16 @@ pub struct MalformedPublicKey;
 pub struct PublicKey(String);
 
 impl PublicKey {
-    /// Takes a key from outside, checks it and gives it the contract's form.
+    /// Reads a key from outside, checks it and gives it the contract's form.
     ///
     /// # Errors
-    /// It is no RSA public key of 2048 to 8192 bits as SPKI PEM.
-    pub fn import(pem: &str) -> Result<Self, MalformedPublicKey> {
-        let (label, der) = pem_rfc7468::decode_vec(pem.trim().as_bytes()).map_err(|_| MalformedPublicKey)?;
-        if label != PUBLIC_KEY_LABEL {
-            return Err(MalformedPublicKey);
-        }
-        let key = PublicEncryptingKey::from_der(&der).map_err(|_| MalformedPublicKey)?;
-        Self::of(&key).map_err(|NoRandomness| MalformedPublicKey)
+    /// The text has no RSA public key of 2048 to 8192 bits; the error says what it has.
+    pub fn import(text: &str) -> Result<Self, PublicKeyImportError> {
+        let key = public_key_pem::read(text)?;
+        let der: PublicKeyX509Der<'_> = key.as_der().map_err(|_| PublicKeyImportError::NotAKey)?;
+        // Reading DER checks more than building a key from its numbers does.
+        let key = PublicEncryptingKey::from_der(der.as_ref()).map_err(|_| PublicKeyImportError::NotAKey)?;
+        Self::of(&key).map_err(|NoRandomness| PublicKeyImportError::NotAKey)
     }
 
     /// Takes a key back from the table, where only a key in the contract's form was ever written.
@@ -368,11 +367,21 @@ mod tests {
     }
 
     #[test]
-    fn only_strong_rsa_public_keys_are_imported() {
-        let cut = &RSA_2048[..RSA_2048.len() / 2];
+    fn rejected_public_key_is_named() {
+        use PublicKeyImportError as Error;
         let relabelled = RSA_2048.replace("PUBLIC KEY", "RSA PUBLIC KEY");
-        for other in ["", "no key", cut, &relabelled, RSA_1024, EC_P256] {
-            assert_eq!(PublicKey::import(other), Err(MalformedPublicKey), "{other}");
+        for (text, error) in [
+            ("", Error::NoPublicKey),
+            ("no key", Error::NoPublicKey),
+            (&RSA_2048[..RSA_2048.len() / 2], Error::Unreadable),
+            (&RSA_2048.replace("MII", "MI!"), Error::Unreadable),
+            (&relabelled, Error::Unreadable),
+            (RSA_1024, Error::Size(1024)),
+            (EC_P256, Error::NotRsa),
+            (&RSA_2048.replace("PUBLIC", "PRIVATE"), Error::PrivateKey),
+            (&RSA_2048.replace("PUBLIC KEY", "CERTIFICATE"), Error::Certificate),
+        ] {
+            assert_eq!(PublicKey::import(text), Err(error), "{text}");
         }
         assert_eq!(PublicKey::stored("no key".to_owned()), Err(MalformedPublicKey));
     }

@@ -30,6 +30,12 @@ impl Timestamp {
         self.0.unix_timestamp().try_into().unwrap_or_default()
     }
 
+    /// The time from `earlier` to this moment; zero if this moment is not later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::try_from(self.0 - earlier.0).unwrap_or_default()
+    }
+
     /// The moment `duration` before.
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {

@@ -52,7 +52,7 @@ impl Services {
     ) -> Self {
         Self {
             store: Store::new(|| dynamodb, None, names.table),
-            secrets: Secrets::new(|| secrets_manager, None, names.secret_prefix),
+            secrets: Secrets::new(|| secrets_manager, None, &names.secret_prefix),
         }
     }
 }
@@ -122,7 +122,7 @@ impl Clients {
             secrets: Secrets::new(
                 move || secrets_manager.secrets_manager(),
                 self.direct_secrets_manager(),
-                names.secret_prefix,
+                &names.secret_prefix,
             ),
         }
     }

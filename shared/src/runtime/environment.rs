@@ -3,6 +3,7 @@ use std::{env, ffi::OsString, path::PathBuf};
 use aws_credential_types::Credentials;
 
 use super::endpoint::{Endpoint, MalformedEndpoint};
+use crate::domain::{MalformedSecretPrefix, SecretPrefix};
 
 /// A variable of the environment without which the function can't start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +25,9 @@ pub enum EnvironmentError {
         "the environment variable {0} is an http:// endpoint, which may not receive session credentials; use https://"
     )]
     Unencrypted(&'static str),
+    /// No secret could have such a name.
+    #[error("the environment variable SECRET_PREFIX is not valid: {0}")]
+    SecretPrefix(#[from] MalformedSecretPrefix),
 }
 
 /// What the table and the secrets are called.
@@ -32,7 +36,7 @@ pub struct Names {
     /// `TABLE_NAME`: the DynamoDB table.
     pub table: String,
     /// `SECRET_PREFIX`: what the names of all secrets begin with, without the slash that follows.
-    pub secret_prefix: String,
+    pub secret_prefix: SecretPrefix,
 }
 
 /// What a function takes from its environment, besides its credentials.
@@ -94,7 +98,7 @@ impl Environment {
             None => None,
         };
         Ok(Self {
-            names: Names { table: required("TABLE_NAME")?, secret_prefix: required("SECRET_PREFIX")? },
+            names: Names { table: required("TABLE_NAME")?, secret_prefix: required("SECRET_PREFIX")?.parse()? },
             region: required("AWS_REGION")?,
             dynamodb_endpoint: endpoint("AWS_ENDPOINT_URL_DYNAMODB")?.or_else(|| common_endpoint.clone()),
             secrets_manager_endpoint: endpoint("AWS_ENDPOINT_URL_SECRETS_MANAGER")?.or(common_endpoint),
@@ -121,7 +125,7 @@ mod tests {
     #[test]
     fn names_what_is_missing_or_empty() {
         let environment = read(&COMPLETE).unwrap();
-        assert_eq!(environment.names, Names { table: "table".to_owned(), secret_prefix: "prefix".to_owned() });
+        assert_eq!(environment.names, Names { table: "table".to_owned(), secret_prefix: "prefix".parse().unwrap() });
         for (index, (name, _)) in COMPLETE.iter().enumerate() {
             let mut variables = COMPLETE.to_vec();
             variables[index].1 = " ";
@@ -132,6 +136,13 @@ mod tests {
         for name in ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_CA_BUNDLE", "AWS_ACCESS_KEY_ID"] {
             assert_eq!(read(&[&COMPLETE[..], &[(name, "")]].concat()), Err(EnvironmentError::Empty(name)));
         }
+    }
+
+    #[test]
+    fn secret_prefix_with_trailing_slash_is_rejected() {
+        let mut variables = COMPLETE.to_vec();
+        variables[1].1 = "userdocks/local/";
+        assert_eq!(read(&variables), Err(MalformedSecretPrefix::Slash.into()));
     }
 
     #[test]

@@ -225,7 +225,7 @@ mod tests {
     /// Clients of which every call fails.
     fn unreachable() -> Services {
         let sdk = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
-        let names = Names { table: "table".to_owned(), secret_prefix: "prefix".to_owned() };
+        let names = Names { table: "table".to_owned(), secret_prefix: "prefix".parse().unwrap() };
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
         Services::new(dynamodb, aws_sdk_secretsmanager::Client::new(&sdk), names)
     }

@@ -198,7 +198,7 @@ mod tests {
     fn a_name_says_what_its_secret_is_for() {
         let config = aws_sdk_secretsmanager::Config::builder().build();
         let client = || aws_sdk_secretsmanager::Client::from_conf(config);
-        let secrets = Secrets::new(client, None, "prefix".to_owned());
+        let secrets = Secrets::new(client, None, &"prefix".parse().unwrap());
         let (app, key) = (AppId::random(), SigningKeyId::random());
         for purpose in [Purpose::AppSecret(app), Purpose::SigningKey(app, key)] {
             assert_eq!(secrets.purpose(&secrets.name(purpose)), Some(purpose));

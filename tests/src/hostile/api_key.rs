@@ -33,6 +33,7 @@ fn check_presented(text: &str) {
             && !text.ends_with(' ');
         let is_of_other_type = has_own_prefix(text) && !text.starts_with(&format!("ud_{}_", kind.name()));
         let expected = match () {
+            () if wraps_own(text) => Err(ImportError::Wrapped),
             () if !has_shape => Err(ImportError::Shape),
             () if is_of_other_type => Err(ImportError::OtherType),
             () if !is_let_through => Err(ImportError::Checksum),
@@ -80,6 +81,22 @@ fn is_own(text: &str) -> bool {
         && text.len() == prefix + 38
         && text[prefix..].bytes().all(|byte| byte.is_ascii_alphanumeric())
         && checksum(&text[..prefix + 32]) == text[prefix + 32..]
+}
+
+/// Whether a key of this system stands in the text as a word of its own, beside something else.
+fn wraps_own(text: &str) -> bool {
+    let is_own_at = |start: usize, length: usize| {
+        let Some(key) = text.get(start..start + length).filter(|key| has_own_prefix(key) && is_own(key)) else {
+            return false;
+        };
+        let (before, behind) = (&text[..start], &text[start + length..]);
+        key != text && !before.ends_with(is_alphanumeric) && !behind.starts_with(is_alphanumeric)
+    };
+    (0..text.len()).any(|start| is_own_at(start, 8 + 38) || is_own_at(start, 9 + 38))
+}
+
+fn is_alphanumeric(character: char) -> bool {
+    character.is_ascii_alphanumeric()
 }
 
 /// CRC-32 bit by bit (ISO 3309), in base62.

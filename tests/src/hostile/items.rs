@@ -159,7 +159,7 @@ impl Service {
     /// is none, the error does not show what there is.
     fn check_secret(&self, status: u16, body: &[u8]) {
         let direct = self.direct(Protocol::SECRETS_MANAGER);
-        let secrets = Secrets::new(|| panic!("reads go without the SDK"), Some(direct), "prefix".to_owned());
+        let secrets = Secrets::new(|| panic!("reads go without the SDK"), Some(direct), &"prefix".parse().unwrap());
         // Texts that nobody asks for need not be UTF-8.
         let answer: Option<Value> = serde_json::from_str(&String::from_utf8_lossy(body)).ok();
         let secret = answer.as_ref().and_then(|answer| answer.get("SecretString").or(answer.get(0))?.as_str());

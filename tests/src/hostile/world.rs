@@ -175,7 +175,7 @@ async fn provide() -> (impl Fn(&str) -> Services, Vec<App>) {
     let [dynamodb, secrets_manager] = [dynamodb, secrets_manager].map(|address| format!("http://{address}"));
     let sdk = sdk_config(&dynamodb).await;
     let environment = Environment {
-        names: Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.to_owned() },
+        names: Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse().unwrap() },
         region: "us-east-1".to_owned(),
         dynamodb_endpoint: dynamodb.parse().ok(),
         secrets_manager_endpoint: secrets_manager.parse().ok(),

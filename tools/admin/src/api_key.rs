@@ -37,6 +37,17 @@ fn with_value(key: &ApiKey, value: &ApiKeyValue, now: Timestamp) -> Value {
     answer
 }
 
+/// When the key that replaces another expires.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewExpiry {
+    /// After the time for which the replaced key was issued.
+    SameLifetime,
+    /// After that time.
+    After(Duration),
+    /// Never.
+    Never,
+}
+
 /// Issues a new key of the same type and name, and lets the old one expire after `overlap`, or when it already would have.
 ///
 /// # Errors
@@ -47,7 +58,7 @@ pub async fn rotate(
     app: AppId,
     id: ApiKeyId,
     overlap: Duration,
-    expires_in: Option<Duration>,
+    expiry: NewExpiry,
 ) -> Result<Answer, AdminError> {
     if overlap > App::MAX_OVERLAP {
         return Err(AdminError::OverlapTooLong);
@@ -59,6 +70,11 @@ pub async fn rotate(
         status => return Err(AdminError::ApiKeyNotActive(id, status.name())),
     }
     let value = ApiKeyValue::issue(old.kind)?;
+    let expires_in = match expiry {
+        NewExpiry::SameLifetime => old.lifetime(),
+        NewExpiry::After(time) => Some(time),
+        NewExpiry::Never => None,
+    };
     let new = ApiKey::new(&value, old.kind, old.name.clone(), now, expires_in.map(|time| now + time));
     let mut retired = old.clone();
     retired.retire(overlap, now);

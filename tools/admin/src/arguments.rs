@@ -1,25 +1,17 @@
 use std::{num::NonZeroU16, path::PathBuf, time::Duration};
 
-use clap::{Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
-use shared::domain::{ApiKeyId, ApiKeyType, AppId, SigningKeyId};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use shared::domain::{ApiKeyId, ApiKeyType, AppId, Name, SecretPrefix, SigningKeyId};
 
 /// Manages apps, their API keys, secrets and signing keys.
 ///
 /// Region, credentials and endpoints are found as the AWS CLI finds them (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, …).
+/// A TIME is a number with a unit: s, m (minutes), h, d, w, M (months) or y.
 #[derive(Parser)]
 #[command(name = "userdocks-admin", version)]
 pub struct Arguments {
-    /// The DynamoDB table.
-    #[arg(long, global = true, env = "TABLE_NAME", default_value = "userdocks", value_parser = NonEmptyStringValueParser::new())]
-    pub table: String,
-
-    /// What the names of all secrets begin with.
-    #[arg(long, global = true, env = "SECRET_PREFIX", default_value = "userdocks", value_parser = NonEmptyStringValueParser::new())]
-    pub secret_prefix: String,
-
-    /// The KMS key that new secrets are encrypted with; Secrets Manager's own where this is empty.
-    #[arg(long, global = true, env = "SECRETS_KMS_KEY_ID", value_name = "KEY", default_value = "")]
-    pub kms_key: String,
+    #[command(flatten)]
+    pub names: Names,
 
     /// How to print what was done.
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
@@ -27,6 +19,25 @@ pub struct Arguments {
 
     #[command(subcommand)]
     pub command: Command,
+}
+
+#[derive(Args)]
+pub struct Names {
+    /// CloudFormation stack whose outputs name the table, the prefix and the KMS key [env: USERDOCKS_STACK]
+    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub stack: Option<String>,
+
+    /// DynamoDB table; required without a stack [env: TABLE_NAME]
+    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub table: Option<String>,
+
+    /// Prefix of the names of all secrets; required without a stack [env: SECRET_PREFIX]
+    #[arg(long, global = true, value_name = "PREFIX")]
+    pub secret_prefix: Option<SecretPrefix>,
+
+    /// KMS key for new secrets; Secrets Manager's own if empty [env: SECRETS_KMS_KEY_ID]
+    #[arg(long, global = true, value_name = "KEY")]
+    pub kms_key: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -62,10 +73,38 @@ pub enum Command {
         /// Do what is safe about it.
         #[arg(long)]
         repair: bool,
-        /// What is younger may belong to a change under way, and is left alone.
+        /// What is younger may belong to a change under way, and is left alone; 1m is a minute, 1M a month.
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
         min_age: Duration,
     },
+}
+
+impl Command {
+    /// Whether nothing is changed, so that nothing is lost with its output.
+    pub fn only_reads(&self) -> bool {
+        match self {
+            Self::App(command) => {
+                matches!(command, AppCommand::List { .. } | AppCommand::Show { .. } | AppCommand::Export { .. })
+            }
+            Self::ApiKey(command) => matches!(command, ApiKeyCommand::List { .. }),
+            Self::SigningKey(command) => matches!(command, SigningKeyCommand::List { .. }),
+            Self::Doctor { repair, .. } => !repair,
+            Self::Table(_) | Self::Secret(_) => false,
+        }
+    }
+
+    /// Whether it shows the values of new API keys, which nothing shows again.
+    pub fn shows_new_keys(&self) -> bool {
+        self.app_of_new_key().is_some() || matches!(self, Self::App(AppCommand::Create { .. }))
+    }
+
+    /// The app that is to have a new API key, if it has been there before.
+    pub fn app_of_new_key(&self) -> Option<AppId> {
+        match self {
+            Self::ApiKey(ApiKeyCommand::Issue { app, .. } | ApiKeyCommand::Rotate { app, .. }) => Some(*app),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Subcommand)]
@@ -83,8 +122,8 @@ pub enum AppCommand {
     /// Creates an app with a secret, a signing key in use, and a read and a write API key, whose values are shown this once.
     Create {
         /// What people call the app.
-        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
-        name: String,
+        #[arg(long)]
+        name: Name,
         /// Its id; a random one where this is not given.
         #[arg(long, value_name = "UUID")]
         id: Option<AppId>,
@@ -125,6 +164,7 @@ pub enum AppCommand {
     },
     /// Creates exported apps, each with a new random secret and without private keys, when all lines are found to be good.
     Import {
+        /// The exported file; `-` is standard input.
         file: PathBuf,
         /// Pass over the apps that exist, rather than fail.
         #[arg(long)]
@@ -140,11 +180,11 @@ pub enum ApiKeyCommand {
         /// What it may do.
         #[arg(long = "type", value_name = "read|write", value_parser = api_key_type)]
         kind: ApiKeyType,
-        /// What people call the key.
-        #[arg(long, default_value = "")]
-        name: String,
-        /// After what time it expires, such as 90d or 12h; never where this is not given.
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        /// What people call the key; its type if not given.
+        #[arg(long)]
+        name: Option<Name>,
+        /// After what time it expires, 1m (minute) to 1M (month) or more; never without this.
+        #[arg(long, value_name = "TIME", value_parser = lifetime)]
         expires_in: Option<Duration>,
     },
     /// Takes in an API key from elsewhere; its value is read from standard input.
@@ -153,9 +193,9 @@ pub enum ApiKeyCommand {
         /// What it may do.
         #[arg(long = "type", value_name = "read|write", value_parser = api_key_type)]
         kind: ApiKeyType,
-        /// What people call the key.
-        #[arg(long, default_value = "")]
-        name: String,
+        /// What people call the key; its type if not given.
+        #[arg(long)]
+        name: Option<Name>,
     },
     /// Lists an app's API keys, without their values.
     List { app: AppId },
@@ -164,12 +204,15 @@ pub enum ApiKeyCommand {
         app: AppId,
         /// The old key's id, apikey_<uuid>.
         key: ApiKeyId,
-        /// How long both let their holder in.
-        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+        /// How long both are accepted, 0s to 30d; 1m is a minute, 1M a month.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
         overlap: Duration,
-        /// After what time the new key expires; never where this is not given.
-        #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+        /// After what time the new key expires, 1m (minute) to 1M (month) or more; the old key's lifetime without this.
+        #[arg(long, value_name = "TIME", value_parser = lifetime)]
         expires_in: Option<Duration>,
+        /// The new key never expires.
+        #[arg(long, conflicts_with = "expires_in")]
+        never_expires: bool,
     },
     /// Refuses an API key from the next request on, for good.
     Revoke {
@@ -181,18 +224,18 @@ pub enum ApiKeyCommand {
 
 #[derive(Subcommand)]
 pub enum SecretCommand {
-    /// Sets the secret to a value of your own, read from standard input.
+    /// Sets the secret to a value of your own: standard input, or typed at the terminal.
     Set {
         app: AppId,
-        /// How long the secret before is handed out beside it.
-        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+        /// How long the previous secret is returned beside it, 0s to 30d; 1m is a minute, 1M a month.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
         overlap: Duration,
     },
     /// Replaces the secret with a new random one.
     Rotate {
         app: AppId,
-        /// How long the secret before is handed out beside it.
-        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
+        /// How long the previous secret is returned beside it, 0s to 30d; 1m is a minute, 1M a month.
+        #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
         overlap: Duration,
     },
     /// Hands out the secret before no more.
@@ -203,7 +246,7 @@ pub enum SecretCommand {
 pub enum SigningKeyCommand {
     /// Lists an app's signing keys.
     List { app: AppId },
-    /// Takes in a public key (RSA, SPKI PEM, on standard input) and puts it in use.
+    /// Takes in a public key (RSA, PEM, on standard input) and puts it in use.
     Import { app: AppId },
     /// Makes a new standby key (RSA-4096): published at once, in use when it is activated.
     Create { app: AppId },
@@ -229,4 +272,16 @@ pub enum SigningKeyCommand {
 
 fn api_key_type(name: &str) -> Result<ApiKeyType, &'static str> {
     name.parse().map_err(|()| "read or write")
+}
+
+/// A key that is dead when it is issued, or soon after, is a mistake.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    const SHORTEST: Duration = Duration::from_secs(60);
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time < SHORTEST { Err("at least a minute (1m)".to_owned()) } else { Ok(time) }
+}
+
+fn overlap(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).map_err(|error| error.to_string())?;
+    if time.subsec_nanos() > 0 { Err("whole seconds only".to_owned()) } else { Ok(time) }
 }

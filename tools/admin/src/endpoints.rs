@@ -14,13 +14,14 @@ const VARIABLE: &str = "AWS_ENDPOINT_URL";
 /// # Errors
 /// Names the variable, without its value.
 pub fn check_variables() -> Result<(), AdminError> {
-    for variable in [VARIABLE, "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"] {
-        let Some(value) = env::var_os(variable).filter(|value| !value.is_empty()) else { continue };
+    let services = ["", "_DYNAMODB", "_SECRETS_MANAGER", "_CLOUDFORMATION"];
+    for variable in services.map(|service| format!("{VARIABLE}{service}")) {
+        let Some(value) = env::var_os(&variable).filter(|value| !value.is_empty()) else { continue };
         let value = value.into_string().map_err(|_| AdminError::Endpoint {
-            setting: variable.to_owned(),
+            setting: variable.clone(),
             problem: "it is not valid UTF-8".to_owned(),
         })?;
-        check(variable, &value)?;
+        check(&variable, &value)?;
     }
     Ok(())
 }
@@ -31,6 +32,7 @@ pub fn check_variables() -> Result<(), AdminError> {
 /// Names the setting, without its value.
 pub fn check_sdk(sdk: &SdkConfig) -> Result<Option<String>, AdminError> {
     check_service(sdk, "Secrets Manager")?;
+    check_service(sdk, "CloudFormation")?;
     check_service(sdk, "DynamoDB")
 }
 

@@ -13,8 +13,8 @@ pub mod transfer;
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        ApiKey, ApiKeyId, App, AppId, ImportError, KeyChangeRefused, MalformedPublicKey, NoRandomness, SigningKey,
-        Timestamp,
+        ApiKey, ApiKeyId, App, AppId, ImportError, KeyChangeRefused, NoRandomness, PublicKeyImportError, SigningKey,
+        SigningKeyId, Timestamp,
     },
     runtime::Services,
     secrets::SecretsError,
@@ -45,6 +45,17 @@ pub enum AdminError {
     /// The SDK found no region.
     #[error("no AWS region is configured: set AWS_REGION or choose a profile that has one")]
     NoRegion,
+    /// A setting of AWS's tools can't be used; which, and why.
+    #[error("{0}")]
+    Setting(String),
+    /// The CloudFormation stack can't be read.
+    #[error("cannot read stack {stack}: {cause}")]
+    Stack {
+        /// Its name.
+        stack: String,
+        /// Why.
+        cause: String,
+    },
     /// The table is there already.
     #[error("the table is there already; --if-not-exists leaves it as it is")]
     TableExists,
@@ -80,15 +91,24 @@ pub enum AdminError {
     /// Standard output could not be written.
     #[error("standard output: {0}")]
     Output(String),
+    /// Whoever read standard output reads no more.
+    #[error("standard output: its reader is gone")]
+    OutputClosed,
     /// The value for the secret can't be one.
     #[error("a secret has 1 to 65536 bytes; standard input had {0}")]
     SecretLength(usize),
+    /// The secret has this value.
+    #[error("app {0} has this secret already; nothing was changed")]
+    SameSecret(AppId),
     /// The API key can't be taken in.
-    #[error(transparent)]
+    #[error("cannot import the API key: {0}")]
     Import(#[from] ImportError),
     /// The public key can't be taken in.
-    #[error(transparent)]
-    PublicKey(#[from] MalformedPublicKey),
+    #[error("cannot import the public key: {0}")]
+    PublicKey(#[from] PublicKeyImportError),
+    /// The app has this public key.
+    #[error("app {0} has this public key already: {1} is {2}; `signing-key activate` puts it in use")]
+    PublicKeyExists(AppId, SigningKeyId, &'static str),
     /// The overlap is longer than the contract allows.
     #[error("an overlap is 30 days at most")]
     OverlapTooLong,

@@ -1,68 +1,132 @@
 //! `userdocks-admin`: the operator's command line, for AWS and for the local stack alike.
 
 mod arguments;
+mod aws;
 mod endpoints;
+mod input;
 mod output;
+mod target;
 
 use std::{
-    io::{IsTerminal, Read},
+    env,
+    io::{self, IsTerminal, Write},
     process::ExitCode,
 };
 
-use aws_config::BehaviorVersion;
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use nix::sys::resource::{Resource, setrlimit};
+use serde_json::Value;
 use shared::{
-    domain::Secret,
-    runtime::{Names, Services},
+    domain::{ApiKeyType, Name, escape_unprintable},
+    runtime::Services,
 };
-use userdocks_admin::{AdminError, Answer, api_key, app, doctor, secret, signing_key, table, transfer};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use userdocks_admin::{
+    AdminError, Answer,
+    api_key::{self, NewExpiry},
+    app, doctor, secret, signing_key, table, transfer,
+};
 
 use crate::{
     arguments::{ApiKeyCommand, AppCommand, Arguments, Command, SecretCommand, SigningKeyCommand, TableCommand},
     output::Output,
+    target::Target,
 };
+
+/// What a shell shows of a command that a closed pipe ended.
+const ENDED_BY_CLOSED_PIPE: u8 = 128 + 13;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    leave_no_core_dump();
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::WARN)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .without_time()
-        .with_target(false)
-        .init();
+    start_log();
+    let target = Target::new(arguments.names, |name| env::var(name).ok());
+    let target = target.unwrap_or_else(|error| Arguments::command().error(ErrorKind::ValueValidation, error).exit());
+    let command = arguments.command;
+    let (only_reads, app) = (command.only_reads(), command.app_of_new_key());
     let mut output = Output::new(arguments.output);
-    let outcome = run(arguments, &mut output).await;
-    match outcome.and_then(|answer| output.finish(&answer.value).map(|()| answer)) {
+    let outcome = run(command, target, &mut output).await;
+    let finished = outcome.and_then(|answer| match output.finish(&answer.value) {
+        Ok(()) => Ok(answer),
+        Err(error) => {
+            let app = app.map(|app| app.to_string());
+            for key in unseen_keys(&answer.value) {
+                let app = app.as_deref().or_else(|| answer.value.pointer("/app/uuid")?.as_str()).unwrap_or("APP");
+                report(&format!(
+                    "userdocks-admin: API key {key} was created and its value is lost: \
+                     revoke it with `userdocks-admin api-key revoke {app} {key}`"
+                ));
+            }
+            Err(error)
+        }
+    });
+    match finished {
         Ok(answer) => {
             for problem in &answer.problems {
-                eprintln!("userdocks-admin: {problem}");
+                report(&format!("userdocks-admin: {problem}"));
             }
             if answer.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        // `app list | head -1`: whoever reads has read enough.
+        Err(AdminError::OutputClosed) if only_reads => ExitCode::from(ENDED_BY_CLOSED_PIPE),
         Err(error) => {
-            eprintln!("userdocks-admin: {error}");
+            report(&format!("userdocks-admin: {error}"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(arguments: Arguments, output: &mut Output) -> Result<Answer, AdminError> {
-    endpoints::check_variables()?;
-    let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let dynamodb_endpoint = endpoints::check_sdk(&sdk)?;
-    if sdk.region().is_none() {
-        return Err(AdminError::NoRegion);
+/// Keeps other processes of the same user, and core dumps, from the secrets in this one's memory.
+fn leave_no_core_dump() {
+    #[cfg(target_os = "linux")]
+    let _ = nix::sys::prctl::set_dumpable(false);
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+}
+
+/// Warnings go to standard error, unless that can't be written either.
+fn start_log() {
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .without_time()
+        .with_target(false)
+        .log_internal_errors(false);
+    // An empty endpoint is not set, for which there is nothing to warn of.
+    let targets = Targets::new()
+        .with_default(tracing::Level::WARN)
+        .with_target("aws_config::default_provider::endpoint_url", tracing::level_filters::LevelFilter::OFF);
+    tracing_subscriber::registry().with(lines).with(targets).init();
+}
+
+/// Shows a line on standard error. There is nothing to be done if that fails.
+fn report(line: &str) {
+    let _ = io::stderr().write_all(format!("{}\n", escape_unprintable(line)).as_bytes());
+}
+
+/// The ids of the API keys whose values the answer shows.
+fn unseen_keys(answer: &Value) -> Vec<&str> {
+    let lists = [answer.get("apiKey"), answer.get("apiKeys")].into_iter().flatten();
+    let keys = lists.flat_map(|list| list.as_array().map_or(std::slice::from_ref(list), Vec::as_slice));
+    keys.filter(|key| key.get("value").is_some_and(Value::is_string))
+        .filter_map(|key| key.get("uuid")?.as_str())
+        .collect()
+}
+
+async fn run(command: Command, target: Target, output: &mut Output) -> Result<Answer, AdminError> {
+    if command.shows_new_keys() {
+        output::check()?;
     }
-    let names = Names { table: arguments.table, secret_prefix: arguments.secret_prefix };
+    endpoints::check_variables()?;
+    let sdk = aws::load().await?;
+    let dynamodb_endpoint = endpoints::check_sdk(&sdk)?;
+    let (names, kms_key) = target.resolve(&sdk).await?;
     let (dynamodb, secrets_manager) = (aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
     let mut services = Services::new(dynamodb, secrets_manager, names);
     services.store = services.store.with_endpoint(dynamodb_endpoint);
-    let kms_key = Some(arguments.kms_key).filter(|key| !key.is_empty());
     services.secrets = services.secrets.with_kms_key(kms_key);
     // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
-    match arguments.command {
+    match command {
         Command::Table(command) => Box::pin(run_table(command, &services)).await,
         Command::App(command) => Box::pin(run_app(command, &services, output)).await,
         Command::ApiKey(command) => Box::pin(run_api_key(command, &services)).await,
@@ -84,7 +148,7 @@ async fn run_app(command: AppCommand, services: &Services, output: &mut Output) 
     match command {
         AppCommand::Create { name, id, if_not_exists } => {
             say_that_it_takes_a_while();
-            app::create(services, id, name, if_not_exists).await
+            app::create(services, id, name.into(), if_not_exists).await
         }
         AppCommand::List { limit, after } => app::list(services, limit, after, &mut output.rows("apps")).await,
         AppCommand::Show { id } => app::show(services, id).await,
@@ -101,14 +165,19 @@ async fn run_app(command: AppCommand, services: &Services, output: &mut Output) 
 async fn run_api_key(command: ApiKeyCommand, services: &Services) -> Result<Answer, AdminError> {
     match command {
         ApiKeyCommand::Issue { app, kind, name, expires_in } => {
-            api_key::issue(services, app, kind, name, expires_in).await
+            api_key::issue(services, app, kind, name_or_type(name, kind), expires_in).await
         }
         ApiKeyCommand::Import { app, kind, name } => {
-            api_key::import(services, app, kind, name, standard_input()?.expose()).await
+            api_key::import(services, app, kind, name_or_type(name, kind), input::api_key()?.expose()).await
         }
         ApiKeyCommand::List { app } => api_key::list(services, app).await,
-        ApiKeyCommand::Rotate { app, key, overlap, expires_in } => {
-            api_key::rotate(services, app, key, overlap, expires_in).await
+        ApiKeyCommand::Rotate { app, key, overlap, expires_in, never_expires } => {
+            let expiry = match expires_in {
+                _ if never_expires => NewExpiry::Never,
+                Some(time) => NewExpiry::After(time),
+                None => NewExpiry::SameLifetime,
+            };
+            api_key::rotate(services, app, key, overlap, expiry).await
         }
         ApiKeyCommand::Revoke { app, key } => api_key::revoke(services, app, key).await,
     }
@@ -116,7 +185,11 @@ async fn run_api_key(command: ApiKeyCommand, services: &Services) -> Result<Answ
 
 async fn run_secret(command: SecretCommand, services: &Services) -> Result<Answer, AdminError> {
     match command {
-        SecretCommand::Set { app, overlap } => secret::set(services, app, &standard_input()?, overlap).await,
+        SecretCommand::Set { app, overlap } => {
+            let value = input::secret()?;
+            secret::oddities(&value).for_each(|oddity| report(&format!("userdocks-admin: warning: {oddity}")));
+            secret::set(services, app, &value, overlap).await
+        }
         SecretCommand::Rotate { app, overlap } => secret::rotate(services, app, overlap).await,
         SecretCommand::EndOverlap { app } => secret::end_overlap(services, app).await,
     }
@@ -125,7 +198,7 @@ async fn run_secret(command: SecretCommand, services: &Services) -> Result<Answe
 async fn run_signing_key(command: SigningKeyCommand, services: &Services) -> Result<Answer, AdminError> {
     match command {
         SigningKeyCommand::List { app } => signing_key::list(services, app).await,
-        SigningKeyCommand::Import { app } => signing_key::import(services, app, standard_input()?.expose()).await,
+        SigningKeyCommand::Import { app } => signing_key::import(services, app, input::public_key()?.expose()).await,
         SigningKeyCommand::Create { app } => {
             say_that_it_takes_a_while();
             signing_key::create(services, app).await
@@ -135,20 +208,13 @@ async fn run_signing_key(command: SigningKeyCommand, services: &Services) -> Res
     }
 }
 
-/// Making an RSA-4096 key takes over a second; whoever watches should know what it is.
-fn say_that_it_takes_a_while() {
-    if std::io::stderr().is_terminal() {
-        eprintln!("Making an RSA-4096 key; this can take some seconds…");
-    }
+fn name_or_type(name: Option<Name>, kind: ApiKeyType) -> String {
+    name.map_or_else(|| kind.name().to_owned(), String::from)
 }
 
-/// All of standard input, without the line end that shells and editors leave behind it.
-fn standard_input() -> Result<Secret, AdminError> {
-    let mut text = String::new();
-    std::io::stdin()
-        .read_to_string(&mut text)
-        .map_err(|error| AdminError::Input(format!("standard input: {error}")))?;
-    let line_end = if text.ends_with("\r\n") { 2 } else { usize::from(text.ends_with('\n')) };
-    text.truncate(text.len() - line_end);
-    Ok(Secret::from(text))
+/// Making an RSA-4096 key takes over a second; whoever watches should know what it is.
+fn say_that_it_takes_a_while() {
+    if io::stderr().is_terminal() {
+        report("Making an RSA-4096 key; this can take some seconds…");
+    }
 }

@@ -1,6 +1,16 @@
-use std::io::Write;
+use std::{
+    io::{self, Write},
+    os::fd::AsFd,
+};
 
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::stat::{fstat, stat},
+    unistd,
+};
 use serde_json::{Value, json};
+use shared::domain::escape_unprintable;
 use userdocks_admin::AdminError;
 
 use crate::arguments::Format;
@@ -32,7 +42,7 @@ impl Output {
     /// Shows values as JSON Lines, whatever the format.
     pub fn lines(&mut self) -> impl FnMut(Vec<Value>) -> Result<(), AdminError> {
         self.shown = Shown::Lines;
-        |values| write(&values.iter().map(|value| format!("{value}\n")).collect::<String>())
+        |values| write(&values.iter().map(json_text).map(|line| line + "\n").collect::<String>())
     }
 
     fn add(&mut self, rows: &[Value]) -> Result<(), AdminError> {
@@ -43,7 +53,7 @@ impl Output {
             Format::Human => table(rows, false, widths),
             Format::Json => {
                 let beginning = if is_first { format!("{{\"{list}\":[") } else { ",".to_owned() };
-                beginning + &rows.iter().map(Value::to_string).collect::<Vec<_>>().join(",")
+                beginning + &rows.iter().map(json_text).collect::<Vec<_>>().join(",")
             }
         })
     }
@@ -53,10 +63,10 @@ impl Output {
     /// # Errors
     /// Standard output is closed.
     pub fn finish(&self, answer: &Value) -> Result<(), AdminError> {
-        let fields = |comma: &str| answer.to_string().replacen('{', if answer == &json!({}) { "" } else { comma }, 1);
+        let fields = |comma: &str| json_text(answer).replacen('{', if answer == &json!({}) { "" } else { comma }, 1);
         write(&match (self.format, &self.shown) {
             (_, Shown::Lines) => return Ok(()),
-            (Format::Json, Shown::Nothing) => format!("{answer}\n"),
+            (Format::Json, Shown::Nothing) => json_text(answer) + "\n",
             (Format::Json, Shown::Rows { is_begun: true, .. }) => format!("]{}\n", fields(",")),
             (Format::Json, Shown::Rows { list, .. }) => format!("{{\"{list}\":[]{}\n", fields(",")),
             (Format::Human, Shown::Rows { list, is_begun: false, .. }) => format!("{list}\n  none\n{}", human(answer)),
@@ -65,10 +75,42 @@ impl Output {
     }
 }
 
+/// Tries standard output, as far as that is possible without printing anything, for a command that prints what can't be
+/// printed again.
+///
+/// # Errors
+/// What is printed there would be lost.
+pub fn check() -> Result<(), AdminError> {
+    let lost = |cause: &str| Err(AdminError::Output(format!("{cause}; nothing was changed")));
+    let failed = |error: nix::Error| AdminError::Output(format!("{}; nothing was changed", error.desc()));
+    let output = io::stdout();
+    unistd::write(&output, &[]).map_err(failed)?;
+    let mut reader = [PollFd::new(output.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut reader, PollTimeout::ZERO).map_err(failed)?;
+    if reader.iter().filter_map(PollFd::revents).any(|events| events.contains(PollFlags::POLLERR)) {
+        return lost("its reader is gone");
+    }
+    // In the place of a standard output that is closed, Rust's runtime opens /dev/null, for reading too.
+    let flags = OFlag::from_bits_truncate(fcntl(&output, FcntlArg::F_GETFL).map_err(failed)?);
+    let device = |stat: nix::Result<nix::libc::stat>| stat.map(|stat| stat.st_rdev).map_err(failed);
+    if flags & OFlag::O_ACCMODE == OFlag::O_RDWR && device(fstat(&output))? == device(stat("/dev/null"))? {
+        return lost("it is closed");
+    }
+    Ok(())
+}
+
 fn write(text: &str) -> Result<(), AdminError> {
-    let mut output = std::io::stdout().lock();
+    let mut output = io::stdout().lock();
     let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
-    written.map_err(|error| AdminError::Output(error.to_string()))
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => AdminError::OutputClosed,
+        _ => AdminError::Output(error.to_string()),
+    })
+}
+
+/// JSON that is safe to show: `serde_json` escapes only some of the characters that a terminal obeys.
+fn json_text(value: &Value) -> String {
+    escape_unprintable(&value.to_string()).into_owned()
 }
 
 /// One block for each field of the answer: `name: value` lines for an object, a table for a list.
@@ -115,8 +157,8 @@ fn table(rows: &[Value], with_header: bool, widths: &mut Vec<usize>) -> String {
 fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::String(text) => escape_unprintable(text).into_owned(),
+        other => json_text(other),
     }
 }
 
@@ -133,6 +175,16 @@ mod tests {
             human(&answer),
             "app\n  uuid        u\n  isDisabled  false\napiKeys\n  name    value\n  a       -\n  longer  v\nnone\n  none\n"
         );
+    }
+
+    #[test]
+    fn stored_control_characters_are_escaped() {
+        let rows = [json!({"name": "a\nforged  row\u{1b}[2J\u{9b}\u{202e}"})];
+        assert_eq!(table(&rows, false, &mut Vec::new()), "  a\\u000aforged  row\\u001b[2J\\u009b\\u202e\n");
+        assert_eq!(human(&json!({"app": rows[0]})).lines().count(), 2);
+        let text = json_text(&rows[0]);
+        assert!(!text.contains(['\n', '\u{1b}', '\u{9b}', '\u{202e}']), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), rows[0], "the same value");
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use serde_json::json;
 use shared::{
-    domain::{App, AppId, GeneratedSigningKey, KeyChangeRefused, PublicKey, SigningKeyId, Timestamp},
+    domain::{
+        App, AppId, GeneratedSigningKey, KeyChangeRefused, PublicKey, SigningKey, SigningKeyId, SigningKeyState,
+        Timestamp,
+    },
     runtime::Services,
     secrets::{Purpose, UnpublishedKey},
     store::{StoreError, waits_after_conflict},
@@ -22,11 +25,15 @@ pub async fn list(services: &Services, app: AppId) -> Result<Answer, AdminError>
 /// Takes in a public key, whose private half is kept elsewhere, and puts it in use.
 ///
 /// # Errors
-/// It is no RSA public key in SPKI PEM; there is no such app, a concurrent change won, or DynamoDB fails.
+/// It is no RSA public key in PEM, or the app has it; there is no such app, a concurrent change won, or DynamoDB fails.
 pub async fn import(services: &Services, app: AppId, pem: &str) -> Result<Answer, AdminError> {
     let public_key = PublicKey::import(pem)?;
     let id = SigningKeyId::random();
     let app = find_app(services, app).await?;
+    let is_same = |key: &&SigningKey| key.public_key == public_key && key.state != SigningKeyState::Revoked;
+    if let Some(key) = app.signing_keys.iter().find(is_same) {
+        return Err(AdminError::PublicKeyExists(app.id, key.id, key.state.name()));
+    }
     app.signing_keys.check_room(Timestamp::now())?;
     change(services, app, id, |app, now| {
         app.signing_keys.import(id, public_key, now);

@@ -4,7 +4,7 @@ use std::{
     collections::HashSet,
     fmt::Display,
     fs::File,
-    io::{BufRead, BufReader, Seek},
+    io::{BufRead, BufReader},
     path::Path,
 };
 
@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        ApiKey, ApiKeyHash, ApiKeyId, App, AppId, PublicKey, SecretVersionId, SigningKey, SigningKeyId,
-        SigningKeyState, SigningKeys, Timestamp,
+        ApiKey, ApiKeyHash, ApiKeyId, ApiKeyType, App, AppId, Name, PublicKey, SecretVersionId, SigningKey,
+        SigningKeyId, SigningKeyState, SigningKeys, Timestamp,
     },
     runtime::Services,
 };
@@ -158,7 +158,8 @@ impl AppLine {
             line.signing_keys.into_iter().map(SigningKeyLine::into_key).collect::<Result<_, _>>()?;
         let api_keys: Vec<_> = line.api_keys.into_iter().map(ApiKeyLine::into_key).collect::<Result<_, _>>()?;
         let signing_keys = SigningKeys::new(signing_keys).map_err(|error| error.to_string())?;
-        let mut app = App::new(line.uuid, line.name, SecretVersionId::random(), signing_keys, line.created_at);
+        let name = line.name.parse::<Name>().map_err(|error| error.to_string())?.into();
+        let mut app = App::new(line.uuid, name, SecretVersionId::random(), signing_keys, line.created_at);
         app.is_disabled = line.is_disabled;
         app.updated_at = line.updated_at;
         Ok((app, api_keys))
@@ -188,11 +189,14 @@ impl SigningKeyLine {
 impl ApiKeyLine {
     fn into_key(self) -> Result<ApiKey, String> {
         let wrong = |what: &str| format!("API key {}: {what}", self.uuid);
+        let kind: ApiKeyType = self.r#type.parse().map_err(|()| wrong("its type is neither read nor write"))?;
+        // Keys without a name were issued once.
+        let name = if self.name.is_empty() { kind.name() } else { &self.name };
         Ok(ApiKey {
             id: self.uuid,
-            kind: self.r#type.parse().map_err(|()| wrong("its type is neither read nor write"))?,
+            kind,
             hash: self.sha256.parse::<ApiKeyHash>().map_err(|error| wrong(&error.to_string()))?,
-            name: self.name,
+            name: name.parse::<Name>().map_err(|error| wrong(&error.to_string()))?.into(),
             hint: self.hint,
             created_at: self.created_at,
             updated_at: self.updated_at,
@@ -262,11 +266,11 @@ async fn line(services: &Services, app: App, problems: &mut Vec<String>) -> Resu
     serde_json::to_value(AppLine::new(app, api_keys)).map_err(|error| AdminError::Output(error.to_string()))
 }
 
-/// Creates the apps of an exported file, each with a new random secret and without private keys. All lines are looked at
+/// Creates the apps of an exported file (`-` is standard input), each with a new random secret and without private keys. All lines are looked at
 /// before the first app is created, and each app is created whole or not at all.
 ///
 /// # Errors
-/// The file can't be read twice, or a line is wrong or names an app that exists (unless `if_not_exists`): nothing is
+/// The file can't be read, or a line is wrong or names an app that exists (unless `if_not_exists`): nothing is
 /// created. A service fails: the apps shown so far are created, and `if_not_exists` goes on from there.
 pub async fn import(
     services: &Services,
@@ -275,20 +279,30 @@ pub async fn import(
     show: Show<'_>,
 ) -> Result<Answer, AdminError> {
     let failed = |error: std::io::Error| AdminError::Input(format!("{}: {error}", file.display()));
-    let mut lines = BufReader::new(File::open(file).map_err(failed)?);
-    let mut seen = Seen::default();
-    for (index, line) in (&mut lines).lines().enumerate() {
+    // Read once, because a pipe can't be read again.
+    let input: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(file).map_err(failed)?))
+    };
+    let (mut apps, mut seen) = (Vec::new(), Seen::default());
+    for (index, line) in input.split(b'\n').enumerate() {
         let wrong = |problem| AdminError::ImportLine(index + 1, problem);
-        let (app, api_keys) = AppLine::read(&line.map_err(failed)?).map_err(wrong)?;
+        let line = line.map_err(failed)?;
+        let line = str::from_utf8(&line).map_err(|_| wrong("it is not UTF-8 text".to_owned()))?;
+        // Editors put a byte order mark before the first line.
+        let line = if index == 0 { line.trim_start_matches('\u{feff}') } else { line };
+        if line.trim().is_empty() {
+            continue;
+        }
+        let (app, api_keys) = AppLine::read(line).map_err(wrong)?;
         seen.add(&app, &api_keys).map_err(wrong)?;
         if !if_not_exists && services.store.find_app(app.id).await?.is_some() {
             return Err(wrong(format!("there is an app {} already; --if-not-exists passes it over", app.id)));
         }
+        apps.push((app, api_keys));
     }
-    lines.rewind().map_err(failed)?;
-    for (index, line) in lines.lines().enumerate() {
-        let line = line.map_err(failed)?;
-        let (app, api_keys) = AppLine::read(&line).map_err(|problem| AdminError::ImportLine(index + 1, problem))?;
+    for (app, api_keys) in apps {
         let is_imported = import_app(services, &app, &api_keys, if_not_exists).await?;
         show(vec![json!({
             "uuid": app.id.to_string(),
@@ -349,13 +363,16 @@ mod tests {
 
     #[test]
     fn what_is_wrong_with_a_line_is_said() {
-        let wrong: [(&str, Value, &str); 10] = [
+        let wrong: [(&str, Value, &str); 13] = [
             ("/format", json!(2), "its format is 2"),
             ("/uuid", json!("x"), "not a UUID"),
             ("/createdAt", json!("x"), "not an RFC 3339 time"),
             ("/isDisabled", Value::Null, "invalid type: null"),
             ("/signingKeys/0/state", json!("lost"), "its state is none"),
-            ("/signingKeys/0/publicKey", json!("x"), "not an RSA public key"),
+            ("/signingKeys/0/publicKey", json!("x"), "no public key in PEM"),
+            ("/name", json!("a\nb"), "control characters"),
+            ("/name", json!(""), "1 to 100 characters"),
+            ("/apiKeys/0/name", json!("\u{202e}"), "control characters"),
             ("/apiKeys/0/type", json!("x"), "neither read nor write"),
             ("/apiKeys/0/sha256", json!("x"), "not a SHA-256"),
             ("/apiKeys/0/expiresAt", json!("x"), "not an RFC 3339 time"),
@@ -402,5 +419,12 @@ mod tests {
             keys.push(key);
             assert_refused(&[&twice], what);
         }
+    }
+
+    #[test]
+    fn unnamed_api_key_is_named_by_its_type() {
+        let mut line = line();
+        line["apiKeys"][0]["name"] = json!("");
+        assert_eq!(AppLine::read(&line.to_string()).unwrap().1[0].name, "read");
     }
 }

@@ -119,7 +119,7 @@ async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<
             .build()
     };
     let dynamodb = aws_sdk_dynamodb::Client::new(&at(dynamodb));
-    let names = Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.to_owned() };
+    let names = Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse()? };
     let secrets_manager = aws_sdk_secretsmanager::Client::new(&at(secrets_manager));
     let services = Services::new(dynamodb.clone(), secrets_manager, names);
     services.store.create_table().await?;

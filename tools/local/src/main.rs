@@ -96,7 +96,8 @@ async fn provision(settings: &Settings) -> Result<DemoApp, LocalError> {
     let at = |endpoint: &str| -> SdkConfig { sdk.to_builder().endpoint_url(endpoint).build() };
     let dynamodb = aws_sdk_dynamodb::Client::new(&at(&settings.dynamodb.endpoint));
     let secrets_manager = aws_sdk_secretsmanager::Client::new(&at(&settings.secrets_manager.endpoint));
-    let names = Names { table: settings.table.clone(), secret_prefix: settings.secret_prefix.clone() };
+    let secret_prefix = settings.secret_prefix.parse().map_err(|error| LocalError::new("SECRET_PREFIX", error))?;
+    let names = Names { table: settings.table.clone(), secret_prefix };
     let services = Services::new(dynamodb.clone(), secrets_manager, names);
     services.store.create_table().await.map_err(|error| LocalError::new("the table can't be made", error))?;
     fixtures::provision(&services, &dynamodb, &settings.table).await?;

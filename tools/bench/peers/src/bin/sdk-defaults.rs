@@ -13,7 +13,7 @@ use shared::{
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let names = Names { table: env::var("TABLE_NAME")?, secret_prefix: env::var("SECRET_PREFIX")? };
+    let names = Names { table: env::var("TABLE_NAME")?, secret_prefix: env::var("SECRET_PREFIX")?.parse()? };
     let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
     let services = Services::new(dynamodb, aws_sdk_secretsmanager::Client::new(&sdk), names);
     match env::var("ROUTE")?.as_str() {

@@ -1,0 +1,68 @@
+use std::{fmt, str::FromStr};
+
+/// The text can't be the prefix of secrets' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedSecretPrefix {
+    /// Nothing at all.
+    #[error("the prefix of secrets' names is empty")]
+    Empty,
+    /// A slash too many.
+    #[error("the prefix of secrets' names begins or ends with a slash, or has two in a row")]
+    Slash,
+    /// A character that no secret may have in its name.
+    #[error("the prefix of secrets' names has only letters, digits and /_+=.@-")]
+    Character,
+}
+
+/// The beginning of the names of all secrets, without the slash that follows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretPrefix(String);
+
+impl SecretPrefix {
+    /// The prefix as a text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SecretPrefix {
+    type Err = MalformedSecretPrefix;
+
+    /// Characters: <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html>
+    fn from_str(text: &str) -> Result<Self, MalformedSecretPrefix> {
+        if text.is_empty() {
+            return Err(MalformedSecretPrefix::Empty);
+        }
+        if text.split('/').any(str::is_empty) {
+            return Err(MalformedSecretPrefix::Slash);
+        }
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-".contains(&byte);
+        if text.bytes().all(is_allowed) { Ok(Self(text.to_owned())) } else { Err(MalformedSecretPrefix::Character) }
+    }
+}
+
+impl fmt::Display for SecretPrefix {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefix_has_no_slash_too_many() {
+        for good in ["userdocks", "userdocks/local", "a/b/c", "a_b+c=d.e@f-g"] {
+            assert_eq!(good.parse::<SecretPrefix>().unwrap().as_str(), good);
+        }
+        for slash in ["/", "/a", "a/", "a//b", "userdocks/local/"] {
+            assert_eq!(slash.parse::<SecretPrefix>(), Err(MalformedSecretPrefix::Slash), "{slash}");
+        }
+        assert_eq!("".parse::<SecretPrefix>(), Err(MalformedSecretPrefix::Empty));
+        for character in [" a", "a b", "ä", "a\n", "a*"] {
+            assert_eq!(character.parse::<SecretPrefix>(), Err(MalformedSecretPrefix::Character), "{character}");
+        }
+    }
+}
