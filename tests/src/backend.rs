@@ -202,7 +202,7 @@ const FREE_PORT: &str = "127.0.0.1:0";
 pub async fn start_embedded() -> Result<(SocketAddr, SocketAddr), Box<dyn Error + Send + Sync>> {
     let (dynamodb, secrets_manager) = (TcpListener::bind(FREE_PORT).await?, TcpListener::bind(FREE_PORT).await?);
     let addresses = (dynamodb.local_addr()?, secrets_manager.local_addr()?);
-    embedded::start_dynamodb(dynamodb, None)?;
+    embedded::start_dynamodb_in_memory(dynamodb)?;
     embedded::start_secrets_manager(secrets_manager, None).await?;
     Ok(addresses)
 }
