@@ -9,6 +9,10 @@ from ast import literal_eval
 from contextlib import contextmanager
 from pathlib import Path
 
+# None of this machine's AWS settings.
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
+os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 os.environ |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 # What AWS's own policies say; SAM gives the functions two of them.
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"

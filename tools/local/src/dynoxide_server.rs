@@ -96,7 +96,8 @@ async fn send(requests: &mut SendRequest<Body>, request: Request) -> Result<Resp
 async fn handle(State(server): State<Arc<DynoxideServer>>, request: Request) -> Response {
     server.send(request).await.unwrap_or_else(|error| {
         eprintln!("The embedded DynamoDB failed: {error}");
-        let mut response = Response::new(Body::from(r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}"#));
+        let mut response =
+            Response::new(Body::from(r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}"#));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
     })

@@ -53,7 +53,9 @@ impl Guard {
         let Ok(authority) = Authority::try_from(host.as_bytes()) else { return false };
         match authority.host().trim_matches(['[', ']']).parse::<IpAddr>() {
             Ok(address) => address.is_loopback() || address == self.listens_on,
-            Err(_) => ["localhost", "host.docker.internal"].iter().any(|name| authority.host().eq_ignore_ascii_case(name)),
+            Err(_) => {
+                ["localhost", "host.docker.internal"].iter().any(|name| authority.host().eq_ignore_ascii_case(name))
+            }
         }
     }
 }
@@ -73,7 +75,8 @@ mod tests {
     use super::*;
 
     fn objection(headers: &[(&'static str, &str)]) -> Option<&'static str> {
-        let headers = headers.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()));
+        let headers =
+            headers.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()));
         Guard { listens_on: [172, 17, 0, 1].into() }.objection(&headers.collect())
     }
 
@@ -95,7 +98,9 @@ mod tests {
 
     #[test]
     fn browser_is_refused() {
-        for (name, value) in [("origin", "null"), ("origin", "http://localhost:8000"), ("sec-fetch-site", "same-origin")] {
+        for (name, value) in
+            [("origin", "null"), ("origin", "http://localhost:8000"), ("sec-fetch-site", "same-origin")]
+        {
             assert!(objection(&[("host", "localhost"), (name, value)]).is_some(), "{name}");
         }
     }

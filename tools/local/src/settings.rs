@@ -95,7 +95,8 @@ impl Settings {
 /// of a library's build.
 pub fn misleads(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
-    let is_foreign = ["AWS_", "CARGO_LAMBDA_"].iter().any(|prefix| name.starts_with(prefix)) || name == "SECRETS_KMS_KEY_ID";
+    let is_foreign =
+        ["AWS_", "CARGO_LAMBDA_"].iter().any(|prefix| name.starts_with(prefix)) || name == "SECRETS_KMS_KEY_ID";
     is_foreign && !name.starts_with("AWS_LC_")
 }
 
