@@ -45,7 +45,7 @@ UNKNOWN_TO_MOTO = {
 
 def translate(parameters):
     """What CloudFormation makes of the template: plain resources, with all conditions decided."""
-    template = yaml_parse(TEMPLATE.read_text())
+    template = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
     template["Globals"]["Function"]["CodeUri"] = "s3://code/function.zip"
     values = {name: declared.get("Default") for name, declared in template["Parameters"].items()} | parameters
     translated = Translator({}, Parser()).translate(template, parameters)
