@@ -2,11 +2,16 @@
 
 use std::{
     io::{BufRead, BufReader},
+    net::{IpAddr, Ipv4Addr},
     process::{Child, Command, Stdio},
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    ifaddrs::getifaddrs,
+    sys::{
+        signal::{Signal, kill},
+        socket::SockaddrIn,
+    },
     unistd::Pid,
 };
 use serde_json::Value;
@@ -39,13 +44,17 @@ pub fn image_arguments() -> &'static [&'static str] {
     if found.status.success() { &["--skip-pull-image"] } else { &[] }
 }
 
-/// The address at which this machine is `host.docker.internal` for containers: that of Docker's bridge.
+/// The address at which this machine is `host.docker.internal` for containers: that of Docker's bridge, or if the bridge is
+/// on a machine of Docker's own, any address of this machine.
 #[must_use]
-pub fn host_gateway() -> String {
-    let format = "{{(index .IPAM.Config 0).Gateway}}";
+pub fn host_gateway() -> IpAddr {
+    let format = r#"{{index .Options "com.docker.network.bridge.name"}}"#;
     let output = Command::new("docker").args(["network", "inspect", "bridge", "--format", format]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    let bridge = String::from_utf8(output.stdout).unwrap();
+    let of_bridge = getifaddrs().unwrap().filter(|interface| interface.interface_name == bridge.trim());
+    let mut addresses = of_bridge.filter_map(|interface| interface.address?.as_sockaddr_in().map(SockaddrIn::ip));
+    addresses.next().unwrap_or(Ipv4Addr::LOCALHOST).into()
 }
 
 /// The template's parameters for functions in containers that call the stack, whatever its ports.

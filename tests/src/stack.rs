@@ -45,7 +45,7 @@ impl Stack {
     /// Starts a stack that containers find as `host.docker.internal`.
     #[must_use]
     pub fn start_for_containers(data: &Path) -> Self {
-        Self::start_with(command(data).env("HOST", sam::host_gateway()), data, None)
+        Self::start_with(command(data).env("HOST", sam::host_gateway().to_string()), data, None)
     }
 
     /// Starts a stack with variables of the test's own.

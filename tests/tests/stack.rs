@@ -735,7 +735,7 @@ fn assert_verified(verifiers: &mut [Verifier; 2], tokens: &[(&String, &str)], in
 fn sign(stack: &Stack, pyjwt: &mut Verifier, app: &str, key: &str) -> String {
     let name = format!("{}/apps/{app}/signing-keys/{key}", stack.ready["secretPrefix"].as_str().unwrap());
     let private = block_on(async {
-        let client = aws_sdk_secretsmanager::Client::new(&sdk(stack, "secretsManager").await);
+        let client = aws_sdk_secretsmanager::Client::new(&sdk(stack, "secretsManager"));
         client.get_secret_value().secret_id(name).send().await.unwrap().secret_string.unwrap()
     });
     pyjwt.ask(&json!({"sign": private, "kid": key}))["token"].as_str().unwrap().to_owned()
