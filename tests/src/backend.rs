@@ -9,10 +9,8 @@ use std::{
     time::Duration,
 };
 
-use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig};
-use aws_sdk_dynamodb::{
-    config::Credentials, operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue,
-};
+use aws_config::{SdkConfig, retry::RetryConfig};
+use aws_sdk_dynamodb::{operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue};
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
@@ -98,7 +96,7 @@ impl Backend {
         });
         let router = Router::new().fallback(handle).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(proxy, router).await });
-        let sdk = sdk_config(&endpoint).await;
+        let sdk = sdk_config(&endpoint);
         let backend = Self { endpoint, sdk, state };
         backend.services().store.create_table().await.unwrap();
         backend
@@ -185,14 +183,10 @@ fn beginning() -> Result<Bytes, std::io::Error> {
 }
 
 /// The SDK's configuration for embedded services at that address.
-pub async fn sdk_config(endpoint: &str) -> SdkConfig {
-    aws_config::defaults(BehaviorVersion::latest())
-        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(50)))
-        .region(aws_config::Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .endpoint_url(endpoint)
-        .load()
-        .await
+#[must_use]
+pub fn sdk_config(endpoint: &str) -> SdkConfig {
+    let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(50));
+    userdocks_local::sdk_config(endpoint).to_builder().retry_config(retries).build()
 }
 
 const FREE_PORT: &str = "127.0.0.1:0";
@@ -204,7 +198,7 @@ const FREE_PORT: &str = "127.0.0.1:0";
 pub async fn start_embedded() -> Result<(SocketAddr, SocketAddr), Box<dyn Error + Send + Sync>> {
     let (dynamodb, secrets_manager) = (TcpListener::bind(FREE_PORT).await?, TcpListener::bind(FREE_PORT).await?);
     let addresses = (dynamodb.local_addr()?, secrets_manager.local_addr()?);
-    embedded::start_dynamodb(dynamodb, None)?;
+    embedded::start_dynamodb_in_memory(dynamodb)?;
     embedded::start_secrets_manager(secrets_manager, None).await?;
     Ok(addresses)
 }

@@ -15,6 +15,7 @@ pub mod trial;
 pub mod wire;
 
 use std::{
+    ffi::OsStr,
     path::{Path, PathBuf},
     process::Command,
     sync::OnceLock,
@@ -24,6 +25,36 @@ use std::{
 #[must_use]
 pub fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Variables that `make run` and `userdocks-admin` read.
+pub const SETTINGS: [&str; 11] = [
+    "API_PORT",
+    "AWS_ENDPOINT_URL_DYNAMODB",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER",
+    "DATA_DIR",
+    "DYNAMODB_PORT",
+    "HOST",
+    "SECRETS_KMS_KEY_ID",
+    "SECRETS_MANAGER_PORT",
+    "SECRET_PREFIX",
+    "TABLE_NAME",
+    "USERDOCKS_STACK",
+];
+
+/// Another program, without this machine's AWS settings and proxies, and without the settings of another stack.
+#[must_use]
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy().to_uppercase();
+        let is_aws = text.starts_with("AWS_") && !text.starts_with("AWS_LC_");
+        if is_aws || text.ends_with("_PROXY") || SETTINGS.contains(&text.as_str()) {
+            command.env_remove(name);
+        }
+    }
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
+    command
 }
 
 /// The path of a binary of this workspace, built from the sources as they are now.

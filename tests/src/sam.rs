@@ -2,16 +2,24 @@
 
 use std::{
     io::{BufRead, BufReader},
+    net::{IpAddr, Ipv4Addr},
     process::{Child, Command, Stdio},
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    ifaddrs::getifaddrs,
+    sys::{
+        signal::{Signal, kill},
+        socket::SockaddrIn,
+    },
     unistd::Pid,
 };
 use serde_json::Value;
 
-use crate::{project, stack::free_port};
+use crate::{
+    project,
+    stack::{Stack, free_port},
+};
 
 /// What the template names the function.
 #[must_use]
@@ -23,11 +31,8 @@ pub fn logical_id(function: &str) -> String {
 /// `sam`, in a shell that knows nothing of the stack: what that knows would win over `samconfig.toml`.
 #[must_use]
 pub fn command(program: &str) -> Command {
-    let mut command = Command::new(program);
+    let mut command = crate::command(program);
     command.current_dir(project()).stdin(Stdio::null()).env("AWS_REGION", "us-east-1");
-    for variable in ["TABLE_NAME", "SECRET_PREFIX", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"] {
-        command.env_remove(variable);
-    }
     command
 }
 
@@ -39,12 +44,39 @@ pub fn image_arguments() -> &'static [&'static str] {
     if found.status.success() { &["--skip-pull-image"] } else { &[] }
 }
 
-/// One `sam local invoke`: the answer.
+/// The address at which this machine is `host.docker.internal` for containers: that of Docker's bridge, or if the bridge is
+/// on a machine of Docker's own, any address of this machine.
 #[must_use]
-pub fn invoke(function: &str, case: &str) -> Value {
+pub fn host_gateway() -> IpAddr {
+    let format = r#"{{index .Options "com.docker.network.bridge.name"}}"#;
+    let output = Command::new("docker").args(["network", "inspect", "bridge", "--format", format]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let bridge = String::from_utf8(output.stdout).unwrap();
+    let of_bridge = getifaddrs().unwrap().filter(|interface| interface.interface_name == bridge.trim());
+    let mut addresses = of_bridge.filter_map(|interface| interface.address?.as_sockaddr_in().map(SockaddrIn::ip));
+    addresses.next().unwrap_or(Ipv4Addr::LOCALHOST).into()
+}
+
+/// The template's parameters for functions in containers that call the stack, whatever its ports.
+#[must_use]
+pub fn parameters(stack: &Stack) -> String {
+    let endpoint = |service: &str| {
+        let port = stack.ready[service].as_str().unwrap().rsplit_once(':').unwrap().1;
+        format!("http://host.docker.internal:{port}")
+    };
+    let (dynamodb, secrets_manager) = (endpoint("dynamodb"), endpoint("secretsManager"));
+    format!(
+        "Environment=local Architecture=x86_64 DynamoDbEndpoint={dynamodb} SecretsManagerEndpoint={secrets_manager}"
+    )
+}
+
+/// One `sam local invoke` against the stack: the answer.
+#[must_use]
+pub fn invoke(function: &str, case: &str, stack: &Stack) -> Value {
     let event = format!("events/{function}/{case}.json");
     let output = command("sam")
         .args(["local", "invoke", &logical_id(function), "--config-env", "local", "--event", &event])
+        .args(["--parameter-overrides", &parameters(stack)])
         .args(image_arguments())
         .output()
         .unwrap();

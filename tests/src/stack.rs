@@ -18,7 +18,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{binary, project};
+use crate::{SETTINGS, binary, project, sam};
 
 /// A running stack with data of its own.
 pub struct Stack {
@@ -42,12 +42,16 @@ impl Stack {
         Self::start_with(command(data).envs(endpoints), data, emulator)
     }
 
-    /// Starts a stack that containers find where `samconfig.toml` says.
+    /// Starts a stack that containers find as `host.docker.internal`.
     #[must_use]
     pub fn start_for_containers(data: &Path) -> Self {
-        let mut command = command(data);
-        command.env("HOST", "0.0.0.0").env_remove("DYNAMODB_PORT").env_remove("SECRETS_MANAGER_PORT");
-        Self::start_with(&mut command, data, None)
+        Self::start_with(command(data).env("HOST", sam::host_gateway().to_string()), data, None)
+    }
+
+    /// Starts a stack with variables of the test's own.
+    #[must_use]
+    pub fn start_in_environment(data: &Path, environment: &[(&str, &str)]) -> Self {
+        Self::start_with(command(data).envs(environment.iter().copied()), data, None)
     }
 
     /// Starts a stack of another project's functions.
@@ -183,6 +187,9 @@ pub fn fails_to_start(data: &Path, environment: &[(&str, &str)]) -> (bool, Strin
 
 fn command(data: &Path) -> Command {
     let mut command = Command::new(binary("userdocks-local"));
+    for name in SETTINGS {
+        command.env_remove(name);
+    }
     command
         .current_dir(project())
         .env("DATA_DIR", data)

@@ -9,6 +9,10 @@ from ast import literal_eval
 from contextlib import contextmanager
 from pathlib import Path
 
+# None of this machine's AWS settings.
+for name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[name]
+os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 os.environ |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 # What AWS's own policies say; SAM gives the functions two of them.
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
@@ -41,7 +45,7 @@ UNKNOWN_TO_MOTO = {
 
 def translate(parameters):
     """What CloudFormation makes of the template: plain resources, with all conditions decided."""
-    template = yaml_parse(TEMPLATE.read_text())
+    template = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
     template["Globals"]["Function"]["CodeUri"] = "s3://code/function.zip"
     values = {name: declared.get("Default") for name, declared in template["Parameters"].items()} | parameters
     translated = Translator({}, Parser()).translate(template, parameters)

@@ -331,8 +331,8 @@ class Created(unittest.TestCase):
 
 class SamConfiguration(unittest.TestCase):
     def test_every_environments_parameters_are_the_templates(self):
-        declared = stack.yaml_parse(stack.TEMPLATE.read_text())["Parameters"]
-        configuration = tomllib.loads((stack.TEMPLATE.parent / "samconfig.toml").read_text())
+        declared = stack.yaml_parse(stack.TEMPLATE.read_text(encoding="utf-8"))["Parameters"]
+        configuration = tomllib.loads((stack.TEMPLATE.parent / "samconfig.toml").read_text(encoding="utf-8"))
         for environment in ["default", "local", "staging", "production"]:
             commands = {name: command["parameters"] for name, command in configuration[environment].items() if name != "global"}
             for name, command in commands.items():

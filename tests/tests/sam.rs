@@ -23,11 +23,10 @@ fn main() -> ExitCode {
     // A container serves one request at a time.
     arguments.test_threads = Some(1);
     let data = tempfile::tempdir().unwrap();
-    let local = Arc::new(Local {
-        stack: Stack::start_for_containers(data.path()),
-        lambda: Server::start("start-lambda", &[]),
-        api: Server::start("start-api", &[]),
-    });
+    let stack = Stack::start_for_containers(data.path());
+    let parameters = ["--parameter-overrides", &sam::parameters(&stack)];
+    let (lambda, api) = (Server::start("start-lambda", &parameters), Server::start("start-api", &parameters));
+    let local = Arc::new(Local { stack, lambda, api });
     let conclusion = libtest_mimic::run(&arguments, trials(Some(&local)));
     Arc::into_inner(local).expect("no test runs any more").stack.stop();
     conclusion.exit_code()
@@ -72,8 +71,8 @@ fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
     trials
 }
 
-fn invoke(fixture: &Fixture, _: &Local) {
-    fixture.assert_answered(read_payload(&sam::invoke(&fixture.function, &fixture.case)).0);
+fn invoke(fixture: &Fixture, local: &Local) {
+    fixture.assert_answered(read_payload(&sam::invoke(&fixture.function, &fixture.case, &local.stack)).0);
 }
 
 fn call_start_lambda(fixture: &Fixture, local: &Local) {
@@ -182,7 +181,7 @@ fn without_endpoints_functions_call_aws(_: &Local) {
     drop(server);
 }
 
-fn the_readmes_commands_work(_: &Local) {
+fn the_readmes_commands_work(local: &Local) {
     // What deploys is never run.
     let is_local = |text: &str| {
         let finishes = text.starts_with("sam build ") || text.starts_with("sam local invoke ");
@@ -191,8 +190,12 @@ fn the_readmes_commands_work(_: &Local) {
     let commands: Vec<_> = readme::commands().into_iter().filter(|command| is_local(&command.text)).collect();
     assert!(commands.len() > 1, "{commands:?}");
     for typed in commands {
-        let arguments = if typed.text.starts_with("sam local") { sam::image_arguments() } else { &[] };
-        let line = format!("{} {}", typed.text, arguments.concat());
+        let mut line = typed.text;
+        if line.starts_with("sam local") {
+            // Another stack may run at the ports that samconfig.toml names.
+            let parameters = sam::parameters(&local.stack);
+            line += &format!(" --parameter-overrides '{parameters}' {}", sam::image_arguments().concat());
+        }
         let output = sam::command("sh").args(["-c", &line]).output().unwrap();
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     }

@@ -16,9 +16,9 @@ use std::{
     sync::Arc,
 };
 
-use aws_sdk_dynamodb::{config::Credentials, types::AttributeValue};
+use aws_sdk_dynamodb::types::AttributeValue;
 use end_to_end::{
-    binary,
+    binary, command,
     contract::{self, Expected, Fixture, read_payload},
     http::{self, Request, send},
     project,
@@ -94,7 +94,7 @@ struct Moto {
 impl Moto {
     fn start() -> Self {
         let port = free_port();
-        let process = Command::new("moto_server")
+        let process = command("moto_server")
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -219,7 +219,7 @@ fn cargo_lambda_invoke_takes_the_fixtures(stack: &Stack) {
     let (host, port) = stack.api().strip_prefix("http://").unwrap().split_once(':').unwrap();
     for (function, case) in [("get-app-keys", "200-ok"), ("get-app-secrets", "401-E4010-revoked-api-key")] {
         let file = project().join(format!("events/{function}/{case}.json"));
-        let output = Command::new("cargo-lambda")
+        let output = command("cargo-lambda")
             .args(["lambda", "invoke", function, "--invoke-address", host, "--invoke-port", port, "--data-file"])
             .arg(&file)
             .current_dir(project())
@@ -326,7 +326,7 @@ fn doctor(stack: &Stack) {
     assert_eq!(healthy, json!({"findings": [], "repaired": 0, "remaining": 0}));
     let orphan = "appkey_00000000-0000-4000-8000-000000000000";
     block_on(async {
-        let client = aws_sdk_secretsmanager::Client::new(&sdk(stack, "secretsManager").await);
+        let client = aws_sdk_secretsmanager::Client::new(&sdk(stack, "secretsManager"));
         let prefix = format!("{}/apps/{app}", stack.ready["secretPrefix"].as_str().unwrap());
         let version = "00000000-0000-4000-8000-000000000001";
         let put = client.put_secret_value().secret_id(format!("{prefix}/secret")).secret_string("x");
@@ -646,7 +646,7 @@ struct Verifier {
 impl Verifier {
     fn start(program: &str, script: &str, jwks: &str) -> Self {
         let script = project().join("tests/verifiers").join(script);
-        let mut process = Command::new(program)
+        let mut process = command(program)
             .arg(script)
             .arg(jwks)
             .stdin(Stdio::piped())
@@ -735,7 +735,7 @@ fn assert_verified(verifiers: &mut [Verifier; 2], tokens: &[(&String, &str)], in
 fn sign(stack: &Stack, pyjwt: &mut Verifier, app: &str, key: &str) -> String {
     let name = format!("{}/apps/{app}/signing-keys/{key}", stack.ready["secretPrefix"].as_str().unwrap());
     let private = block_on(async {
-        let client = aws_sdk_secretsmanager::Client::new(&sdk(stack, "secretsManager").await);
+        let client = aws_sdk_secretsmanager::Client::new(&sdk(stack, "secretsManager"));
         client.get_secret_value().secret_id(name).send().await.unwrap().secret_string.unwrap()
     });
     pyjwt.ask(&json!({"sign": private, "kid": key}))["token"].as_str().unwrap().to_owned()
@@ -743,7 +743,7 @@ fn sign(stack: &Stack, pyjwt: &mut Verifier, app: &str, key: &str) -> String {
 
 fn make_standby_key_older(stack: &Stack, app: &str) {
     block_on(async {
-        let client = aws_sdk_dynamodb::Client::new(&sdk(stack, "dynamodb").await);
+        let client = aws_sdk_dynamodb::Client::new(&sdk(stack, "dynamodb"));
         let update = client
             .update_item()
             .table_name(stack.ready["table"].as_str().unwrap())
@@ -755,13 +755,8 @@ fn make_standby_key_older(stack: &Stack, app: &str) {
     });
 }
 
-async fn sdk(stack: &Stack, service: &str) -> aws_config::SdkConfig {
-    aws_config::defaults(aws_config::BehaviorVersion::latest())
-        .region(aws_config::Region::from_static("us-east-1"))
-        .credentials_provider(Credentials::new("local", "local", None, None, "local"))
-        .endpoint_url(stack.ready[service].as_str().unwrap())
-        .load()
-        .await
+fn sdk(stack: &Stack, service: &str) -> aws_config::SdkConfig {
+    userdocks_local::sdk_config(stack.ready[service].as_str().unwrap())
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

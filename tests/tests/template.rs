@@ -9,7 +9,7 @@ use std::{
 
 use end_to_end::{
     backend::{Backend, Call, Fate, SECRET_PREFIX, TABLE},
-    binary,
+    binary, command,
     contract::{FUNCTIONS, Fixture},
     function::{Function, environment},
     project,
@@ -20,7 +20,7 @@ use shared::domain::App;
 /// What each function may do, as the template says: an action on a kind of resource, and under which conditions.
 fn granted() -> BTreeMap<String, BTreeMap<String, Vec<Value>>> {
     let python = env::var("TRANSLATOR_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let output = Command::new(python).arg(project().join("tests/template/permissions.py")).output().unwrap();
+    let output = command(python).arg(project().join("tests/template/permissions.py")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }

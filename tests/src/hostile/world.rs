@@ -173,7 +173,7 @@ impl World {
 async fn provide() -> (impl Fn(&str) -> Services, Vec<App>) {
     let (dynamodb, secrets_manager) = start_embedded().await.unwrap();
     let [dynamodb, secrets_manager] = [dynamodb, secrets_manager].map(|address| format!("http://{address}"));
-    let sdk = sdk_config(&dynamodb).await;
+    let sdk = sdk_config(&dynamodb);
     let environment = Environment {
         names: Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse().unwrap() },
         region: "us-east-1".to_owned(),

@@ -5,7 +5,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use end_to_end::{project, stack::Stack};
+use end_to_end::{command, project, stack::Stack};
 use serde_json::{Value, json};
 
 use crate::{Verifier, call, field_names, keys, python, secret, send};
@@ -30,7 +30,7 @@ pub fn boto3_reads_the_data(stack: &Stack) {
     ask["app"] = json!(app);
     ask["apiKey"] = json!(read);
     ask["signingKey"] = json!(signing_key);
-    let found = run(Command::new(python()).arg(project().join("tests/clients/boto3_reader.py")), &ask);
+    let found = run(command(python()).arg(project().join("tests/clients/boto3_reader.py")), &ask);
 
     let item = &found["app"];
     let names = [
@@ -93,8 +93,7 @@ pub fn fetch_runs_the_printed_examples(stack: &Stack) {
     let demo = &stack.ready["demoApp"];
     let (app, read) = (demo["uuid"].as_str().unwrap(), demo["readKey"].as_str().unwrap());
     let example = |file: &str, placeholders: Value| {
-        let ran =
-            run(Command::new("node").arg(project().join("tests/clients/run_example.mjs")).arg(file), &placeholders);
+        let ran = run(command("node").arg(project().join("tests/clients/run_example.mjs")).arg(file), &placeholders);
         assert_eq!(ran["errors"], json!([]), "{file}");
         println!("client: {} {} ran {file}", ran["name"], ran["version"]);
         ran["logged"].clone()

@@ -1,8 +1,6 @@
 //! Schemathesis, with all its checks, makes requests by docs/openapi.yaml and holds the answers against it.
 
-use std::process::Command;
-
-use end_to_end::{project, stack::Stack};
+use end_to_end::{command, project, stack::Stack};
 
 use crate::python;
 
@@ -21,7 +19,7 @@ fn finds_nothing(stack: &Stack, configuration: &str, environment: &[(&str, &str)
     let folder = project().join("tests/openapi");
     // It keeps what it has learned where it runs; each run begins without.
     let memory = tempfile::tempdir().unwrap();
-    let output = Command::new(python())
+    let output = command(python())
         .args(["-m", "schemathesis.cli", "--config-file"])
         .arg(folder.join(configuration))
         .arg("run")

@@ -1,4 +1,4 @@
-use std::{process::Stdio, time::Duration};
+use std::{env, process::Stdio, time::Duration};
 
 use nix::{
     sys::signal::{Signal, killpg},
@@ -53,12 +53,20 @@ pub async fn build_functions() -> Result<(), LocalError> {
 impl Api {
     /// Starts it; the functions are started when they are first called, and anew when their sources change.
     pub fn start(settings: &Settings) -> Result<Self, LocalError> {
-        let mut process = Command::new("cargo-lambda")
+        let mut command = Command::new("cargo-lambda");
+        for (name, _) in env::vars_os().filter(|(name, _)| settings::misleads(name)) {
+            command.env_remove(name);
+        }
+        // A proxy stays, because Cargo may have to download something.
+        for name in ["NO_PROXY", "no_proxy"] {
+            let others = env::var(name).map(|hosts| hosts + ",").unwrap_or_default();
+            command.env(name, others + &settings.direct_hosts());
+        }
+        let mut process = command
             .args(["lambda", "watch", "--disable-cors"])
             .args(["--invoke-address", &settings.api.ip().to_string()])
             .args(["--invoke-port", &settings.api.port().to_string()])
             .envs(settings.client_environment())
-            .env_remove("AWS_SESSION_TOKEN")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             // A group of its own, so that Ctrl-C reaches it through us alone and all of it can be ended.

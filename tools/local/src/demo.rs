@@ -1,6 +1,6 @@
 //! The demo app: made on the first start, with keys that a restart prints again.
 
-use std::{fs, io::ErrorKind, path::Path};
+use std::{io::ErrorKind, path::Path};
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -9,7 +9,7 @@ use shared::{
 };
 use userdocks_admin::{AdminError, app};
 
-use crate::{LocalError, embedded::write_private};
+use crate::{LocalError, private_file};
 
 /// The demo app as the `READY` line shows it.
 #[derive(Clone, Serialize, Deserialize)]
@@ -65,13 +65,13 @@ fn failed(error: impl std::fmt::Display) -> LocalError {
 }
 
 fn save(demo: &DemoApp, file: &Path) -> Result<(), LocalError> {
-    write_private(file, &serde_json::to_vec(demo).map_err(failed)?)
+    private_file::replace(file, &serde_json::to_vec(demo).map_err(failed)?)
 }
 
 fn read_or_make(file: &Path) -> Result<DemoApp, LocalError> {
     let failed =
         |error: &dyn std::fmt::Display| LocalError::new(format_args!("{} can't be used", file.display()), error);
-    match fs::read(file) {
+    match private_file::read(file) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(&error)),
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let issue = |kind| ApiKeyValue::issue(kind).map_err(|error| failed(&error));

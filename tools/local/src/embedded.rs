@@ -1,9 +1,7 @@
 //! DynamoDB (dynoxide, on SQLite) and Secrets Manager (winterbaume, with a snapshot), in this process, behind their HTTP protocols.
 
 use std::{
-    fs,
-    io::{ErrorKind, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,23 +17,40 @@ use tokio::{net::TcpListener, sync::Mutex};
 use winterbaume_core::{MockRequest, MockService, StatefulService, default_account_id};
 use winterbaume_secretsmanager::SecretsManagerService;
 
-use crate::LocalError;
+use crate::{LocalError, dynoxide_server::DynoxideServer, guard::Guard, private_file};
 
-/// Serves DynamoDB until the process ends; its data is in the file, or in memory where there is none.
+/// Serves DynamoDB with its data in the file until the process ends, to programs only: see [`Guard`].
 ///
 /// # Errors
 /// The file can't be opened.
-pub fn start_dynamodb(listener: TcpListener, file: Option<&Path>) -> Result<(), LocalError> {
-    let database = match file {
-        Some(file) => Database::new(&file.to_string_lossy()),
-        None => Database::memory(),
-    };
-    let database = database.map_err(|error| LocalError::new("the embedded DynamoDB does not open its data", error))?;
+pub fn start_dynamodb(listener: TcpListener, file: &Path) -> Result<(), LocalError> {
+    let failed = |error: &dyn std::fmt::Display| LocalError::new(format_args!("cannot open {}", file.display()), error);
+    // SQLite gives its other files the permissions of the first.
+    private_file::open(file).map_err(|error| failed(&error))?;
+    for suffix in ["-wal", "-shm", "-journal"] {
+        let mut beside = file.as_os_str().to_owned();
+        beside.push(suffix);
+        private_file::secure(Path::new(&beside)).map_err(|error| failed(&error))?;
+    }
+    let database = Database::new(&file.to_string_lossy()).map_err(|error| failed(&error))?;
+    let guard = Guard::new(&listener).map_err(|error| failed(&error))?;
+    let router = guard.protect(DynoxideServer::new(database).into_router());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(())
+}
+
+/// Serves DynamoDB in memory until the process ends: for tests and measurements, without the guard and what it costs.
+///
+/// # Errors
+/// There is no memory for it.
+pub fn start_dynamodb_in_memory(listener: TcpListener) -> Result<(), LocalError> {
+    let database = Database::memory().map_err(|error| LocalError::new("cannot open the embedded DynamoDB", error))?;
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(())
 }
 
-/// Serves Secrets Manager until the process ends; every change is in the file before it is answered.
+/// Serves Secrets Manager until the process ends, to programs only: see [`Guard`]. Every change is in the file before its
+/// response.
 ///
 /// # Errors
 /// The file can't be read.
@@ -45,7 +60,8 @@ pub async fn start_secrets_manager(listener: TcpListener, file: Option<PathBuf>)
         restore(&service, file).await?;
     }
     let state = Arc::new(SecretsManager { service, file, writing: Mutex::new(()) });
-    let router = Router::new().fallback(handle).with_state(state);
+    let guard = Guard::new(&listener).map_err(|error| LocalError::new("cannot start Secrets Manager", error))?;
+    let router = guard.protect(Router::new().fallback(handle).with_state(state));
     tokio::spawn(async move { axum::serve(listener, router).await });
     Ok(())
 }
@@ -62,7 +78,7 @@ const REGION: &str = "us-east-1";
 async fn restore(service: &SecretsManagerService, file: &Path) -> Result<(), LocalError> {
     let failed =
         |error: &dyn std::fmt::Display| LocalError::new(format_args!("{} can't be read", file.display()), error);
-    let snapshot = match fs::read(file) {
+    let snapshot = match private_file::read(file) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(&error))?,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed(&error)),
@@ -114,22 +130,6 @@ impl SecretsManager {
         let _one_at_a_time = self.writing.lock().await;
         let snapshot = self.service.snapshot(default_account_id(), REGION).await;
         let bytes = serde_json::to_vec(&snapshot).map_err(|error| LocalError::new("snapshot", error))?;
-        write_private(file, &bytes)
+        private_file::replace(file, &bytes)
     }
-}
-
-/// Replaces a file as a whole, readable by its owner alone.
-///
-/// # Errors
-/// The file can't be written.
-pub fn write_private(file: &Path, bytes: &[u8]) -> Result<(), LocalError> {
-    let new = file.with_extension("new");
-    let write = || {
-        let mut opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        opened.set_permissions(fs::Permissions::from_mode(0o600))?;
-        opened.write_all(bytes)?;
-        opened.sync_all()?;
-        fs::rename(&new, file)
-    };
-    write().map_err(|error| LocalError::new(format_args!("{} can't be written", file.display()), error))
 }

@@ -1,9 +1,7 @@
 //! The functions' JSON log lines as lines for people.
 
 use std::{
-    fs,
     io::{self, BufRead, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::Path,
 };
 
@@ -12,13 +10,13 @@ use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
     task::JoinHandle,
 };
-use userdocks_local::LocalError;
+use userdocks_local::{LocalError, private_file};
 
 /// Shows what the functions print, until they end, and keeps their log lines as they are in the file, which begins anew.
 pub fn show(output: impl AsyncRead + Send + Unpin + 'static, file: &Path) -> Result<JoinHandle<()>, LocalError> {
     let open = || {
-        let opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
-        opened.set_permissions(fs::Permissions::from_mode(0o600))?;
+        let opened = private_file::open(file)?;
+        opened.set_len(0)?;
         Ok(opened)
     };
     let mut kept = open()

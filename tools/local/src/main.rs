@@ -5,10 +5,9 @@ mod api;
 mod logs;
 mod settings;
 
-use std::{env, fs, net::SocketAddr, os::unix::fs::DirBuilderExt, process::ExitCode};
+use std::{env, net::SocketAddr, process::ExitCode};
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
+use nix::sys::resource::{Resource, setrlimit};
 use serde_json::json;
 use shared::runtime::{Names, Services};
 use tokio::{
@@ -18,12 +17,12 @@ use tokio::{
 use userdocks_local::{
     LocalError,
     demo::{self, DemoApp},
-    embedded, fixtures,
+    embedded, fixtures, private_file, sdk_config,
 };
 
 use crate::{
     api::Api,
-    settings::{Settings, url},
+    settings::{Settings, quoted, url},
 };
 
 #[tokio::main]
@@ -44,9 +43,10 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), LocalError> {
     let settings = Settings::from_environment()?;
+    leave_no_core_dump().map_err(|error| LocalError::new("cannot turn off core dumps", error))?;
     api::find_cargo_lambda().await?;
     api::check_port(&settings).await?;
-    make_data_folder(&settings)?;
+    private_file::make_folder(&settings.data_dir)?;
     start_backends(&settings).await?;
     // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
     let demo = Box::pin(provision(&settings)).await?;
@@ -65,16 +65,20 @@ async fn run() -> Result<(), LocalError> {
     ended
 }
 
-fn make_data_folder(settings: &Settings) -> Result<(), LocalError> {
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.data_dir);
-    made.map_err(|error| LocalError::new(format_args!("{} can't be made", settings.data_dir.display()), error))
+/// A core dump would hold API keys and secrets. The limit also holds for the functions; a core dump that the system pipes
+/// to a program has no limit.
+fn leave_no_core_dump() -> nix::Result<()> {
+    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_dumpable(false)?;
+    Ok(())
 }
 
 /// Starts the embedded service for each that no endpoint was named for.
 async fn start_backends(settings: &Settings) -> Result<(), LocalError> {
     if let Some(address) = settings.dynamodb.embedded {
         let listener = bind(address, "DYNAMODB_PORT").await?;
-        embedded::start_dynamodb(listener, Some(&settings.data_dir.join("dynamodb.sqlite")))?;
+        embedded::start_dynamodb(listener, &settings.data_dir.join("dynamodb.sqlite"))?;
     }
     if let Some(address) = settings.secrets_manager.embedded {
         let listener = bind(address, "SECRETS_MANAGER_PORT").await?;
@@ -88,14 +92,8 @@ async fn bind(address: SocketAddr, variable: &str) -> Result<TcpListener, LocalE
 }
 
 async fn provision(settings: &Settings) -> Result<DemoApp, LocalError> {
-    let sdk = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::from_static(settings::REGION))
-        .credentials_provider(Credentials::new(settings::CREDENTIALS, settings::CREDENTIALS, None, None, "local"))
-        .load()
-        .await;
-    let at = |endpoint: &str| -> SdkConfig { sdk.to_builder().endpoint_url(endpoint).build() };
-    let dynamodb = aws_sdk_dynamodb::Client::new(&at(&settings.dynamodb.endpoint));
-    let secrets_manager = aws_sdk_secretsmanager::Client::new(&at(&settings.secrets_manager.endpoint));
+    let dynamodb = aws_sdk_dynamodb::Client::new(&sdk_config(&settings.dynamodb.endpoint));
+    let secrets_manager = aws_sdk_secretsmanager::Client::new(&sdk_config(&settings.secrets_manager.endpoint));
     let secret_prefix = settings.secret_prefix.parse().map_err(|error| LocalError::new("SECRET_PREFIX", error))?;
     let names = Names { table: settings.table.clone(), secret_prefix };
     let services = Services::new(dynamodb.clone(), secrets_manager, names);
@@ -116,19 +114,19 @@ async fn serve(settings: &Settings, demo: &DemoApp) -> Result<(), LocalError> {
 
 fn announce(settings: &Settings, demo: &DemoApp) -> Result<(), LocalError> {
     let environment = settings.data_dir.join("environment");
-    let exports = settings.client_environment().map(|(name, value)| format!("export {name}='{value}'\n")).concat();
-    embedded::write_private(&environment, exports.as_bytes())?;
+    private_file::replace(&environment, settings.script().as_bytes())?;
 
     let api = url(settings.api);
     println!("\nThe demo app's secret and its public keys:\n");
     for resource in ["secrets", "keys"] {
         println!(
-            "curl -i '{api}/api/v1/apps/{0}/{resource}' -H 'x-api-key: {1}' -H 'x-api-key-type: read' -H 'x-client-id: {0}'\n",
+            "curl --noproxy '*' -i '{api}/api/v1/apps/{0}/{resource}' -H 'x-api-key: {1}' -H 'x-api-key-type: read' -H 'x-client-id: {0}'\n",
             demo.uuid, demo.read_key
         );
     }
     println!("The operator's commands, in another terminal:\n");
-    println!(". '{}' && cargo run --quiet --package userdocks-admin -- app list\n", environment.display());
+    let environment = quoted(&environment.to_string_lossy());
+    println!(". {environment} && cargo run --quiet --package userdocks-admin -- app list\n");
     let ready = json!({
         "api": api,
         "dynamodb": settings.dynamodb.endpoint,
@@ -148,5 +146,18 @@ async fn interrupted() -> Result<(), LocalError> {
     tokio::select! {
         result = tokio::signal::ctrl_c() => result.map_err(|error| LocalError::new("signals can't be handled", error)),
         _ = terminated.recv() => Ok(()),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use nix::sys::{prctl::get_dumpable, resource::getrlimit};
+
+    use super::*;
+
+    #[test]
+    fn core_dumps_are_off() {
+        leave_no_core_dump().unwrap();
+        assert_eq!((get_dumpable(), getrlimit(Resource::RLIMIT_CORE)), (Ok(false), Ok((0, 0))));
     }
 }
