@@ -15,12 +15,20 @@ use shared::{
     domain::Secret,
     runtime::{Names, Services},
 };
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 use userdocks_admin::{AdminError, Answer, api_key, app, doctor, secret, signing_key, table, transfer};
 
 use crate::{
     arguments::{ApiKeyCommand, AppCommand, Arguments, Command, SecretCommand, SigningKeyCommand, TableCommand},
     output::Output,
 };
+
+/// The module of the SDK that reads the configured endpoints.
+const SDK_ENDPOINTS: &str = "aws_config::default_provider::endpoint_url";
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -31,6 +39,9 @@ async fn main() -> ExitCode {
         .with_ansi(false)
         .without_time()
         .with_target(false)
+        .finish()
+        // The SDK's warning shows a malformed endpoint, which may hold a password; ours names its setting only.
+        .with(Targets::new().with_default(LevelFilter::WARN).with_target(SDK_ENDPOINTS, LevelFilter::OFF))
         .init();
     let mut output = Output::new(arguments.output);
     let outcome = run(arguments, &mut output).await;
