@@ -112,15 +112,16 @@ async fn malformed_endpoint_of_configuration_file_is_refused() {
     let app = AppId::random().to_string();
     let services = |service| format!("[default]\nservices = s\n[services s]\n{service} =\n  endpoint_url = ftp://x\n");
     for (configuration, setting) in [
-        (services("secrets_manager"), "Secrets Manager"),
+        (services("secrets-manager"), "Secrets Manager"),
         (services("dynamodb"), "DynamoDB"),
-        ("[default]\nendpoint_url = 127.0.0.1:8001\n".to_owned(), "Secrets Manager"),
+        ("[default]\nendpoint_url = user:hunter2pw@x\n".to_owned(), "Secrets Manager"),
         ("[default]\nendpoint_url = http://user:hunter2pw@x\n".to_owned(), "Secrets Manager"),
     ] {
         std::fs::write(&file, configuration).unwrap();
         let variables = [("AWS_CONFIG_FILE", file.clone().into_os_string())];
         let (code, errors) = admin(&backend, &variables, &["secret", "set", &app], VALUE).await;
-        assert!(code == 1 && errors.contains(&format!("the endpoint in endpoint_url for {setting}")), "{errors}");
+        assert_eq!((code, errors.lines().count()), (1, 1), "{errors}");
+        assert!(errors.contains(&format!("the endpoint in endpoint_url for {setting}")), "{errors}");
         assert!(!errors.contains("hunter2pw"), "{errors}");
     }
 }

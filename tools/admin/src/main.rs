@@ -92,7 +92,7 @@ fn start_log() {
         .without_time()
         .with_target(false)
         .log_internal_errors(false);
-    // An empty endpoint is not set, for which there is nothing to warn of.
+    // The SDK's warning of a malformed endpoint prints it, and it may hold a password: `endpoints` checks them all.
     let targets = Targets::new()
         .with_default(tracing::Level::WARN)
         .with_target("aws_config::default_provider::endpoint_url", tracing::level_filters::LevelFilter::OFF);
