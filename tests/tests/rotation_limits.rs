@@ -375,7 +375,8 @@ async fn parallel_keys_against_toggled_key_all_succeed() {
         names.push(format!("{SECRET_PREFIX}/apps/{app}/signing-keys/{}", body["items"][0]["uuid"].as_str().unwrap()));
     }
     let mut found = private_keys(&backend, app).await;
-    (names.sort(), found.sort());
+    names.sort();
+    found.sort();
     assert_eq!(found, names, "a private key for each public one, and no other");
     assert_eq!(published(&find_app(&backend, app).await), 4 + KEYS);
 }
