@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -43,6 +44,23 @@ fn app_of(function: &str) -> AppId {
 async fn invoke(function: &mut Function, event: &str) -> (u16, Value) {
     let (answer, _) = read_payload(&function.invoke(event).await);
     (answer.status, serde_json::from_str(&answer.body).unwrap())
+}
+
+/// Invokes the function, and does `work` while one of its calls is left unanswered.
+async fn invoke_around(
+    backend: &Backend,
+    function: &mut Function,
+    event: &str,
+    work: impl Future<Output = ()>,
+) -> (u16, Value) {
+    let mut invocation = pin!(invoke(function, event));
+    tokio::select! {
+        answer = &mut invocation => panic!("each call was answered: {answer:?}"),
+        () = backend.unanswered() => {}
+    }
+    backend.judge(|_| Fate::Forwarded);
+    work.await;
+    invocation.await
 }
 
 /// The lines about requests, and those that warn.
@@ -206,24 +224,26 @@ async fn replay_after_overlap_ended_is_refused() {
     assert_eq!(invoke(&mut function, &first).await.0, 409);
 }
 
-/// The same write in a parallel request: it is done, and its secret replaced, before this one looks.
+/// A parallel request did the same write, and its secret was replaced, after this one's read.
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_replay_of_replaced_secret_is_refused() {
     let backend = Backend::with_fixtures().await;
-    let mut slow = Function::start("post-app-secrets", &environment(&backend)).await;
-    let mut quick = Function::start("post-app-secrets", &environment(&backend)).await;
+    let mut function = Function::start("post-app-secrets", &environment(&backend)).await;
     let first = event("post-app-secrets", Some("first"));
-    backend.judge(|call| if call.operation == "PutSecretValue" { Fate::Unanswered } else { Fate::Forwarded });
-    let (refused, ()) = tokio::join!(invoke(&mut slow, &first), async {
-        backend.unanswered().await;
-        backend.judge(|_| Fate::Forwarded);
-        assert_eq!(invoke(&mut quick, &first).await.0, 201);
-        for _ in 0..2 {
-            assert_eq!(invoke(&mut quick, &event("post-app-secrets", None)).await.0, 201);
-        }
+    assert_eq!(invoke(&mut function, &first).await.0, 201);
+    for _ in 0..2 {
+        assert_eq!(invoke(&mut function, &event("post-app-secrets", None)).await.0, 201);
+    }
+    let before = find_app(&backend, app_of("post-app-secrets")).await;
+    let read = AtomicBool::new(false);
+    backend.judge(move |call| match call.operation.as_str() {
+        "BatchGetItem" if !read.swap(true, Relaxed) => Fate::Mangled("IDEMPOTENCY#", "OTHER#"),
+        _ => Fate::Forwarded,
     });
-    assert_eq!(refused.0, 409, "{}", refused.1);
-    assert_eq!(stop(slow).await.0[0]["replayed"], true);
+    assert_eq!(invoke(&mut function, &first).await.0, 409);
+    assert_eq!(count(&backend.take_calls(), "TransactWriteItems"), 1, "it tried");
+    assert_eq!(find_app(&backend, before.id).await, before);
+    assert_eq!(stop(function).await.0[3]["replayed"], true);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -254,17 +274,21 @@ async fn key_whose_api_key_is_revoked_meanwhile_is_not_added() {
     let app = app_of("post-app-keys");
     let mut function = Function::start("post-app-keys", &environment(&backend)).await;
     let before = published(&find_app(&backend, app).await);
-    backend.judge(|call| if call.index == 1 { Fate::Unanswered } else { Fate::Forwarded });
-    let event = event("post-app-keys", None);
-    let (answer, ()) = tokio::join!(function.invoke(&event), async {
-        backend.unanswered().await;
-        backend.judge(|_| Fate::Forwarded);
-        let (keys, _) = backend.services().store.list_api_keys(app).await.unwrap();
-        for key in keys {
-            let _ = backend.services().store.revoke_api_key(app, &key.hash, Timestamp::now()).await;
-        }
+    // The read that comes after the key is generated.
+    let read = AtomicUsize::new(0);
+    backend.judge(move |call| match call.operation.as_str() {
+        "BatchGetItem" if read.fetch_add(1, Relaxed) == 1 => Fate::Unanswered,
+        _ => Fate::Forwarded,
     });
-    assert_eq!(read_payload(&answer).0, contract::failure("post-app-keys", "E4010"));
+    let (status, _) = invoke_around(&backend, &mut function, &event("post-app-keys", None), async {
+        let store = backend.services().store;
+        let (keys, _) = store.list_api_keys(app).await.unwrap();
+        for key in keys.iter().filter(|key| key.revoked_at.is_none()) {
+            store.revoke_api_key(app, &key.hash, Timestamp::now()).await.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(status, 401);
     assert_eq!(published(&find_app(&backend, app).await), before);
     assert!(private_keys(&backend, app).await.is_empty());
 }
@@ -283,13 +307,9 @@ async fn key_over_cap_leaves_no_unnamed_secret() {
             "CreateSecret" if created => Fate::Unanswered,
             _ => Fate::Forwarded,
         });
-        let event = event("post-app-keys", None);
-        let (answer, ()) = tokio::join!(function.invoke(&event), async {
-            backend.unanswered().await;
-            backend.judge(|_| Fate::Forwarded);
-            fill(&backend, app, 50).await;
-        });
-        assert_eq!(read_payload(&answer).0, contract::failure("post-app-keys", "E4090"), "{created}");
+        let full = fill(&backend, app, 50);
+        let (status, _) = invoke_around(&backend, &mut function, &event("post-app-keys", None), full).await;
+        assert_eq!(status, 409, "{created}");
         assert_eq!(published(&find_app(&backend, app).await), 50);
         let (_, warnings) = stop(function).await;
         let named: Vec<&str> = warnings.iter().filter_map(|line| line["secret"].as_str()).collect();
@@ -358,7 +378,8 @@ async fn parallel_keys_against_toggled_key_all_succeed() {
         names.push(format!("{SECRET_PREFIX}/apps/{app}/signing-keys/{}", body["items"][0]["uuid"].as_str().unwrap()));
     }
     let mut found = private_keys(&backend, app).await;
-    (names.sort(), found.sort());
+    names.sort();
+    found.sort();
     assert_eq!(found, names, "a private key for each public one, and no other");
     assert_eq!(published(&find_app(&backend, app).await), 4 + KEYS);
 }
