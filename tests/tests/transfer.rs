@@ -93,7 +93,7 @@ async fn one_wrong_line_keeps_all_from_being_imported() {
     let good = export_to(&backend, &file).await;
     let target = Backend::start().await;
     let first = good.lines().next().unwrap();
-    for wrong in [format!("{good}{first}\n"), format!("{good}\n"), good.replacen("\"format\":1", "\"format\":2", 2)] {
+    for wrong in [format!("{good}{first}\n"), format!("{good}x\n"), good.replacen("\"format\":1", "\"format\":2", 2)] {
         std::fs::write(&file, &wrong).unwrap();
         let (code, answer, errors) = target.run_admin(&["app", "import", file.to_str().unwrap()]).await;
         assert!(code == 1 && answer.is_null() && errors.contains("nothing was imported"), "{errors}");
