@@ -21,13 +21,7 @@ use tokio::runtime::Runtime;
 use userdocks_local::fixtures;
 
 use crate::{
-    backend::sdk_config,
-    binary,
-    contract::FUNCTIONS,
-    gaps,
-    http::client,
-    project, readme,
-    rotation::App,
+    backend::sdk_config, binary, contract::FUNCTIONS, gaps, http::client, project, readme, rotation::App,
     stack::free_port,
 };
 
@@ -166,16 +160,16 @@ impl Emulator {
         serde_json::from_str(&read_to_string(payload).unwrap()).unwrap()
     }
 
-    /// Deploys the stage with the README's command, on top of its parameters with those that the emulator needs, and these.
+    /// Deploys the stage with the README's command and further arguments, and with the parameters that the emulator needs.
     ///
     /// # Errors
     /// The deployment fails; everything that it printed.
-    pub fn deploy(&self, parameters: &str) -> Result<String, String> {
+    pub fn deploy(&self, arguments: &str) -> Result<String, String> {
         let command = readme::command(&format!("sam deploy --config-env {STAGE}"));
         let endpoint = &self.endpoint;
         self.shell(&format!(
-            "{command} --parameter-overrides '{} Architecture=x86_64 Alarms=off DynamoDbEndpoint={endpoint} \
-             SecretsManagerEndpoint={endpoint} {parameters}'",
+            "{command} {arguments} --parameter-overrides '{} Architecture=x86_64 Alarms=off \
+             DynamoDbEndpoint={endpoint} SecretsManagerEndpoint={endpoint}'",
             configured_overrides()
         ))
     }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeSet,
+    fs,
     process::ExitCode,
     sync::{
         Arc,
@@ -18,9 +19,8 @@ use end_to_end::{
     emulator::{Emulator, STACK, STAGE, TABLE},
     gaps::{self, Role},
     http::Request,
-    readme,
+    project, readme,
     rotation::App,
-    sam::logical_id,
     trial::trial,
 };
 use libtest_mimic::{Arguments, Trial};
@@ -141,7 +141,8 @@ impl Stage {
         assert_eq!(self.exercise(function), Ok(()), "{function} with all its permissions");
         let actions = role.actions();
         assert!(!actions.is_empty(), "{function} has no permissions");
-        let is_stale = |(of, action): &(&str, &str)| *of == function && !actions.iter().any(|granted| granted == action);
+        let is_stale =
+            |(of, action): &(&str, &str)| *of == function && !actions.iter().any(|granted| granted == action);
         assert!(!UNREACHABLE.iter().any(is_stale), "remove from UNREACHABLE what {function} no longer has");
         for action in actions {
             if UNREACHABLE.contains(&(function, &action)) {
@@ -235,7 +236,7 @@ fn rotation_event(app: &App<'_>, idempotency_key: &str) -> Value {
 fn repeated_write_changes_nothing(stage: &Stage) {
     let app = stage.open.create_app();
     for (resource, other_body) in [("secrets", r#"{"overlapSeconds":60}"#), ("keys", "{}")] {
-        let write = |body| app.request("POST", resource, &[("idempotency-key", "one")], body);
+        let write = |body| app.request("POST", resource, &[("idempotency-key", resource)], body);
         let first = write(None);
         assert_eq!(first.status, 201, "{}", first.body);
         assert_eq!(write(None), first);
@@ -261,12 +262,7 @@ fn unchanged_response_is_304(stage: &Stage) {
 }
 
 fn repeated_header_is_one_wrong_value(stage: &Stage) {
-    let app = App {
-        api: &stage.open.api,
-        id: APP.to_owned(),
-        read_key: READ_KEY.to_owned(),
-        write_key: String::new(),
-    };
+    let app = App { api: &stage.open.api, id: APP.to_owned(), read_key: READ_KEY.to_owned(), write_key: String::new() };
     app.call("GET", "secrets", None).unwrap();
     for (header, code) in
         [(("x-api-key", READ_KEY), "E4010"), (("x-api-key-type", "read"), "E4011"), (("x-client-id", APP), "E4010")]
@@ -351,17 +347,23 @@ fn release_reaches_callers_and_is_undone(stage: &Stage) {
         };
         FUNCTIONS.into_iter().zip(versions).map(level).collect()
     };
-    let all_moved = |before: &[String], after: &[String]| before.iter().zip(after).all(|(before, after)| before != after);
-    let change = |parameters: &str| {
-        let line = format!("sam deploy --config-env {STAGE} --parameter-overrides '{parameters}'");
+    let all_moved =
+        |before: &[String], after: &[String]| before.iter().zip(after).all(|(before, after)| before != after);
+    // Parameters that are not given keep their values.
+    let change = |parameters: &str, template: &str| {
+        let line = format!("sam deploy --config-env {STAGE} --parameter-overrides '{parameters}' {template}");
         emulator.shell(&line).unwrap_or_else(|error| panic!("{error}"));
         emulator.live_versions()
+    };
+    let publish = |log_level: &str, release: &str| {
+        let template = format!("--template-file {}", gaps::template_of_release(release));
+        change(&format!("Release={release} LogLevel={log_level}"), &template)
     };
 
     let first = emulator.live_versions();
     assert_eq!(log_levels(&first), BTreeSet::from(["\"DEBUG\"".to_owned()]));
-    // Parameters that are not given keep their values.
-    let second = change("LogLevel=INFO Release=second");
+    gaps::assert_releases_are_ignored(&first, &change("Release=unnamed", ""));
+    let second = publish("INFO", "second");
     assert!(all_moved(&first, &second), "{first:?} {second:?}");
     assert_eq!(log_levels(&second), BTreeSet::from(["\"INFO\"".to_owned()]), "what callers reach has the new level");
 
@@ -377,7 +379,7 @@ fn release_reaches_callers_and_is_undone(stage: &Stage) {
     }
 
     // The way back: the same build again, under a new name.
-    let third = change("LogLevel=DEBUG Release=third");
+    let third = publish("DEBUG", "third");
     assert!(all_moved(&second, &third), "{second:?} {third:?}");
     assert_eq!(log_levels(&third), log_levels(&first));
     app.rotate_signing_key();
@@ -408,9 +410,6 @@ fn deleted_stack_leaves_table_and_secrets(stage: &Stage) {
     assert!(emulator.try_aws(&["cloudformation", "describe-stacks", "--stack-name", STACK]).is_err());
     let show = emulator.admin(&["app", "show", &app.id]);
     assert_eq!(show["app"]["uuid"], app.id, "the table is still there");
-    let error = emulator.deploy("").expect_err("a deployment that would create the table again");
-    assert!(error.contains("already exists"), "{error}");
-    delete_stack(emulator);
 
     let mut commands = operations("Deploy on a table that is there");
     let deploy = commands.pop().unwrap();
@@ -431,23 +430,22 @@ fn failed_first_deployment_can_be_repeated(stage: &Stage) {
     emulator.shell(removal.last().unwrap()).unwrap_or_else(|error| panic!("{error}"));
     assert!(!table_exists());
 
-    // Another stack has a function of that name.
-    let taken = format!("{STACK}-{}", FUNCTIONS[0]);
-    let occupied = format!(
-        "cd .aws-sam && python3 -m zipfile -c taken.zip build/template.yaml && aws lambda create-function \
-         --function-name {taken} --runtime provided.al2023 --handler bootstrap --zip-file fileb://taken.zip \
-         --role arn:aws:iam::000000000000:role/taken"
-    );
-    emulator.shell(&occupied).unwrap_or_else(|error| panic!("{error}"));
-    let error = emulator.deploy("").expect_err("a function's name is taken");
-    assert!(error.contains(&logical_id(FUNCTIONS[0])), "{error}");
-    let events = emulator.aws(&["cloudformation", "describe-stack-events", "--stack-name", STACK])["StackEvents"].take();
+    // An event bus of that name is always there.
+    let built = fs::read_to_string(project().join(".aws-sam/build/template.yaml")).unwrap();
+    let (before, after) = built.split_once("\nResources:\n").unwrap();
+    let taken = "  Taken:\n    Type: AWS::Events::EventBus\n    DependsOn: Table\n    Properties: { Name: default }";
+    let broken = format!("{before}\nResources:\n{taken}\n{after}");
+    fs::write(project().join(".aws-sam/build/broken.yaml"), broken).unwrap();
+    let error = emulator.deploy("--template-file .aws-sam/build/broken.yaml").expect_err("a name is taken");
+    assert!(error.contains("already exists"), "{error}");
+    let events =
+        emulator.aws(&["cloudformation", "describe-stack-events", "--stack-name", STACK])["StackEvents"].take();
     let of_table = |event: &&Value| event["LogicalResourceId"] == "Table";
-    let statuses: Vec<_> = events.as_array().unwrap().iter().filter(of_table).map(|event| &event["ResourceStatus"]).collect();
+    let statuses: Vec<_> =
+        events.as_array().unwrap().iter().filter(of_table).map(|event| &event["ResourceStatus"]).collect();
     assert!(statuses.contains(&&json!("CREATE_COMPLETE")), "the table was created: {statuses:?}");
     assert!(!table_exists(), "and deleted again");
 
-    let _ = emulator.aws(&["lambda", "delete-function", "--function-name", &taken]);
     delete_stack(emulator);
     emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));
     let api = &emulator.api();
