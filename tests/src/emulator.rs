@@ -141,13 +141,20 @@ impl Emulator {
         self.try_aws(arguments).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// A call of API Gateway's own API, by the account's root, whose signatures the emulator does not check.
+    /// A call of API Gateway's own API.
     #[must_use]
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        let scope = "Credential=test/20260101/us-east-1/apigateway/aws4_request";
-        let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
-        let request = client().post(format!("{}{path}", self.endpoint)).header("authorization", signed);
+        let request = client().post(format!("{}{path}", self.endpoint)).header("authorization", by_root("apigateway"));
         request.json(body).send().unwrap().json().unwrap()
+    }
+
+    /// A call of IAM's own API.
+    pub fn iam(&self, action: &str, parameters: &[(&str, &str)]) {
+        let form = [&[("Action", action), ("Version", "2010-05-08")], parameters].concat();
+        let request = client().post(&self.endpoint).header("authorization", by_root("iam"));
+        let answer = request.form(&form).send().unwrap();
+        let is_success = answer.status().is_success();
+        assert!(is_success, "{action} {parameters:?}: {}", answer.text().unwrap());
     }
 
     /// The payload that a version of a function returns for an event.
@@ -260,6 +267,12 @@ impl Drop for Emulator {
         let _ = kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGINT);
         let _ = self.process.wait();
     }
+}
+
+/// The `authorization` of the account's root, whose signatures the emulator does not check.
+fn by_root(service: &str) -> String {
+    let scope = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");
+    format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0")
 }
 
 /// The JSON that a command printed; it must have succeeded.

@@ -96,7 +96,7 @@ pub fn enforceable_roles(emulator: &Emulator) -> Vec<Role> {
         for inline in role["RolePolicyList"].as_array().unwrap() {
             statements.extend(listed(&inline["PolicyDocument"]["Statement"]));
             let policy = inline["PolicyName"].as_str().unwrap();
-            let _ = emulator.aws(&["iam", "delete-role-policy", "--role-name", name, "--policy-name", policy]);
+            emulator.iam("DeleteRolePolicy", &[("RoleName", name), ("PolicyName", policy)]);
         }
         for attached in role["AttachedManagedPolicies"].as_array().unwrap() {
             let arn = &attached["PolicyArn"];
@@ -105,12 +105,10 @@ pub fn enforceable_roles(emulator: &Emulator) -> Vec<Role> {
             let versions = policy["PolicyVersionList"].as_array().unwrap();
             let current = versions.iter().find(|version| version["IsDefaultVersion"] == true).unwrap();
             statements.extend(listed(&current["Document"]["Statement"]));
-            let arn = arn.as_str().unwrap();
-            let _ = emulator.aws(&["iam", "detach-role-policy", "--role-name", name, "--policy-arn", arn]);
+            emulator.iam("DetachRolePolicy", &[("RoleName", name), ("PolicyArn", arn.as_str().unwrap())]);
         }
         statements.iter_mut().for_each(remove_unknown_conditions);
-        let limit = ["--role-name", name, "--permissions-boundary", boundary];
-        let _ = emulator.aws(&[&["iam", "put-role-permissions-boundary"][..], &limit].concat());
+        emulator.iam("PutRolePermissionsBoundary", &[("RoleName", name), ("PermissionsBoundary", boundary)]);
         let function = function_of(name, &resources);
         let role = Role { name: name.to_owned(), function, statements };
         role.allow_all(emulator);
@@ -150,14 +148,12 @@ impl Role {
     }
 
     fn put(&self, emulator: &Emulator, statements: &[Value]) {
+        let policy = [("RoleName", self.name.as_str()), ("PolicyName", "all")];
         if statements.is_empty() {
-            let policy = ["--role-name", &self.name, "--policy-name", "all"];
-            let _ = emulator.aws(&[&["iam", "delete-role-policy"][..], &policy].concat());
-            return;
+            return emulator.iam("DeleteRolePolicy", &policy);
         }
         let document = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
-        let policy = ["--policy-name", "all", "--policy-document", &document];
-        let _ = emulator.aws(&[&["iam", "put-role-policy", "--role-name", &self.name][..], &policy].concat());
+        emulator.iam("PutRolePolicy", &[&policy[..], &[("PolicyDocument", &document)]].concat());
     }
 }
 
@@ -183,11 +179,10 @@ fn remove_unknown_conditions(statement: &mut Value) {
 /// Whether the emulator denies a user the call that sets the key, although a policy allows it where the key is set.
 fn is_unknown(emulator: &Emulator, key: &str) -> bool {
     let user = key.replace(':', "-");
-    let _ = emulator.aws(&["iam", "create-user", "--user-name", &user]);
+    emulator.iam("CreateUser", &[("UserName", &user)]);
     let statement = json!({"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"Null": {(key): "false"}}});
     let document = json!({"Version": "2012-10-17", "Statement": statement}).to_string();
-    let policy = ["--policy-name", "all", "--policy-document", &document];
-    let _ = emulator.aws(&[&["iam", "put-user-policy", "--user-name", &user][..], &policy].concat());
+    emulator.iam("PutUserPolicy", &[("UserName", &user), ("PolicyName", "all"), ("PolicyDocument", &document)]);
     let created = emulator.aws(&["iam", "create-access-key", "--user-name", &user]);
     let mut command = emulator.command("aws");
     for (variable, field) in [("AWS_ACCESS_KEY_ID", "AccessKeyId"), ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey")] {
