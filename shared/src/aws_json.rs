@@ -264,10 +264,7 @@ impl RetryBudget {
 
 #[cfg(test)]
 mod tests {
-    use aws_smithy_runtime_api::client::{
-        http::HttpConnectorFuture,
-        result::ConnectorError,
-    };
+    use aws_smithy_runtime_api::client::{http::HttpConnectorFuture, result::ConnectorError};
 
     use super::*;
 

@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::{
-    emulator::{Emulator, STACK, TABLE},
+    emulator::{Emulator, STACK, STAGE, TABLE},
     project,
 };
 
@@ -46,19 +46,30 @@ pub fn create_routes(emulator: &Emulator) -> String {
 }
 
 /// CloudFormation gives SAM's transform the parameters' defaults, never their values, so that a `Release` publishes nothing.
-/// This is a copy of the built template with that release as the default, for `--template-file`.
+/// These arguments deploy a copy of the template with that release as the default.
 #[must_use]
-pub fn template_of_release(release: &str) -> String {
-    let built = fs::read_to_string(project().join(".aws-sam/build/template.yaml")).unwrap();
-    let (before, after) = built.split_once("\n  Release:\n    Type: String\n    Default: ''\n").unwrap();
-    let text = format!("{before}\n  Release:\n    Type: String\n    Default: {release}\n{after}");
-    fs::write(project().join(".aws-sam/build/release.yaml"), text).unwrap();
-    ".aws-sam/build/release.yaml".to_owned()
+pub fn arguments_of_release(release: &str) -> String {
+    arguments_of_changed_template("\n  Release:\n    Type: String\n    Default: ", "''", release)
 }
 
-/// Fails when [`template_of_release`] is no longer needed: the built template was deployed with a new release between these.
-pub fn assert_releases_are_ignored(before: &[String], after: &[String]) {
-    assert_eq!(before, after, "CloudFormation gives SAM the parameters' values: remove this workaround");
+/// Fails if [`arguments_of_release`] is not needed on the stack as it was deployed first.
+pub fn assert_releases_are_ignored(emulator: &Emulator) {
+    let line = format!("sam deploy --config-env {STAGE} --parameter-overrides Release=ignored");
+    let error =
+        emulator.shell(&line).expect_err("CloudFormation gives SAM the parameters' values: remove the workaround");
+    assert!(error.contains("No changes to deploy"), "{error}");
+}
+
+/// The arguments that deploy a copy of the built template, in which the text after another text is replaced.
+#[must_use]
+pub fn arguments_of_changed_template(after: &str, from: &str, to: &str) -> String {
+    let built = project().join(".aws-sam/build/template.yaml");
+    let (text, changed) = (fs::read_to_string(&built).unwrap(), built.with_file_name("changed.yaml"));
+    assert_eq!(text.matches(&format!("{after}{from}")).count(), 1, "{after}{from}");
+    fs::write(&changed, text.replacen(&format!("{after}{from}"), &format!("{after}{to}"), 1)).unwrap();
+    // SAM looks for its configuration beside the template.
+    let configuration = project().join("samconfig.toml");
+    format!("--template-file '{}' --config-file '{}'", changed.display(), configuration.display())
 }
 
 /// Condition keys that the emulator never fills, so that it denies what they allow.

@@ -4,7 +4,6 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     process::ExitCode,
     sync::{
         Arc,
@@ -19,7 +18,7 @@ use end_to_end::{
     emulator::{Emulator, STACK, STAGE, TABLE},
     gaps::{self, Role},
     http::Request,
-    project, readme,
+    readme,
     rotation::App,
     trial::trial,
 };
@@ -350,19 +349,16 @@ fn release_reaches_callers_and_is_undone(stage: &Stage) {
     let all_moved =
         |before: &[String], after: &[String]| before.iter().zip(after).all(|(before, after)| before != after);
     // Parameters that are not given keep their values.
-    let change = |parameters: &str, template: &str| {
-        let line = format!("sam deploy --config-env {STAGE} --parameter-overrides '{parameters}' {template}");
+    let publish = |log_level: &str, release: &str| {
+        let command = format!("sam deploy --config-env {STAGE} {}", gaps::arguments_of_release(release));
+        let line = format!("{command} --parameter-overrides 'Release={release} LogLevel={log_level}'");
         emulator.shell(&line).unwrap_or_else(|error| panic!("{error}"));
         emulator.live_versions()
     };
-    let publish = |log_level: &str, release: &str| {
-        let template = format!("--template-file {}", gaps::template_of_release(release));
-        change(&format!("Release={release} LogLevel={log_level}"), &template)
-    };
 
+    gaps::assert_releases_are_ignored(emulator);
     let first = emulator.live_versions();
     assert_eq!(log_levels(&first), BTreeSet::from(["\"DEBUG\"".to_owned()]));
-    gaps::assert_releases_are_ignored(&first, &change("Release=unnamed", ""));
     let second = publish("INFO", "second");
     assert!(all_moved(&first, &second), "{first:?} {second:?}");
     assert_eq!(log_levels(&second), BTreeSet::from(["\"INFO\"".to_owned()]), "what callers reach has the new level");
@@ -431,12 +427,9 @@ fn failed_first_deployment_can_be_repeated(stage: &Stage) {
     assert!(!table_exists());
 
     // An event bus of that name is always there.
-    let built = fs::read_to_string(project().join(".aws-sam/build/template.yaml")).unwrap();
-    let (before, after) = built.split_once("\nResources:\n").unwrap();
-    let taken = "  Taken:\n    Type: AWS::Events::EventBus\n    DependsOn: Table\n    Properties: { Name: default }";
-    let broken = format!("{before}\nResources:\n{taken}\n{after}");
-    fs::write(project().join(".aws-sam/build/broken.yaml"), broken).unwrap();
-    let error = emulator.deploy("--template-file .aws-sam/build/broken.yaml").expect_err("a name is taken");
+    let taken = "  Taken:\n    Type: AWS::Events::EventBus\n    DependsOn: Table\n    Properties: { Name: default }\n";
+    let broken = gaps::arguments_of_changed_template("\nResources:\n", "", taken);
+    let error = emulator.deploy(&broken).expect_err("a name is taken");
     assert!(error.contains("already exists"), "{error}");
     let events =
         emulator.aws(&["cloudformation", "describe-stack-events", "--stack-name", STACK])["StackEvents"].take();
