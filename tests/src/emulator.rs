@@ -14,7 +14,11 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::Value;
+use reqwest::{
+    Method,
+    blocking::{RequestBuilder, Response},
+};
+use serde_json::{Value, json};
 use shared::runtime::{Names, Services};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -141,30 +145,38 @@ impl Emulator {
         self.try_aws(arguments).unwrap_or_else(|error| panic!("{error}"))
     }
 
+    /// A call of a service's own API, without the CLI, which takes a second to start.
+    fn request(&self, service: &str, method: Method, path: &str) -> RequestBuilder {
+        let scope = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");
+        // The emulator does not check the signatures of the account's root.
+        let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
+        client().request(method, format!("{}{path}", self.endpoint)).header("authorization", signed)
+    }
+
     /// A call of API Gateway's own API.
     #[must_use]
     pub fn post(&self, path: &str, body: &Value) -> Value {
-        let request = client().post(format!("{}{path}", self.endpoint)).header("authorization", by_root("apigateway"));
-        request.json(body).send().unwrap().json().unwrap()
+        succeeded(self.request("apigateway", Method::POST, path).json(body)).json().unwrap()
     }
 
     /// A call of IAM's own API.
     pub fn iam(&self, action: &str, parameters: &[(&str, &str)]) {
         let form = [&[("Action", action), ("Version", "2010-05-08")], parameters].concat();
-        let request = client().post(&self.endpoint).header("authorization", by_root("iam"));
-        let answer = request.form(&form).send().unwrap();
-        let is_success = answer.status().is_success();
-        assert!(is_success, "{action} {parameters:?}: {}", answer.text().unwrap());
+        let _ = succeeded(self.request("iam", Method::POST, "/").form(&form));
+    }
+
+    /// What Lambda knows of a function.
+    #[must_use]
+    pub fn function(&self, function: &str, resource: &str) -> Value {
+        let path = format!("/2015-03-31/functions/{STACK}-{function}/{resource}");
+        succeeded(self.request("lambda", Method::GET, &path)).json().unwrap()
     }
 
     /// The payload that a version of a function returns for an event.
     #[must_use]
     pub fn invoke(&self, function: &str, version: &str, event: &Value) -> Value {
-        let (name, event) = (format!("{STACK}-{function}"), event.to_string());
-        let payload = self.folder.path().join("payload.json");
-        let of_version = ["lambda", "invoke", "--function-name", &name, "--qualifier", version];
-        let _ = self.aws(&[&of_version[..], &["--payload", &event, payload.to_str().unwrap()]].concat());
-        serde_json::from_str(&read_to_string(payload).unwrap()).unwrap()
+        let path = format!("/2015-03-31/functions/{STACK}-{function}/invocations?Qualifier={version}");
+        succeeded(self.request("lambda", Method::POST, &path).json(event)).json().unwrap()
     }
 
     /// Deploys the stage with the README's command and further arguments, and with the parameters that the emulator needs.
@@ -241,9 +253,11 @@ impl Emulator {
     /// The functions' log lines of level WARN and ERROR since then, in milliseconds since 1970.
     #[must_use]
     pub fn warnings(&self, since: u128) -> Vec<Value> {
-        let group = format!("/aws/lambda/{STACK}");
-        let since = since.to_string();
-        let found = self.aws(&["logs", "filter-log-events", "--log-group-name", &group, "--start-time", &since]);
+        let request = self.request("logs", Method::POST, "/").header("x-amz-target", "Logs_20140328.FilterLogEvents");
+        let body = json!({"logGroupName": format!("/aws/lambda/{STACK}"), "startTime": since}).to_string();
+        let request = request.header("content-type", "application/x-amz-json-1.1").body(body);
+        let found: Value = succeeded(request).json().unwrap();
+        assert!(found["nextToken"].is_null(), "more lines than one response holds");
         let lines = found["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap());
         let parsed = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
         parsed.filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").collect()
@@ -252,11 +266,8 @@ impl Emulator {
     /// The version of each function that the alias `live` names.
     #[must_use]
     pub fn live_versions(&self) -> Vec<String> {
-        let version = |function: &str| {
-            let name = format!("{STACK}-{function}");
-            let alias = self.aws(&["lambda", "get-alias", "--function-name", &name, "--name", "live"]);
-            alias["FunctionVersion"].as_str().unwrap().to_owned()
-        };
+        let version =
+            |function| self.function(function, "aliases/live")["FunctionVersion"].as_str().unwrap().to_owned();
         FUNCTIONS.map(version).to_vec()
     }
 }
@@ -269,10 +280,13 @@ impl Drop for Emulator {
     }
 }
 
-/// The `authorization` of the account's root, whose signatures the emulator does not check.
-fn by_root(service: &str) -> String {
-    let scope = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");
-    format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0")
+fn succeeded(request: RequestBuilder) -> Response {
+    let answer = request.send().unwrap();
+    let (status, url) = (answer.status(), answer.url().to_owned());
+    if !status.is_success() {
+        panic!("{url}: {status} {}", answer.text().unwrap());
+    }
+    answer
 }
 
 /// The JSON that a command printed; it must have succeeded.

@@ -148,7 +148,9 @@ impl Stage {
                 continue;
             }
             role.allow_all_but(emulator, &action);
-            let failed = self.exercise(function).expect_err(&format!("{function} works without {action}"));
+            // On a busy machine a warning may come after the response, and so after the look into the log.
+            let failed = (0..3).find_map(|_| self.exercise(function).err());
+            let failed = failed.unwrap_or_else(|| panic!("{function} works without {action}"));
             println!("{function} without {action}: {failed}");
             self.tried.permissions.fetch_add(1, Ordering::Relaxed);
             role.allow_all(emulator);
@@ -339,9 +341,7 @@ fn release_reaches_callers_and_is_undone(stage: &Stage) {
     let emulator = &stage.open.emulator;
     let log_levels = |versions: &[String]| -> BTreeSet<String> {
         let level = |(function, version): (&str, &String)| {
-            let name = format!("{STACK}-{function}");
-            let of_version = ["--function-name", &name, "--qualifier", version];
-            let configuration = emulator.aws(&[&["lambda", "get-function-configuration"], &of_version[..]].concat());
+            let configuration = emulator.function(function, &format!("configuration?Qualifier={version}"));
             configuration["LoggingConfig"]["ApplicationLogLevel"].to_string()
         };
         FUNCTIONS.into_iter().zip(versions).map(level).collect()
