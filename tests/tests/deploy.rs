@@ -431,7 +431,7 @@ fn failed_first_deployment_can_be_repeated(stage: &Stage) {
     let taken = "  Taken:\n    Type: AWS::Events::EventBus\n    DependsOn: Table\n    Properties: { Name: taken }\n";
     let broken = gaps::arguments_of_changed_template("\nResources:\n", "", taken);
     let error = emulator.deploy(&broken).expect_err("a name is taken");
-    assert!(error.contains("already exists"), "{error}");
+    assert!(error.contains("CREATE_FAILED            AWS::Events::EventBus    Taken"), "{error}");
     let events =
         emulator.aws(&["cloudformation", "describe-stack-events", "--stack-name", STACK])["StackEvents"].take();
     let of_table = |event: &&Value| event["LogicalResourceId"] == "Table";
