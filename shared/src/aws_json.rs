@@ -166,7 +166,7 @@ impl AwsJson {
     }
 
     async fn attempt(&self, operation: &str, body: &str) -> Result<Vec<u8>, CallError> {
-        let request = self.signed(operation, body).map_err(CallError::Unsigned)?;
+        let request = self.signed(operation, body, SystemTime::now()).map_err(CallError::Unsigned)?;
         let answer =
             self.connector.call(request).await.map_err(|error| CallError::Unanswered(connector_cause(&error)))?;
         let status = answer.status().as_u16();
@@ -175,7 +175,7 @@ impl AwsJson {
     }
 
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>
-    fn signed(&self, operation: &str, body: &str) -> Result<HttpRequest, &'static str> {
+    fn signed(&self, operation: &str, body: &str, time: SystemTime) -> Result<HttpRequest, &'static str> {
         let target = format!("{}.{operation}", self.protocol.target_prefix);
         let headers = [("content-type", self.protocol.content_type), ("x-amz-target", target.as_str())];
         let signable = SignableRequest::new(
@@ -188,7 +188,7 @@ impl AwsJson {
             .identity(&self.identity)
             .region(&self.region)
             .name(self.protocol.signing_name)
-            .time(SystemTime::now())
+            .time(time)
             .settings(SigningSettings::default())
             .build()
             .map_err(|_| "its parameters are incomplete")?
@@ -271,7 +271,55 @@ impl RetryBudget {
 
 #[cfg(test)]
 mod tests {
+    use aws_smithy_runtime_api::client::{http::HttpConnectorFuture, result::ConnectorError};
+
     use super::*;
+
+    #[derive(Debug)]
+    struct NoConnection;
+
+    impl HttpConnector for NoConnection {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            HttpConnectorFuture::ready(Err(ConnectorError::user("no connection".into())))
+        }
+    }
+
+    /// The headers that a request of 2026-01-02T03:04:05Z is signed with.
+    fn signature(protocol: Protocol, operation: &str, body: &str, token: Option<&str>) -> [Option<String>; 3] {
+        let key = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
+        let credentials = Credentials::new(key.0, key.1, token.map(str::to_owned), None, "test");
+        let endpoint = format!("https://{}.eu-central-1.amazonaws.com", protocol.signing_name);
+        let connector = SharedHttpConnector::new(NoConnection);
+        let service = AwsJson::new(protocol, endpoint, "eu-central-1".to_owned(), credentials, connector);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045);
+        let request = service.signed(operation, body, time).unwrap();
+        ["authorization", "x-amz-date", "x-amz-security-token"]
+            .map(|name| request.headers().get(name).map(str::to_owned))
+    }
+
+    /// The expected signatures are botocore's.
+    #[test]
+    fn signature_of_fixed_request_equals_botocores() {
+        let dynamodb = |token| signature(Protocol::DYNAMODB, "BatchGetItem", r#"{"RequestItems":{}}"#, token);
+        let secrets = |token| signature(Protocol::SECRETS_MANAGER, "GetSecretValue", r#"{"SecretId":"é"}"#, token);
+        let expected = |service: &str, token: Option<&str>, signature: &str| {
+            let signed_token = if token.is_some() { "x-amz-security-token;" } else { "" };
+            let authorization = format!(
+                "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260102/eu-central-1/{service}/aws4_request, \
+                 SignedHeaders=content-type;host;x-amz-date;{signed_token}x-amz-target, Signature={signature}"
+            );
+            [Some(authorization), Some("20260102T030405Z".to_owned()), token.map(str::to_owned)]
+        };
+        let token = Some("SESSION/TOKEN+=");
+        let of_dynamodb = "f9246747abe03b8141598637c6e213f397c43002eb3d57db3866130e2770b116";
+        assert_eq!(dynamodb(None), expected("dynamodb", None, of_dynamodb));
+        let of_dynamodb = "7aaf6c64c153c61906111fead0d3c4c553fb127602bd8e6a6bcdc1dce86ffc79";
+        assert_eq!(dynamodb(token), expected("dynamodb", token, of_dynamodb));
+        let of_secrets = "3ae4e4d26ec8f88e86f18d79dcaff23ed48f1749ea612cfb72a57bb0fb4b7f8c";
+        assert_eq!(secrets(None), expected("secretsmanager", None, of_secrets));
+        let of_secrets = "3ee5dc764053a55e45f47fb2e4777a10ebba7d2e41796803a41d4b9edb91a396";
+        assert_eq!(secrets(token), expected("secretsmanager", token, of_secrets));
+    }
 
     #[test]
     fn a_refusal_shows_its_name_and_message_and_nothing_else() {

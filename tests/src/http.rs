@@ -25,8 +25,16 @@ pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str
     let status = answer.status().as_u16();
     let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     let request_id = header("x-request-id").expect("every answer has an x-request-id");
-    // What a server adds, and the emulator's own name for the request's id.
-    let servers = ["connection", "content-length", "date", "lambda-runtime-aws-request-id", "server", "x-request-id"];
+    // What a server adds, and API Gateway's and the emulator's own names for the request's id.
+    let servers = [
+        "apigw-requestid",
+        "connection",
+        "content-length",
+        "date",
+        "lambda-runtime-aws-request-id",
+        "server",
+        "x-request-id",
+    ];
     assert!(header("transfer-encoding").is_none(), "an answer is one un-chunked body");
     let mut headers: Vec<_> = answer
         .headers()

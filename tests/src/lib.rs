@@ -4,10 +4,13 @@
 pub mod backend;
 pub mod confidential;
 pub mod contract;
+pub mod emulator;
 pub mod function;
+pub mod gaps;
 pub mod hostile;
 pub mod http;
 pub mod readme;
+pub mod rotation;
 pub mod sam;
 pub mod stack;
 pub mod tls;

@@ -1,4 +1,4 @@
-//! The commands that README.md tells its readers to type.
+//! The commands that README.md and docs/OPERATIONS.md tell their readers to type.
 
 use std::fs;
 
@@ -16,8 +16,19 @@ pub struct Typed {
 /// All commands of all `sh` blocks, in order.
 #[must_use]
 pub fn commands() -> Vec<Typed> {
-    let readme = fs::read_to_string(project().join("README.md")).unwrap();
-    let blocks = readme.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
+    commands_of(&fs::read_to_string(project().join("README.md")).unwrap())
+}
+
+/// All commands of another document under one heading of the second level.
+#[must_use]
+pub fn commands_under(document: &str, heading: &str) -> Vec<Typed> {
+    let text = fs::read_to_string(project().join(document)).unwrap();
+    let section = text.split("\n## ").find(|section| section.lines().next() == Some(heading));
+    section.map(commands_of).unwrap_or_default()
+}
+
+fn commands_of(text: &str) -> Vec<Typed> {
+    let blocks = text.split("```").skip(1).step_by(2).filter_map(|block| block.strip_prefix("sh\n"));
     let commands = blocks.flat_map(|block| {
         let lines = block.replace("\\\n", "");
         let split = |line: &str| {
@@ -27,4 +38,11 @@ pub fn commands() -> Vec<Typed> {
         lines.lines().map(split).collect::<Vec<_>>()
     });
     commands.filter(|command| !command.text.is_empty() && !command.text.starts_with('#')).collect()
+}
+
+/// The command that begins so; there is one.
+#[must_use]
+pub fn command(beginning: &str) -> String {
+    let found = commands().into_iter().find(|command| command.text.starts_with(beginning));
+    found.unwrap_or_else(|| panic!("README.md has no command {beginning}")).text
 }

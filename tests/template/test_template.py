@@ -50,6 +50,10 @@ def secret_arn(name):
     return f"arn:aws:secretsmanager:us-east-1:123456789012:secret:{name}-{suffix}"
 
 
+def without_suffix(arn):
+    return arn[: -len("-AbCdEf")]
+
+
 def app_secret(environment="production"):
     return secret_arn(f"userdocks/{environment}/apps/{some_uuid()}/secret")
 
@@ -98,13 +102,30 @@ class Permissions(unittest.TestCase):
             self.assertTrue([pattern for pattern in readable if matches(pattern, app_secret())])
 
     def test_each_pattern_is_of_its_own_kind_and_environment(self):
-        secrets, keys = (pattern for pattern, kind in permissions.KINDS.items() if ":secret:" in pattern)
+        absent, secrets, keys = (pattern for pattern, kind in permissions.KINDS.items() if ":secret:" in pattern)
         for _ in range(1000):
             self.assertTrue(matches(secrets, app_secret()) and matches(keys, private_key()))
+            self.assertTrue(matches(absent, without_suffix(app_secret())) and matches(keys, without_suffix(private_key())))
             self.assertFalse(matches(keys, app_secret()) or matches(secrets, private_key()))
+            for arn in [app_secret(), private_key(), without_suffix(private_key())]:
+                self.assertFalse(matches(absent, arn), arn)
             for other in ["staging", "production2", "a-production"]:
                 for arn in [app_secret(other), private_key(other)]:
-                    self.assertFalse(matches(secrets, arn) or matches(keys, arn), arn)
+                    for name in [arn, without_suffix(arn)]:
+                        self.assertFalse(matches(absent, name) or matches(secrets, name) or matches(keys, name), name)
+
+    def test_each_secret_is_granted_by_name_and_by_arn(self):
+        by_name, by_arn = (pattern for pattern, kind in permissions.KINDS.items() if kind == "an app's secret")
+        documents = [item["PolicyDocument"] for item in of_type(self.resources, "AWS::IAM::ManagedPolicy").values()]
+        for role in of_type(self.resources, "AWS::IAM::Role").values():
+            documents += [policy["PolicyDocument"] for policy in role.get("Policies", [])]
+        resources = [
+            statement["Resource"] for document in documents for statement in document["Statement"] if "/secret" in str(statement)
+        ]
+        self.assertEqual(len(resources), 4)
+        expected = [by_name.split("/apps")[1], by_arn.split("/apps")[1]]
+        for resource in resources:
+            self.assertEqual([pattern["Fn::Sub"].split("/apps")[1] for pattern in resource], expected)
 
     def test_the_boundary_is_what_the_functions_use_together(self):
         used = {words for granted in self.by_function.values() for words in granted}
@@ -242,6 +263,23 @@ class Created(unittest.TestCase):
         for group in of_type(resources, "AWS::CodeDeploy::DeploymentGroup").values():
             self.assertFalse(group.get("AlarmConfiguration"))
 
+    def test_a_release_publishes_a_new_version_of_every_function(self):
+        def versions(release, log_level="INFO"):
+            resources = stack.translate({"Release": release, "LogLevel": log_level})["Resources"]
+            aliases = of_type(resources, "AWS::Lambda::Alias").values()
+            self.assertEqual(len(aliases), len(stack.functions(resources)))
+            # Lambda publishes nothing where neither the code nor the configuration differs from the last version's.
+            descriptions = {item.get("Description", "") for item in of_type(resources, "AWS::Lambda::Function").values()}
+            self.assertEqual(descriptions, {release})
+            return {alias["FunctionVersion"]["Fn::GetAtt"][0] for alias in aliases}
+
+        none, first, second = versions(""), versions("first"), versions("second")
+        self.assertFalse(none & first or first & second or none & second)
+        self.assertEqual(none, versions("", "DEBUG"), "a parameter alone publishes nothing")
+        pattern = stack.yaml_parse(stack.TEMPLATE.read_text())["Parameters"]["Release"]["AllowedPattern"]
+        self.assertTrue(re.fullmatch(pattern, "2611251337"), "minutes of a date")
+        self.assertFalse(re.fullmatch(pattern, "26112513370"), "SAM ignores what follows the tenth character")
+
     def test_nothing_waits_for_itself(self):
         # CloudFormation refuses a circle; a function's alias waits for its deployment group, and that for its alarms.
         for parameters in [{}, EVERY_OPTION]:
@@ -260,19 +298,21 @@ class Created(unittest.TestCase):
     def assert_is_whole(self, resources, made, retention, kms_key):
         """What there is with any parameters. Where moto heeds a property it is asked; else the translated template is."""
         table = resources["Table"]
-        self.assertEqual((table["DeletionPolicy"], table["UpdateReplacePolicy"]), ("Retain", "Retain"))
+        self.assertEqual((table["DeletionPolicy"], table["UpdateReplacePolicy"]), ("RetainExceptOnCreate", "Retain"))
+        # It would keep a first deployment that fails from being undone.
+        self.assertNotIn("DeletionProtectionEnabled", table["Properties"])
         self.assertEqual(table["Properties"]["PointInTimeRecoverySpecification"], {"PointInTimeRecoveryEnabled": True})
         self.assertEqual(table["Properties"]["TimeToLiveSpecification"], {"AttributeName": "ttl", "Enabled": True})
         described = boto3.client("dynamodb").describe_table(TableName="userdocks-production")["Table"]
         self.assertEqual([key["AttributeName"] for key in described["KeySchema"]], ["pk", "sk"])
         self.assertEqual(described["BillingModeSummary"]["BillingMode"], "PAY_PER_REQUEST")
-        encryption = {"SSEEnabled": True} | ({"SSEType": "KMS", "KMSMasterKeyId": kms_key} if kms_key else {})
-        self.assertEqual(table["Properties"]["SSESpecification"], encryption)
+        encryption = {"SSEEnabled": True, "SSEType": "KMS", "KMSMasterKeyId": kms_key} if kms_key else None
+        self.assertEqual(table["Properties"].get("SSESpecification"), encryption, "without a key it is free of charge")
 
         groups = boto3.client("logs").describe_log_groups()["logGroups"]
         self.assertEqual(
             {(group["logGroupName"], int(group["retentionInDays"])) for group in groups},
-            {(f"/aws/{service}/userdocks-production", retention) for service in ["apigateway", "lambda"]},
+            {(f"/aws/{service}/userdocks-production", retention) for service in ["vendedlogs", "lambda"]},
         )
         for group in of_type(resources, "AWS::Logs::LogGroup").values():
             self.assertEqual(group.get("KmsKeyId", ""), kms_key)

@@ -1,7 +1,14 @@
 //! The functions' real binaries and what is around their requests: TLS, trust, credentials, many requests at a time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::{io::Write, net::SocketAddr, sync::Arc};
+use std::{
+    io::Write,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use axum::{Json, Router, extract::State, http::HeaderMap, routing::get};
 use end_to_end::{
@@ -13,7 +20,11 @@ use end_to_end::{
 use serde_json::{Value, json};
 use shared::domain::{ApiKey, ApiKeyType, ApiKeyValue, App, AppId, Secret, SecretVersionId, SigningKeys, Timestamp};
 use tempfile::NamedTempFile;
-use tokio::net::TcpListener;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
 use tokio_rustls::rustls::NamedGroup;
 
 type Environment = Vec<(&'static str, String)>;
@@ -116,6 +127,66 @@ async fn a_service_that_is_dead_at_start_does_not_matter_once_it_is_back() {
             let lines = function.stop().await;
             assert_eq!(lines[0]["level"], "WARN", "{lines:?}");
         }
+    }
+}
+
+/// A proxy in front of both services, which counts its connections and closes them on demand.
+struct Gate {
+    endpoint: String,
+    accepted: Arc<AtomicUsize>,
+    closed: watch::Sender<()>,
+}
+
+impl Gate {
+    async fn start(backend: &Backend) -> Self {
+        let upstream = backend.endpoint.strip_prefix("http://").unwrap().to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let (closed, closing) = watch::channel(());
+        let count = Arc::clone(&accepted);
+        tokio::spawn(async move {
+            loop {
+                let (mut inbound, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
+                let (mut closing, upstream) = (closing.clone(), upstream.clone());
+                closing.mark_unchanged();
+                tokio::spawn(async move {
+                    let mut outbound = TcpStream::connect(upstream).await.unwrap();
+                    tokio::select! {
+                        _ = copy_bidirectional(&mut inbound, &mut outbound) => {}
+                        _ = closing.changed() => {}
+                    }
+                });
+            }
+        });
+        Self { endpoint, accepted, closed }
+    }
+
+    fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closed_idle_connection_costs_no_request() {
+    let backend = Backend::with_fixtures().await;
+    for name in ["get-app-keys", "get-app-secrets", "post-app-secrets"] {
+        let gate = Gate::start(&backend).await;
+        let environment = with(environment(&backend), "AWS_ENDPOINT_URL_DYNAMODB", &gate.endpoint);
+        let environment = with(environment, "AWS_ENDPOINT_URL_SECRETS_MANAGER", &gate.endpoint);
+        let mut function = Function::start(name, &environment).await;
+        let success = Fixture::success(name);
+        for _ in 0..3 {
+            function.invoke(&success.event).await;
+            let before = gate.accepted();
+            gate.closed.send(()).unwrap();
+            let (answer, _) = read_payload(&function.invoke(&success.event).await);
+            assert_eq!(answer.status, success.status(), "{name}");
+            assert!(gate.accepted() > before, "{name} connects again");
+        }
+        let lines = function.stop().await;
+        assert!(lines.iter().all(|line| line["level"] == "INFO"), "{lines:?}");
     }
 }
 

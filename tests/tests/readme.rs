@@ -36,8 +36,10 @@ fn treatment(command: &str) -> Treatment {
             Treatment::Run
         }
         Some("cargo") if words.starts_with(&["cargo", "lambda", "invoke"]) => Treatment::Run,
+        Some("cargo") if words.starts_with(&["cargo", "fetch"]) => Treatment::Run,
         Some("cargo") if words.starts_with(&["cargo", "install"]) => Treatment::Check(a_package_is_there),
         Some("make") => Treatment::Check(make_has_the_target),
+        Some("rustup") => Treatment::Check(compiler_knows_target),
         Some("sam") => Treatment::Check(sam_knows_the_arguments),
         _ => panic!("README.md has a command that this test neither runs nor checks: {command}"),
     }
@@ -114,6 +116,12 @@ fn make_has_the_target(command: &str) {
     let planned = Command::new("sh").args(["-c", &format!("{command} --dry-run")]).current_dir(project()).output();
     let planned = planned.unwrap();
     assert!(planned.status.success(), "{command}: {}", String::from_utf8_lossy(&planned.stderr));
+}
+
+fn compiler_knows_target(command: &str) {
+    let target = command.strip_prefix("rustup target add ").unwrap();
+    let known = Command::new("rustc").args(["--print", "target-list"]).output().unwrap().stdout;
+    assert!(String::from_utf8(known).unwrap().lines().any(|known| known == target), "{command}");
 }
 
 /// The subcommand has the options, and the project the function, the event and the environment that are named.

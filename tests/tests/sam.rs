@@ -5,15 +5,15 @@
 use std::{collections::HashSet, process::ExitCode, sync::Arc};
 
 use end_to_end::{
-    contract::{Fixture, failure, read_payload},
-    http::{self, Request, send},
+    contract::{Fixture, read_payload},
+    http::{self, Request},
     readme,
+    rotation::App,
     sam::{self, Server, logical_id},
     stack::Stack,
     trial::trial,
 };
 use libtest_mimic::{Arguments, Trial};
-use serde_json::Value;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
@@ -90,80 +90,17 @@ fn call_start_api(fixture: &Fixture, local: &Local) {
     fixture.assert_answered(answer);
 }
 
-/// An app's backend and its owner, as clients of SAM's API Gateway.
-struct App<'a> {
-    api: &'a str,
-    id: String,
-    read_key: String,
-    write_key: String,
-}
-
-impl<'a> App<'a> {
-    fn create(local: &'a Local) -> Self {
-        let (id, read_key, write_key) = local.stack.create_app();
-        Self { api: &local.api.endpoint, id, read_key, write_key }
-    }
-
-    /// The body of a successful answer, or else its failure's code.
-    fn call(&self, method: &str, resource: &str, body: Option<&str>) -> Result<Value, String> {
-        let (key, kind) = if method == "GET" { (&self.read_key, "read") } else { (&self.write_key, "write") };
-        let headers = [("x-api-key", key.as_str()), ("x-api-key-type", kind), ("x-client-id", &self.id)];
-        let url = format!("{}/api/v1/apps/{}/{resource}", self.api, self.id);
-        let answer = send(method, &url, &headers, body).0;
-        if answer.status < 300 {
-            return Ok(serde_json::from_str(&answer.body).unwrap());
-        }
-        Err(answer.body)
-    }
-
-    /// The ids of the listed signing keys, and those of the JWKS.
-    fn signing_keys(&self) -> (Vec<Value>, Vec<Value>) {
-        let ids = |list: &Value, id: &str| list.as_array().unwrap().iter().map(|key| key[id].clone()).collect();
-        let listed = self.call("GET", "keys", None).unwrap();
-        let published = self.call("GET", "jwks.json", None).unwrap();
-        (ids(&listed["items"], "uuid"), ids(&published["keys"], "kid"))
-    }
+fn app(local: &Local) -> App<'_> {
+    let (id, read_key, write_key) = local.stack.create_app();
+    App { api: &local.api.endpoint, id, read_key, write_key }
 }
 
 fn a_signing_key_is_rotated(local: &Local) {
-    let app = App::create(local);
-    let old = app.signing_keys().0[0].clone();
-    let created = app.call("POST", "keys", None).unwrap();
-    let new = created["items"][0]["uuid"].clone();
-    assert_eq!(
-        app.signing_keys(),
-        (vec![old.clone()], vec![old.clone(), new.clone()]),
-        "standby: published, not listed"
-    );
-
-    let key = |id: &Value| format!("keys/{}", id.as_str().unwrap());
-    let conflict = Err(failure("put-app-key", "E4090").body);
-    assert_eq!(app.call("PUT", &key(&new), Some(r#"{"state":"in_use"}"#)), conflict, "published for less than 600 s");
-    app.call("PUT", &key(&new), Some(r#"{"state":"in_use","force":true}"#)).unwrap();
-    let both = vec![new.clone(), old.clone()];
-    assert_eq!(app.signing_keys(), (both.clone(), both), "in use, and previous");
-
-    app.call("PUT", &key(&old), Some(r#"{"state":"in_use"}"#)).unwrap();
-    assert_eq!(app.signing_keys().0[0], old, "undone in one call");
-    app.call("PUT", &key(&new), Some(r#"{"state":"in_use"}"#)).unwrap();
-    assert_eq!(app.call("DELETE", &key(&new), None), conflict, "it is in use");
-    app.call("DELETE", &key(&old), None).unwrap();
-    assert_eq!(app.signing_keys(), (vec![new.clone()], vec![new]), "revoked");
+    app(local).rotate_signing_key();
 }
 
 fn a_secret_is_rotated(local: &Local) {
-    let app = App::create(local);
-    let data = |resource: &str| app.call("GET", resource, None).unwrap()["data"].clone();
-    let old = data("secrets")["secret"].clone();
-    let rotated = app.call("POST", "secrets", Some(r#"{"overlapSeconds":3600}"#)).unwrap()["data"].clone();
-    assert_ne!(rotated["secret"], old);
-    assert_eq!(data("secrets")["secret"], rotated["secret"]);
-    let both = data("secrets?include=previous");
-    assert_eq!((&both["secret"], &both["previousSecret"]), (&rotated["secret"], &old));
-    assert_eq!(both["previousExpiresAt"], rotated["previousExpiresAt"]);
-    app.call("DELETE", "secrets/previous", None).unwrap();
-    let alone = data("secrets?include=previous");
-    assert_eq!((&alone["secret"], &alone["previousSecret"]), (&rotated["secret"], &Value::Null));
+    app(local).rotate_secret();
 }
 
 /// The endpoints are parameters of the template; where they are not given, it names AWS's own.

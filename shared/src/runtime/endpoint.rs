@@ -1,4 +1,4 @@
-use std::str::FromStr;
+use std::{net::IpAddr, str::FromStr};
 
 use http::Uri;
 
@@ -33,10 +33,14 @@ impl Endpoint {
         &self.0
     }
 
-    /// Whether requests go over an encrypted connection.
+    /// Whether nobody on the network can read what is sent: it is encrypted, or stays on this machine.
     #[must_use]
-    pub fn is_encrypted(&self) -> bool {
-        Uri::from_str(&self.0).is_ok_and(|uri| uri.scheme_str() == Some("https"))
+    pub fn is_confidential(&self) -> bool {
+        Uri::from_str(&self.0).is_ok_and(|uri| {
+            let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+            let is_loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+            is_loopback || uri.scheme_str() == Some("https")
+        })
     }
 }
 
@@ -75,15 +79,18 @@ mod tests {
 
     #[test]
     fn endpoint_of_either_scheme_is_accepted() {
-        for (text, is_encrypted) in [
-            ("http://127.0.0.1:8000", false),
-            ("http://localhost", false),
-            ("http://[::1]:8000/", false),
+        for (text, is_confidential) in [
+            ("http://127.0.0.1:8000", true),
+            ("http://localhost", true),
+            ("http://[::1]:8000/", true),
+            ("http://127.0.0.1.example.com", false),
+            ("http://192.0.2.1:8000", false),
+            ("http://host.docker.internal:8000", false),
             ("https://vpce-1.dynamodb.eu-central-1.vpce.amazonaws.com", true),
             ("HTTPS://example.com:443/path", true),
         ] {
             let endpoint: Endpoint = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
-            assert_eq!((endpoint.as_str(), endpoint.is_encrypted()), (text, is_encrypted));
+            assert_eq!((endpoint.as_str(), endpoint.is_confidential()), (text, is_confidential));
         }
     }
 

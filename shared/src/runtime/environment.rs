@@ -50,8 +50,8 @@ pub struct Environment {
     pub dynamodb_endpoint: Option<Endpoint>,
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, else `AWS_ENDPOINT_URL`; AWS's own where neither is set.
     pub secrets_manager_endpoint: Option<Endpoint>,
-    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: valid as long as the process lives. Where they are
-    /// not set, Lambda hands credentials out at `AWS_CONTAINER_CREDENTIALS_FULL_URI`.
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: valid as long as the process lives. None if they are
+    /// not set, or if `AWS_CONTAINER_CREDENTIALS_FULL_URI` is: an instance that is given an endpoint may outlive them.
     pub credentials: Option<Credentials>,
     /// `SECRETS_KMS_KEY_ID`: what new secrets are encrypted with. It alone may be empty, which is the same as not set: it is
     /// the template's optional parameter as it stands, because `sam local` passes what is left out as an empty text too.
@@ -80,12 +80,14 @@ impl Environment {
         let required = |name| optional(name)?.ok_or(EnvironmentError::Missing(name));
         // `sam local` passes an empty one where its user's credentials have none.
         let token = text("AWS_SESSION_TOKEN")?.filter(|token| !token.is_empty());
+        let endpoint_of_credentials = text("AWS_CONTAINER_CREDENTIALS_FULL_URI")?.filter(|uri| !uri.is_empty());
+        let has_session = token.is_some() || endpoint_of_credentials.is_some();
         // `sam local` also passes its user's session token, to an emulator on the same machine.
-        let needs_encryption = token.is_some() && text("AWS_SAM_LOCAL")?.as_deref() != Some("true");
+        let is_local = text("AWS_SAM_LOCAL")?.as_deref() == Some("true");
         let endpoint = |name| {
             let Some(value) = optional(name)? else { return Ok(None) };
             match value.parse::<Endpoint>() {
-                Ok(endpoint) if needs_encryption && !endpoint.is_encrypted() => {
+                Ok(endpoint) if has_session && !is_local && !endpoint.is_confidential() => {
                     Err(EnvironmentError::Unencrypted(name))
                 }
                 Ok(endpoint) => Ok(Some(endpoint)),
@@ -93,7 +95,7 @@ impl Environment {
             }
         };
         let common_endpoint = endpoint("AWS_ENDPOINT_URL")?;
-        let credentials = match optional("AWS_ACCESS_KEY_ID")? {
+        let credentials = match optional("AWS_ACCESS_KEY_ID")?.filter(|_| endpoint_of_credentials.is_none()) {
             Some(id) => Some(Credentials::new(id, required("AWS_SECRET_ACCESS_KEY")?, token, None, "environment")),
             None => None,
         };
@@ -150,6 +152,15 @@ mod tests {
         for (value, key) in [("", None), ("alias/userdocks", Some("alias/userdocks"))] {
             let environment = read(&[&COMPLETE[..], &[("SECRETS_KMS_KEY_ID", value)]].concat()).unwrap();
             assert_eq!(environment.secrets_kms_key.as_deref(), key);
+        }
+    }
+
+    #[test]
+    fn credentials_endpoint_comes_before_credentials() {
+        let keys = [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+        for (uri, reads_keys) in [("", true), ("http://127.0.0.1/credentials", false)] {
+            let variables = [&COMPLETE[..], &keys, &[("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri)]].concat();
+            assert_eq!(read(&variables).unwrap().credentials.is_some(), reads_keys, "{uri}");
         }
     }
 

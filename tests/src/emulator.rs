@@ -1,0 +1,308 @@
+//! An AWS that other people wrote (MiniStack, <https://github.com/ministackorg/ministack>), without containers, and the
+//! stack that SAM deploys to it.
+
+use std::{
+    env,
+    fs::read_to_string,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+};
+
+use aws_config::SdkConfig;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use reqwest::{
+    Method,
+    blocking::{RequestBuilder, Response},
+};
+use serde_json::{Value, json};
+use shared::runtime::{Names, Services};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use userdocks_local::fixtures;
+
+use crate::{
+    backend::sdk_config, binary, contract::FUNCTIONS, gaps, http::client, project, readme, rotation::App,
+    stack::free_port,
+};
+
+/// The stage that the tests deploy.
+pub const STAGE: &str = "staging";
+/// Its stack.
+pub const STACK: &str = "userdocks-staging";
+/// Its table.
+pub const TABLE: &str = "userdocks-staging";
+
+/// A running emulator.
+pub struct Emulator {
+    process: Child,
+    /// The endpoint of all its services.
+    pub endpoint: String,
+    folder: TempDir,
+    runtime: Runtime,
+    sdk: SdkConfig,
+}
+
+impl Emulator {
+    /// Starts an emulator on a free port, and waits until it listens. It lets every call pass unless it
+    /// `enforces_permissions`.
+    #[must_use]
+    pub fn start(enforces_permissions: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let mut process = Command::new(tools("ministack/bin").join("ministack"))
+            .env_clear()
+            .env("PATH", env::var_os("PATH").unwrap())
+            .env("HOME", folder.path())
+            .env("TMPDIR", folder.path())
+            .env("STATE_DIR", folder.path())
+            .env("S3_DATA_DIR", folder.path())
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("IOT_MTLS_ENABLED", "0")
+            .env("SFTP_ENABLED", "0")
+            .env("AUTH", enforces_permissions.to_string())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("no emulator, `make ministack` installs it: {error}"));
+        let mut output = BufReader::new(process.stderr.take().unwrap());
+        let mut printed = String::new();
+        let endpoint = format!("http://127.0.0.1:{port}");
+        while !printed.contains(&format!("Running on {endpoint}")) {
+            assert_ne!(output.read_line(&mut printed).unwrap(), 0, "the emulator ended:\n{printed}");
+        }
+        // A process that prints into a closed pipe ends.
+        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
+        let runtime = Runtime::new().unwrap();
+        let sdk = sdk_config(&endpoint);
+        Self { process, endpoint, folder, runtime, sdk }
+    }
+
+    /// A program of the developer's shell, with the emulator in place of AWS.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        for (name, _) in env::vars_os() {
+            if name.to_string_lossy().starts_with("AWS_") {
+                command.env_remove(name);
+            }
+        }
+        for name in ["TABLE_NAME", "SECRET_PREFIX", "SECRETS_KMS_KEY_ID"] {
+            command.env_remove(name);
+        }
+        let places = [binary("userdocks-admin").parent().unwrap().to_owned(), tools("bin"), tools("ministack/bin")];
+        let path = env::var_os("PATH").unwrap();
+        let path = env::join_paths(places.into_iter().chain(env::split_paths(&path)));
+        command
+            .current_dir(project())
+            .stdin(Stdio::null())
+            .env("PATH", path.unwrap())
+            .env("HOME", self.folder.path())
+            .env("AWS_ENDPOINT_URL", &self.endpoint)
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_DEFAULT_REGION", "us-east-1")
+            .env("AWS_PAGER", "")
+            .env("NO_PROXY", "127.0.0.1")
+            .env("SAM_CLI_TELEMETRY", "0")
+            .env("SAM_CLI_POLL_DELAY", "0.5");
+        command
+    }
+
+    /// Runs a line in the developer's shell; what it printed.
+    ///
+    /// # Errors
+    /// The line fails; everything that it printed.
+    pub fn shell(&self, line: &str) -> Result<String, String> {
+        let output = self.command("sh").args(["-ec", line]).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let printed = text(&output.stdout);
+        if output.status.success() { Ok(printed) } else { Err(format!("{line}: {printed}{}", text(&output.stderr))) }
+    }
+
+    /// What the AWS CLI prints.
+    ///
+    /// # Errors
+    /// The call fails; why.
+    pub fn try_aws(&self, arguments: &[&str]) -> Result<Value, String> {
+        let output = self.command("aws").args(arguments).args(["--output", "json"]).output().unwrap();
+        if output.status.success() {
+            return Ok(serde_json::from_slice(&output.stdout).unwrap_or_default());
+        }
+        Err(format!("aws {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// What the AWS CLI prints of a call that succeeds.
+    #[must_use]
+    pub fn aws(&self, arguments: &[&str]) -> Value {
+        self.try_aws(arguments).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A call of a service's own API, without the CLI, which takes a second to start.
+    fn request(&self, service: &str, method: Method, path: &str) -> RequestBuilder {
+        let scope = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");
+        // The emulator does not check the signatures of the account's root.
+        let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
+        client().request(method, format!("{}{path}", self.endpoint)).header("authorization", signed)
+    }
+
+    /// A call of API Gateway's own API.
+    #[must_use]
+    pub fn post(&self, path: &str, body: &Value) -> Value {
+        succeeded(self.request("apigateway", Method::POST, path).json(body)).json().unwrap()
+    }
+
+    /// A call of IAM's own API.
+    pub fn iam(&self, action: &str, parameters: &[(&str, &str)]) {
+        let form = [&[("Action", action), ("Version", "2010-05-08")], parameters].concat();
+        let _ = succeeded(self.request("iam", Method::POST, "/").form(&form));
+    }
+
+    /// What Lambda knows of a function.
+    #[must_use]
+    pub fn function(&self, function: &str, resource: &str) -> Value {
+        let path = format!("/2015-03-31/functions/{STACK}-{function}/{resource}");
+        succeeded(self.request("lambda", Method::GET, &path)).json().unwrap()
+    }
+
+    /// The payload that a version of a function returns for an event.
+    #[must_use]
+    pub fn invoke(&self, function: &str, version: &str, event: &Value) -> Value {
+        let path = format!("/2015-03-31/functions/{STACK}-{function}/invocations?Qualifier={version}");
+        succeeded(self.request("lambda", Method::POST, &path).json(event)).json().unwrap()
+    }
+
+    /// Deploys the stage with the README's command and further arguments, and with the parameters that the emulator needs.
+    ///
+    /// # Errors
+    /// The deployment fails; everything that it printed.
+    pub fn deploy(&self, arguments: &str) -> Result<String, String> {
+        let command = readme::command(&format!("sam deploy --config-env {STAGE}"));
+        let endpoint = &self.endpoint;
+        self.shell(&format!(
+            "{command} {arguments} --parameter-overrides '{} Architecture=x86_64 Alarms=off \
+             DynamoDbEndpoint={endpoint} SecretsManagerEndpoint={endpoint}'",
+            configured_overrides()
+        ))
+    }
+
+    /// The resources of the stack: what the emulator calls each, by the template's name for it.
+    #[must_use]
+    pub fn resources(&self) -> Value {
+        self.aws(&["cloudformation", "describe-stack-resources", "--stack-name", STACK])["StackResources"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|resource| (resource["LogicalResourceId"].as_str().unwrap(), resource["PhysicalResourceId"].clone()))
+            .collect()
+    }
+
+    /// The address of the stack's API, once its routes are there.
+    #[must_use]
+    pub fn api(&self) -> String {
+        let api = gaps::create_routes(self);
+        format!("{}/_aws/execute-api/{api}/$default", self.endpoint)
+    }
+
+    /// Creates the apps that the fixtures are made for.
+    pub fn create_fixtures(&self) {
+        let dynamodb = aws_sdk_dynamodb::Client::new(&self.sdk);
+        let secrets_manager = aws_sdk_secretsmanager::Client::new(&self.sdk);
+        let names = Names { table: TABLE.to_owned(), secret_prefix: format!("userdocks/{STAGE}").parse().unwrap() };
+        let services = Services::new(dynamodb.clone(), secrets_manager, names);
+        self.runtime.block_on(Box::pin(fixtures::provision(&services, &dynamodb, TABLE))).unwrap();
+    }
+
+    /// Runs `userdocks-admin` on the stack; the JSON that it printed.
+    #[must_use]
+    pub fn admin(&self, arguments: &[&str]) -> Value {
+        let mut command = self.command("userdocks-admin");
+        command.env("TABLE_NAME", TABLE).env("SECRET_PREFIX", format!("userdocks/{STAGE}"));
+        printed(&command.args(["--output", "json"]).args(arguments).output().unwrap())
+    }
+
+    /// Runs `userdocks-admin` with nothing but the name of the stack; the JSON that it printed.
+    #[must_use]
+    pub fn admin_of_stack(&self, arguments: &[&str]) -> Value {
+        let mut command = self.command("userdocks-admin");
+        printed(&command.args(["--stack", STACK, "--output", "json"]).args(arguments).output().unwrap())
+    }
+
+    /// Creates an app, and returns it as a client of the API.
+    #[must_use]
+    pub fn create_app<'a>(&self, api: &'a str) -> App<'a> {
+        let created = self.admin(&["app", "create", "--name", "Test"]);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let key = |index: usize| text(&created["apiKeys"][index]["value"]);
+        App { api, id: text(&created["app"]["uuid"]), read_key: key(0), write_key: key(1) }
+    }
+
+    /// Issues an API key of that type for an app; its value.
+    #[must_use]
+    pub fn issue_key(&self, app: &str, kind: &str) -> String {
+        self.admin(&["api-key", "issue", app, "--type", kind])["apiKey"]["value"].as_str().unwrap().to_owned()
+    }
+
+    /// The functions' log lines of level WARN and ERROR since then, in milliseconds since 1970.
+    #[must_use]
+    pub fn warnings(&self, since: u128) -> Vec<Value> {
+        let request = self.request("logs", Method::POST, "/").header("x-amz-target", "Logs_20140328.FilterLogEvents");
+        let body = json!({"logGroupName": format!("/aws/lambda/{STACK}"), "startTime": since}).to_string();
+        let request = request.header("content-type", "application/x-amz-json-1.1").body(body);
+        let found: Value = succeeded(request).json().unwrap();
+        assert!(found["nextToken"].is_null(), "more lines than one response holds");
+        let lines = found["events"].as_array().unwrap().iter().map(|event| event["message"].as_str().unwrap());
+        let parsed = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        parsed.filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").collect()
+    }
+
+    /// The version of each function that the alias `live` names.
+    #[must_use]
+    pub fn live_versions(&self) -> Vec<String> {
+        let version =
+            |function| self.function(function, "aliases/live")["FunctionVersion"].as_str().unwrap().to_owned();
+        FUNCTIONS.map(version).to_vec()
+    }
+}
+
+impl Drop for Emulator {
+    /// As Ctrl-C does, so that it ends the functions' processes, too.
+    fn drop(&mut self) {
+        let _ = kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGINT);
+        let _ = self.process.wait();
+    }
+}
+
+fn succeeded(request: RequestBuilder) -> Response {
+    let answer = request.send().unwrap();
+    let (status, url) = (answer.status(), answer.url().to_owned());
+    if !status.is_success() {
+        panic!("{url}: {status} {}", answer.text().unwrap());
+    }
+    answer
+}
+
+/// The JSON that a command printed; it must have succeeded.
+fn printed(output: &Output) -> Value {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else")
+}
+
+fn tools(folder: &str) -> PathBuf {
+    project().join(".tools").join(folder)
+}
+
+/// The parameters of the stage in `samconfig.toml`, which `--parameter-overrides` on the command line replaces.
+fn configured_overrides() -> String {
+    let configuration = read_to_string(project().join("samconfig.toml")).unwrap();
+    let (_, section) = configuration.split_once(&format!("[{STAGE}.deploy.parameters]")).unwrap();
+    let (_, overrides) = section.split_once("parameter_overrides = \"").unwrap();
+    overrides.lines().next().unwrap().strip_suffix('"').unwrap().replace("\\\"", "\"")
+}

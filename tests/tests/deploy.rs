@@ -1,0 +1,447 @@
+//! The stack that SAM deploys, on an AWS that other people wrote: through its API, its functions' aliases and roles.
+//! `make test-deploy` builds the functions and runs this.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::{
+    collections::BTreeSet,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use end_to_end::{
+    contract::{FUNCTIONS, Fixture, failure, read_payload},
+    emulator::{Emulator, STACK, STAGE, TABLE},
+    gaps::{self, Role},
+    http::Request,
+    readme,
+    rotation::App,
+    trial::trial,
+};
+use libtest_mimic::{Arguments, Trial};
+use serde_json::{Value, json};
+use userdocks_local::fixtures::{APP, CHANGING_APP, CHANGING_APP_WRITE_KEY, READ_KEY};
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    // The steps change one stack, in their order.
+    arguments.test_threads = Some(1);
+    let (open, enforcing) = (Deployed::create(false), Deployed::create(true));
+    let roles = gaps::enforceable_roles(&enforcing.emulator);
+    let stage = Arc::new(Stage { open, enforcing, roles, tried: Tried::default() });
+    let conclusion = libtest_mimic::run(&arguments, trials(Some(&stage)));
+    let tried = Arc::into_inner(stage).expect("no test runs any more").tried;
+    let Tried { fixtures, steps, permissions } = &tried;
+    let [fixtures, steps, permissions] = [fixtures, steps, permissions].map(|count| count.load(Ordering::Relaxed));
+    println!("{fixtures} fixtures sent, {steps} steps done, {permissions} permissions removed in turn");
+    let is_whole = arguments.filter.is_none() && arguments.skip.is_empty();
+    assert!(!is_whole || [fixtures, steps, permissions].iter().all(|count| *count > 0), "a part was not tried at all");
+    conclusion.exit_code()
+}
+
+/// The stack twice: where every call is allowed, and where permissions are enforced.
+struct Stage {
+    open: Deployed,
+    enforcing: Deployed,
+    roles: Vec<Role>,
+    tried: Tried,
+}
+
+/// How much was tried.
+#[derive(Default)]
+struct Tried {
+    fixtures: AtomicUsize,
+    steps: AtomicUsize,
+    permissions: AtomicUsize,
+}
+
+struct Deployed {
+    emulator: Emulator,
+    api: String,
+}
+
+impl Deployed {
+    fn create(enforces_permissions: bool) -> Self {
+        let emulator = Emulator::start(enforces_permissions);
+        emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));
+        let api = emulator.api();
+        emulator.create_fixtures();
+        Self { emulator, api }
+    }
+
+    fn create_app(&self) -> App<'_> {
+        self.emulator.create_app(&self.api)
+    }
+}
+
+type Step = fn(&Stage);
+
+const STEPS: [(&str, Step); 12] = [
+    ("a signing key is rotated without a gap", |stage| stage.open.create_app().rotate_signing_key()),
+    ("a secret is rotated without a gap", |stage| stage.open.create_app().rotate_secret()),
+    ("a repeated write changes nothing", repeated_write_changes_nothing),
+    ("an unchanged response is a 304", unchanged_response_is_304),
+    ("a repeated header is one wrong value", repeated_header_is_one_wrong_value),
+    ("a body is read whatever its content type", body_is_read_whatever_its_content_type),
+    ("parallel writes with one key are one change", parallel_writes_with_one_key_are_one_change),
+    ("parallel writes with other keys are whole", parallel_writes_with_other_keys_are_whole),
+    ("both rotations work with permissions enforced", rotations_work_with_permissions_enforced),
+    ("a release reaches callers and is undone", release_reaches_callers_and_is_undone),
+    ("a deleted stack leaves table and secrets", deleted_stack_leaves_table_and_secrets),
+    ("a failed first deployment can be repeated", failed_first_deployment_can_be_repeated),
+];
+
+/// Permissions for what can't be brought about from outside: a creation whose response was lost. `template.rs` sees it used.
+const UNREACHABLE: [(&str, &str); 1] = [("post-app-keys", "secretsmanager:RestoreSecret")];
+
+/// `userdocks-admin` does not take `--stack` yet.
+const ADMIN_TAKES_STACK: bool = false;
+
+fn trials(stage: Option<&Arc<Stage>>) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for fixture in Fixture::all().into_iter().filter(|fixture| Request::of(fixture).is_some()).map(Arc::new) {
+        let name = |way| format!("{way}: {} {}", fixture.function, fixture.case);
+        let (sent, enforced) = (Arc::clone(&fixture), Arc::clone(&fixture));
+        trials.push(trial(stage, name("deployed"), move |stage: &Stage| stage.send(&stage.open, &sent)));
+        trials.push(trial(stage, name("enforced"), move |stage: &Stage| stage.send(&stage.enforcing, &enforced)));
+    }
+    for function in FUNCTIONS {
+        let name = format!("{function} needs each of its permissions");
+        trials.push(trial(stage, name, move |stage: &Stage| stage.needs_each_permission(function)));
+    }
+    let admin = trial(stage, "userdocks-admin finds the stack by its name".to_owned(), admin_finds_stack_by_name);
+    trials.push(admin.with_ignored_flag(!ADMIN_TAKES_STACK));
+    for (name, step) in STEPS {
+        trials.push(trial(stage, name.to_owned(), move |stage: &Stage| {
+            step(stage);
+            stage.tried.steps.fetch_add(1, Ordering::Relaxed);
+        }));
+    }
+    trials
+}
+
+impl Stage {
+    fn send(&self, to: &Deployed, fixture: &Fixture) {
+        fixture.assert_answered(Request::of(fixture).unwrap().send(&to.api));
+        self.tried.fixtures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The function works with its permissions, and does not without any one of them.
+    fn needs_each_permission(&self, function: &str) {
+        let emulator = &self.enforcing.emulator;
+        let role = self.roles.iter().find(|role| role.function == function).expect("a role for each function");
+        assert_eq!(self.exercise(function), Ok(()), "{function} with all its permissions");
+        let actions = role.actions();
+        assert!(!actions.is_empty(), "{function} has no permissions");
+        let is_stale =
+            |(of, action): &(&str, &str)| *of == function && !actions.iter().any(|granted| granted == action);
+        assert!(!UNREACHABLE.iter().any(is_stale), "remove from UNREACHABLE what {function} no longer has");
+        for action in actions {
+            if UNREACHABLE.contains(&(function, &action)) {
+                continue;
+            }
+            role.allow_all_but(emulator, &action);
+            // On a busy machine a warning may come after the response, and so after the look into the log.
+            let failed = (0..3).find_map(|_| self.exercise(function).err());
+            let failed = failed.unwrap_or_else(|| panic!("{function} works without {action}"));
+            println!("{function} without {action}: {failed}");
+            self.tried.permissions.fetch_add(1, Ordering::Relaxed);
+            role.allow_all(emulator);
+        }
+        assert_eq!(self.exercise(function), Ok(()), "{function} with all its permissions again");
+    }
+
+    /// Has a function do everything that takes a permission.
+    ///
+    /// # Errors
+    /// A response is no success, or the function logged that something failed that the response does not depend on.
+    fn exercise(&self, function: &str) -> Result<(), String> {
+        let Deployed { emulator, api } = &self.enforcing;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+        // The use of an API key is noted when it is new. The functions keep versions of secrets that they have read.
+        let key = |kind: &str| emulator.issue_key(CHANGING_APP, kind);
+        let rotate = || emulator.admin(&["secret", "rotate", CHANGING_APP]);
+        let app = |read_key: String, write_key: String| App { api, id: CHANGING_APP.to_owned(), read_key, write_key };
+        let reader = || app(key("read"), String::new());
+        let writer = || app(String::new(), key("write"));
+        match function {
+            "get-app-secrets" => {
+                let _ = rotate();
+                reader().call("GET", "secrets", None)?;
+            }
+            "get-app-keys" => {
+                reader().call("GET", "keys", None)?;
+            }
+            "get-app-jwks" => {
+                app(String::new(), String::new()).call("GET", "jwks.json", None)?;
+            }
+            "post-app-keys" => {
+                writer().call("POST", "keys", None)?;
+            }
+            "put-app-key" => {
+                let writer = writer();
+                for key in ["88888888-8888-4888-8888-888888888888", "99999999-9999-4999-8999-999999999999"] {
+                    writer.call("PUT", &format!("keys/appkey_{key}"), Some(r#"{"state":"in_use","force":true}"#))?;
+                }
+            }
+            "delete-app-key" => {
+                let created = app(String::new(), CHANGING_APP_WRITE_KEY.to_owned()).call("POST", "keys", None)?;
+                let key = created["items"][0]["uuid"].as_str().unwrap();
+                writer().call("DELETE", &format!("keys/{key}"), None)?;
+            }
+            "post-app-secrets" => {
+                let writer = writer();
+                let first = writer.request("POST", "secrets", &[("idempotency-key", "again")], None);
+                if first.status != 201 {
+                    return Err(first.body);
+                }
+                // Another version of the function is another process, which has not read the secret yet.
+                let again = emulator.invoke(function, "$LATEST", &rotation_event(&writer, "again"));
+                let again = read_payload(&again).0;
+                if again != first {
+                    return Err(again.body);
+                }
+            }
+            "delete-previous-app-secret" => {
+                let _ = rotate();
+                writer().call("DELETE", "secrets/previous", None)?;
+            }
+            other => panic!("how is {other} exercised?"),
+        }
+        let warnings = emulator.warnings(since);
+        if warnings.is_empty() { Ok(()) } else { Err(warnings[0].to_string()) }
+    }
+}
+
+/// The event of an app's rotation of its secret under an `Idempotency-Key`.
+fn rotation_event(app: &App<'_>, idempotency_key: &str) -> Value {
+    let mut event = Fixture::success("post-app-secrets").json();
+    event["headers"] = json!({
+        "x-api-key": app.write_key,
+        "x-api-key-type": "write",
+        "x-client-id": app.id,
+        "idempotency-key": idempotency_key,
+    });
+    event["pathParameters"] = json!({"appId": app.id});
+    event["body"] = Value::Null;
+    event
+}
+
+fn repeated_write_changes_nothing(stage: &Stage) {
+    let app = stage.open.create_app();
+    for (resource, other_body) in [("secrets", r#"{"overlapSeconds":60}"#), ("keys", "{}")] {
+        let write = |body| app.request("POST", resource, &[("idempotency-key", resource)], body);
+        let first = write(None);
+        assert_eq!(first.status, 201, "{}", first.body);
+        assert_eq!(write(None), first);
+        assert_eq!(write(Some(other_body)).status, 409, "another request under the same key");
+    }
+    assert_eq!(app.call("GET", "jwks.json", None).unwrap()["keys"].as_array().unwrap().len(), 2);
+}
+
+fn unchanged_response_is_304(stage: &Stage) {
+    let app = stage.open.create_app();
+    for resource in ["keys", "jwks.json"] {
+        let whole = app.request("GET", resource, &[], None);
+        let (_, etag) = whole.headers.iter().find(|(name, _)| name == "etag").unwrap();
+        // API Gateway joins a repeated header.
+        for tags in [vec![etag.as_str()], vec!["\"another\"", etag]] {
+            let headers: Vec<_> = tags.into_iter().map(|tag| ("if-none-match", tag)).collect();
+            let unchanged = app.request("GET", resource, &headers, None);
+            assert_eq!((unchanged.status, unchanged.body.as_str()), (304, ""), "{headers:?}");
+            assert_eq!(unchanged.headers, whole.headers);
+        }
+        assert_eq!(app.request("GET", resource, &[("if-none-match", "\"another\"")], None), whole);
+    }
+}
+
+fn repeated_header_is_one_wrong_value(stage: &Stage) {
+    let app = App { api: &stage.open.api, id: APP.to_owned(), read_key: READ_KEY.to_owned(), write_key: String::new() };
+    app.call("GET", "secrets", None).unwrap();
+    for (header, code) in
+        [(("x-api-key", READ_KEY), "E4010"), (("x-api-key-type", "read"), "E4011"), (("x-client-id", APP), "E4010")]
+    {
+        assert_eq!(app.request("GET", "secrets", &[header], None), failure("get-app-secrets", code), "{header:?}");
+    }
+}
+
+/// API Gateway encodes in base64 what it does not take for text.
+fn body_is_read_whatever_its_content_type(stage: &Stage) {
+    let app = stage.open.create_app();
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let json = ("content-type", "application/json");
+    for headers in [&[][..], &[form], &[json]] {
+        let rotate = |body| app.request("POST", "secrets", headers, Some(body)).status;
+        assert_eq!(rotate(r#"{"overlapSeconds":60}"#), 201, "{headers:?}");
+        assert_eq!(rotate(r#"{"overlapSeconds":-1}"#), 400, "{headers:?}");
+    }
+}
+
+/// The responses to 16 rotations of an app's secret at once, each with the `Idempotency-Key` that `key` gives it.
+fn rotate_16_times_at_once(app: &App<'_>, key: fn(usize) -> String) -> Vec<(u16, String)> {
+    thread::scope(|scope| {
+        let rotate = |number| {
+            move || {
+                let answer = app.request("POST", "secrets", &[("idempotency-key", &key(number))], None);
+                (answer.status, answer.body)
+            }
+        };
+        let running: Vec<_> = (0..16).map(|number| scope.spawn(rotate(number))).collect();
+        running.into_iter().map(|rotation| rotation.join().unwrap()).collect()
+    })
+}
+
+fn secret_of(body: &str) -> Value {
+    serde_json::from_str::<Value>(body).unwrap()["data"]["secret"].take()
+}
+
+fn parallel_writes_with_one_key_are_one_change(stage: &Stage) {
+    let app = stage.open.create_app();
+    let answers: BTreeSet<_> = rotate_16_times_at_once(&app, |_| "one".to_owned()).into_iter().collect();
+    let [(201, body)] = &answers.iter().collect::<Vec<_>>()[..] else { panic!("{answers:?}") };
+    assert_eq!(app.call("GET", "secrets", None).unwrap()["data"]["secret"], secret_of(body));
+}
+
+fn parallel_writes_with_other_keys_are_whole(stage: &Stage) {
+    let app = stage.open.create_app();
+    let answers = rotate_16_times_at_once(&app, |number| format!("key {number}"));
+    assert!(answers.iter().all(|(status, _)| [201, 409].contains(status)), "{answers:?}");
+    let created = answers.iter().filter(|(status, _)| *status == 201);
+    let created: BTreeSet<_> = created.map(|(_, body)| secret_of(body).to_string()).collect();
+    let now = app.call("GET", "secrets", None).unwrap()["data"]["secret"].to_string();
+    assert!(created.contains(&now), "one of the rotations was the last");
+    let doctor = stage.open.emulator.admin(&["doctor", "--app", &app.id]);
+    assert_eq!(doctor["findings"], json!([]), "a lost rotation leaves nothing behind");
+}
+
+fn rotations_work_with_permissions_enforced(stage: &Stage) {
+    let app = stage.enforcing.create_app();
+    app.rotate_signing_key();
+    app.rotate_secret();
+}
+
+fn admin_finds_stack_by_name(stage: &Stage) {
+    let app = stage.open.create_app();
+    let listed = stage.open.emulator.admin_of_stack(&["app", "list"]);
+    let ids: Vec<_> = listed["apps"].as_array().unwrap().iter().map(|app| &app["uuid"]).collect();
+    assert!(ids.contains(&&json!(app.id)), "{listed}");
+    let rotated = stage.open.emulator.admin_of_stack(&["secret", "rotate", &app.id]);
+    assert!(rotated.is_object(), "the prefix of the secrets is the stack's");
+    stage.tried.steps.fetch_add(1, Ordering::Relaxed);
+}
+
+fn release_reaches_callers_and_is_undone(stage: &Stage) {
+    let emulator = &stage.open.emulator;
+    let log_levels = |versions: &[String]| -> BTreeSet<String> {
+        let level = |(function, version): (&str, &String)| {
+            let configuration = emulator.function(function, &format!("configuration?Qualifier={version}"));
+            configuration["LoggingConfig"]["ApplicationLogLevel"].to_string()
+        };
+        FUNCTIONS.into_iter().zip(versions).map(level).collect()
+    };
+    let all_moved =
+        |before: &[String], after: &[String]| before.iter().zip(after).all(|(before, after)| before != after);
+    // Parameters that are not given keep their values.
+    let publish = |log_level: &str, release: &str| {
+        let command = format!("sam deploy --config-env {STAGE} {}", gaps::arguments_of_release(release));
+        let line = format!("{command} --parameter-overrides 'Release={release} LogLevel={log_level}'");
+        emulator.shell(&line).unwrap_or_else(|error| panic!("{error}"));
+        emulator.live_versions()
+    };
+
+    gaps::assert_releases_are_ignored(emulator);
+    let first = emulator.live_versions();
+    assert_eq!(log_levels(&first), BTreeSet::from(["\"DEBUG\"".to_owned()]));
+    let second = publish("INFO", "second");
+    assert!(all_moved(&first, &second), "{first:?} {second:?}");
+    assert_eq!(log_levels(&second), BTreeSet::from(["\"INFO\"".to_owned()]), "what callers reach has the new level");
+
+    // Old and new side by side on one table: what one wrote the other repeats.
+    let app = stage.open.create_app();
+    let function = FUNCTIONS.iter().position(|function| *function == "post-app-secrets").unwrap();
+    let [old, new] = [&first, &second].map(|versions| versions[function].as_str());
+    for [writes, repeats] in [[old, new], [new, old]] {
+        let event = rotation_event(&app, &format!("{writes} {repeats}"));
+        let rotate = |version| read_payload(&emulator.invoke("post-app-secrets", version, &event)).0;
+        let written = rotate(writes);
+        assert_eq!((written.status, rotate(repeats)), (201, written));
+    }
+
+    // The way back: the same build again, under a new name.
+    let third = publish("DEBUG", "third");
+    assert!(all_moved(&second, &third), "{second:?} {third:?}");
+    assert_eq!(log_levels(&third), log_levels(&first));
+    app.rotate_signing_key();
+
+    // The next deployment without a name: samconfig.toml takes it back.
+    emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));
+    assert!(all_moved(&third, &emulator.live_versions()));
+}
+
+/// What OPERATIONS.md says to type under that heading, for this stage.
+fn operations(heading: &str) -> Vec<String> {
+    let commands = readme::commands_under("docs/OPERATIONS.md", heading);
+    assert!(!commands.is_empty(), "OPERATIONS.md has no commands under {heading}");
+    commands.into_iter().map(|command| command.text.replace("production", STAGE)).collect()
+}
+
+fn delete_stack(emulator: &Emulator) {
+    let command = format!("sam delete --config-env {STAGE}");
+    assert!(operations("Remove everything").contains(&command));
+    emulator.shell(&format!("{command} --no-prompts")).unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn deleted_stack_leaves_table_and_secrets(stage: &Stage) {
+    let emulator = &stage.open.emulator;
+    let app = stage.open.create_app();
+    let secret = app.call("GET", "secrets", None).unwrap();
+    delete_stack(emulator);
+    assert!(emulator.try_aws(&["cloudformation", "describe-stacks", "--stack-name", STACK]).is_err());
+    let show = emulator.admin(&["app", "show", &app.id]);
+    assert_eq!(show["app"]["uuid"], app.id, "the table is still there");
+
+    let mut commands = operations("Deploy on a table that is there");
+    let deploy = commands.pop().unwrap();
+    assert_eq!(deploy, format!("sam deploy --config-env {STAGE}"));
+    emulator.shell(&commands.join("\n")).unwrap_or_else(|error| panic!("{error}"));
+    emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));
+    let api = &emulator.api();
+    let app = App { api, ..app };
+    assert_eq!(app.call("GET", "secrets", None), Ok(secret), "the app is as it was");
+    app.rotate_secret();
+}
+
+fn failed_first_deployment_can_be_repeated(stage: &Stage) {
+    let emulator = &stage.open.emulator;
+    let table_exists = || emulator.try_aws(&["dynamodb", "describe-table", "--table-name", TABLE]).is_ok();
+    delete_stack(emulator);
+    let removal = operations("Remove everything");
+    emulator.shell(removal.last().unwrap()).unwrap_or_else(|error| panic!("{error}"));
+    assert!(!table_exists());
+
+    // The emulator minds that an event bus of that name exists; of tables and functions it takes over those that do.
+    let _ = emulator.aws(&["events", "create-event-bus", "--name", "taken"]);
+    let taken = "  Taken:\n    Type: AWS::Events::EventBus\n    DependsOn: Table\n    Properties: { Name: taken }\n";
+    let broken = gaps::arguments_of_changed_template("\nResources:\n", "", taken);
+    let error = emulator.deploy(&broken).expect_err("a name is taken");
+    assert!(error.contains("CREATE_FAILED            AWS::Events::EventBus    Taken"), "{error}");
+    let events =
+        emulator.aws(&["cloudformation", "describe-stack-events", "--stack-name", STACK])["StackEvents"].take();
+    let of_table = |event: &&Value| event["LogicalResourceId"] == "Table";
+    let statuses: Vec<_> =
+        events.as_array().unwrap().iter().filter(of_table).map(|event| &event["ResourceStatus"]).collect();
+    assert!(statuses.contains(&&json!("CREATE_COMPLETE")), "the table was created: {statuses:?}");
+    assert!(!table_exists(), "and deleted again");
+
+    delete_stack(emulator);
+    emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));
+    let api = &emulator.api();
+    emulator.create_app(api).rotate_secret();
+}
