@@ -87,15 +87,7 @@ impl Emulator {
     /// A program of the developer's shell, with the emulator in place of AWS.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
-        for (name, _) in env::vars_os() {
-            if name.to_string_lossy().starts_with("AWS_") {
-                command.env_remove(name);
-            }
-        }
-        for name in ["TABLE_NAME", "SECRET_PREFIX", "SECRETS_KMS_KEY_ID"] {
-            command.env_remove(name);
-        }
+        let mut command = crate::command(program);
         let places = [binary("userdocks-admin").parent().unwrap().to_owned(), tools("bin"), tools("ministack/bin")];
         let path = env::var_os("PATH").unwrap();
         let path = env::join_paths(places.into_iter().chain(env::split_paths(&path)));
@@ -110,7 +102,6 @@ impl Emulator {
             .env("AWS_REGION", "us-east-1")
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .env("AWS_PAGER", "")
-            .env("NO_PROXY", "127.0.0.1")
             .env("SAM_CLI_TELEMETRY", "0")
             .env("SAM_CLI_POLL_DELAY", "0.5");
         command

@@ -73,7 +73,7 @@ pub fn arguments_of_changed_template(after: &str, from: &str, to: &str) -> Strin
 }
 
 /// Condition keys that the emulator never fills, so that it denies what they allow.
-const UNKNOWN_KEYS: [&str; 2] = ["dynamodb:Attributes", "secretsmanager:VersionId"];
+const UNKNOWN_KEYS: [&str; 3] = ["dynamodb:Attributes", "dynamodb:EnclosingOperation", "secretsmanager:VersionId"];
 
 /// A function's role, and all that the template allows it.
 pub struct Role {
@@ -84,8 +84,8 @@ pub struct Role {
     statements: Vec<Value>,
 }
 
-/// Makes the roles of all functions enforceable: each gets what the template allows it as one inline policy, without
-/// conditions on [`UNKNOWN_KEYS`], and the boundary, which CloudFormation ignores.
+/// Makes the roles of all functions enforceable: each gets what the template allows it as one inline policy, and the
+/// boundary, which CloudFormation ignores; both without conditions on [`UNKNOWN_KEYS`].
 #[must_use]
 pub fn enforceable_roles(emulator: &Emulator) -> Vec<Role> {
     for key in UNKNOWN_KEYS {
@@ -95,6 +95,17 @@ pub fn enforceable_roles(emulator: &Emulator) -> Vec<Role> {
     let boundary = resources["Boundary"].as_str().unwrap();
     let account = emulator.aws(&["iam", "get-account-authorization-details"]);
     let policies = account["Policies"].as_array().unwrap();
+    let statements_of = |arn: &Value| {
+        let policy = policies.iter().find(|policy| policy["Arn"] == *arn)?;
+        let versions = policy["PolicyVersionList"].as_array().unwrap();
+        let current = versions.iter().find(|version| version["IsDefaultVersion"] == true).unwrap();
+        Some(listed(&current["Document"]["Statement"]))
+    };
+    let mut limits = statements_of(&resources["Boundary"]).expect("the boundary");
+    limits.iter_mut().for_each(remove_unknown_conditions);
+    let document = json!({"Version": "2012-10-17", "Statement": limits}).to_string();
+    let version = [("PolicyArn", boundary), ("PolicyDocument", &document), ("SetAsDefault", "true")];
+    emulator.iam("CreatePolicyVersion", &version);
     let of_stack = |role: &&Value| role["RoleName"].as_str().unwrap().starts_with(STACK);
     let mut roles = Vec::new();
     for role in account["RoleDetailList"].as_array().unwrap().iter().filter(of_stack) {
@@ -112,10 +123,8 @@ pub fn enforceable_roles(emulator: &Emulator) -> Vec<Role> {
         for attached in role["AttachedManagedPolicies"].as_array().unwrap() {
             let arn = &attached["PolicyArn"];
             // AWS's own policies stay: they allow nothing with data.
-            let Some(policy) = policies.iter().find(|policy| policy["Arn"] == *arn) else { continue };
-            let versions = policy["PolicyVersionList"].as_array().unwrap();
-            let current = versions.iter().find(|version| version["IsDefaultVersion"] == true).unwrap();
-            statements.extend(listed(&current["Document"]["Statement"]));
+            let Some(attached) = statements_of(arn) else { continue };
+            statements.extend(attached);
             emulator.iam("DetachRolePolicy", &[("RoleName", name), ("PolicyArn", arn.as_str().unwrap())]);
         }
         statements.iter_mut().for_each(remove_unknown_conditions);
@@ -199,11 +208,16 @@ fn is_unknown(emulator: &Emulator, key: &str) -> bool {
     for (variable, field) in [("AWS_ACCESS_KEY_ID", "AccessKeyId"), ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey")] {
         command.env(variable, created["AccessKey"][field].as_str().unwrap());
     }
-    match key.split_once(':').unwrap().0 {
-        "dynamodb" => {
-            let item = json!({"pk": {"S": "probe"}, "sk": {"S": "probe"}}).to_string();
-            command.args(["dynamodb", "update-item", "--table-name", TABLE, "--key", &item]);
+    let item = json!({"pk": {"S": "probe"}, "sk": {"S": "probe"}});
+    match key {
+        "dynamodb:Attributes" => {
+            command.args(["dynamodb", "update-item", "--table-name", TABLE, "--key", &item.to_string()]);
             command.args(["--update-expression", "REMOVE probe"]);
+        }
+        "dynamodb:EnclosingOperation" => {
+            let update = json!({"TableName": TABLE, "Key": item, "UpdateExpression": "REMOVE probe"});
+            let items = json!([{"Update": update}]).to_string();
+            command.args(["dynamodb", "transact-write-items", "--transact-items", &items]);
         }
         _ => {
             let version = "66666666-6666-4666-8666-666666666666";
