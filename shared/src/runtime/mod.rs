@@ -1,6 +1,7 @@
 //! What makes a handler a Lambda function: configuration, clients, logs, and an answer to every event.
 
 mod clients;
+mod core_dumps;
 mod endpoint;
 mod environment;
 mod logs;
@@ -10,7 +11,6 @@ use std::{convert::Infallible, env, io, panic::AssertUnwindSafe, process::ExitCo
 
 use futures_util::FutureExt;
 use lambda_runtime::{LambdaEvent, service_fn};
-use nix::sys::resource::{Resource, setrlimit};
 use serde_json::value::RawValue;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -19,6 +19,7 @@ use tokio::{
 
 pub use self::{
     clients::{Clients, Services},
+    core_dumps::disable_core_dumps,
     endpoint::{Endpoint, MalformedEndpoint},
     environment::{Environment, EnvironmentError, Names},
     trust::CaBundleError,
@@ -139,7 +140,7 @@ where
     H: Fn(Arc<Request>, Arc<Services>) -> F + Send + Sync + 'static,
     F: Future<Output = Result<Response, Failure>> + Send,
 {
-    let core_dumps = leave_no_core_dump();
+    let core_dumps = disable_core_dumps();
     logs::start();
     if let Err(error) = core_dumps {
         tracing::warn!(cause = %error, "a crash may leave a core dump");
@@ -165,15 +166,6 @@ enum StartError {
     Threads(#[from] io::Error),
     #[error("the Lambda runtime API failed: {0}")]
     RuntimeApi(lambda_runtime::Error),
-}
-
-/// A core dump would hold API keys and secrets. If the kernel's `core_pattern` is a pipe, it ignores the limit, but not that
-/// the process is not dumpable.
-fn leave_no_core_dump() -> nix::Result<()> {
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    #[cfg(target_os = "linux")]
-    nix::sys::prctl::set_dumpable(false)?;
-    Ok(())
 }
 
 /// One thread for one request at a time, which costs a cold start least; one for each processor where Lambda sends
@@ -233,13 +225,6 @@ mod tests {
     async fn respond<F: Future<Output = Result<Response, Failure>>>(handler: fn() -> F) -> serde_json::Value {
         let function = Function::new(ROUTE, |_, _| handler(), unreachable());
         serde_json::to_value(function.respond("{}", "id").await).unwrap()
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn process_is_not_dumpable() {
-        leave_no_core_dump().unwrap();
-        assert_eq!(nix::sys::prctl::get_dumpable(), Ok(false));
     }
 
     #[tokio::test]

@@ -14,11 +14,10 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use nix::sys::resource::{Resource, setrlimit};
 use serde_json::Value;
 use shared::{
     domain::{ApiKeyType, Name, escape_unprintable},
-    runtime::Services,
+    runtime::{Services, disable_core_dumps},
 };
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 use userdocks_admin::{
@@ -38,7 +37,9 @@ const ENDED_BY_CLOSED_PIPE: u8 = 128 + 13;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    leave_no_core_dump();
+    if let Err(error) = disable_core_dumps() {
+        report(&format!("userdocks-admin: cannot turn off core dumps, a crash may leave secrets on disk: {error}"));
+    }
     let arguments = Arguments::parse();
     start_log();
     let target = Target::new(arguments.names, |name| env::var(name).ok());
@@ -75,13 +76,6 @@ async fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Keeps other processes of the same user, and core dumps, from the secrets in this one's memory.
-fn leave_no_core_dump() {
-    #[cfg(target_os = "linux")]
-    let _ = nix::sys::prctl::set_dumpable(false);
-    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
 }
 
 /// Warnings go to standard error, unless that can't be written either.

@@ -7,9 +7,8 @@ mod settings;
 
 use std::{env, net::SocketAddr, process::ExitCode};
 
-use nix::sys::resource::{Resource, setrlimit};
 use serde_json::json;
-use shared::runtime::{Names, Services};
+use shared::runtime::{Names, Services, disable_core_dumps};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -43,7 +42,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), LocalError> {
     let settings = Settings::from_environment()?;
-    leave_no_core_dump().map_err(|error| LocalError::new("cannot turn off core dumps", error))?;
+    disable_core_dumps().map_err(|error| LocalError::new("cannot turn off core dumps", error))?;
     api::find_cargo_lambda().await?;
     api::check_port(&settings).await?;
     private_file::make_folder(&settings.data_dir)?;
@@ -63,15 +62,6 @@ async fn run() -> Result<(), LocalError> {
     };
     api.stop().await;
     ended
-}
-
-/// A core dump would hold API keys and secrets. The limit also holds for the functions; a core dump that the system pipes
-/// to a program has no limit.
-fn leave_no_core_dump() -> nix::Result<()> {
-    setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
-    #[cfg(target_os = "linux")]
-    nix::sys::prctl::set_dumpable(false)?;
-    Ok(())
 }
 
 /// Starts the embedded service for each that no endpoint was named for.
@@ -146,18 +136,5 @@ async fn interrupted() -> Result<(), LocalError> {
     tokio::select! {
         result = tokio::signal::ctrl_c() => result.map_err(|error| LocalError::new("signals can't be handled", error)),
         _ = terminated.recv() => Ok(()),
-    }
-}
-
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use nix::sys::{prctl::get_dumpable, resource::getrlimit};
-
-    use super::*;
-
-    #[test]
-    fn core_dumps_are_off() {
-        leave_no_core_dump().unwrap();
-        assert_eq!((get_dumpable(), getrlimit(Resource::RLIMIT_CORE)), (Ok(false), Ok((0, 0))));
     }
 }
