@@ -19,7 +19,7 @@ use end_to_end::{
 };
 use nix::pty::{Winsize, openpty};
 use serde_json::{Value, json};
-use shared::domain::{ApiKeyValue, App, AppId, PublicKey, SecretVersionId, SigningKeys, Timestamp};
+use shared::domain::{ApiKeyType, ApiKeyValue, App, AppId, PublicKey, SecretVersionId, SigningKeys, Timestamp};
 use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command};
 
 const RSA_2048: &str = include_str!("../../shared/src/domain/testdata/rsa-2048.pem");
@@ -436,11 +436,19 @@ async fn api_key_pasted_with_more_is_recognised() {
     }
 }
 
-/// A copy of an exported app with another id.
+/// Copies of an exported app, each with an id and API keys of its own.
 async fn exported(backend: &Backend) -> impl Fn() -> String {
     let app = create_app(backend).await["app"]["uuid"].as_str().unwrap().to_owned();
     let line = text(&backend.admin(&["app", "export", "--app", &app]).output().await.unwrap().stdout);
-    move || line.trim_end().replace(&app, &AppId::random().to_string())
+    let line: Value = serde_json::from_str(&line).unwrap();
+    move || {
+        let mut copy = line.clone();
+        copy["uuid"] = AppId::random().to_string().into();
+        for key in copy["apiKeys"].as_array_mut().unwrap() {
+            key["sha256"] = ApiKeyValue::issue(ApiKeyType::Read).unwrap().hash().as_str().into();
+        }
+        copy.to_string()
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

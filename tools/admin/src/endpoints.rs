@@ -9,14 +9,15 @@ use userdocks_admin::AdminError;
 const VARIABLE: &str = "AWS_ENDPOINT_URL";
 
 /// Checks the endpoints in environment variables, before the SDK reads them: it would print a malformed one, or ignore it
-/// and call AWS. An empty variable counts as not set.
+/// and call AWS. A blank variable counts as not set.
 ///
 /// # Errors
 /// Names the variable, without its value.
 pub fn check_variables() -> Result<(), AdminError> {
     let services = ["", "_DYNAMODB", "_SECRETS_MANAGER", "_CLOUDFORMATION"];
     for variable in services.map(|service| format!("{VARIABLE}{service}")) {
-        let Some(value) = env::var_os(&variable).filter(|value| !value.is_empty()) else { continue };
+        let value = env::var_os(&variable).filter(|value| !value.to_string_lossy().trim().is_empty());
+        let Some(value) = value else { continue };
         let value = value.into_string().map_err(|_| AdminError::Endpoint {
             setting: variable.clone(),
             problem: "it is not valid UTF-8".to_owned(),
