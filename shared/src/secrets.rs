@@ -298,7 +298,8 @@ impl Secrets {
             // the secret with this value. Secrets Manager tells that by the token; not every emulator does.
             Err(error) if error.code() == Some(Self::EXISTS) => Ok(unpublished),
             Err(error) => {
-                if error.raw_response().is_some_and(|response| response.status().is_client_error()) {
+                // Other refusals may follow an attempt that has created the secret.
+                if matches!(error.code(), Some(LIMIT_REACHED | "AccessDeniedException")) {
                     unpublished.settled();
                 }
                 Err(backend(&name, &error).without(private_key))

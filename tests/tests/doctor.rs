@@ -12,8 +12,8 @@ use end_to_end::backend::{Backend, Fate, SECRET_PREFIX, TABLE};
 use serde_json::{Value, json};
 use shared::{
     domain::{
-        ApiKey, ApiKeyType, ApiKeyValue, App, AppId, DoneWrite, PreviousSecret, PublicKey, Secret, SecretVersionId,
-        SigningKeyId, SigningKeys, Timestamp, WriteId,
+        ApiKey, ApiKeyType, ApiKeyValue, App, AppId, DoneWrite, KeyLimits, PreviousSecret, PublicKey, Secret,
+        SecretVersionId, SigningKeyId, SigningKeys, Timestamp, WriteId,
     },
     secrets::Purpose,
 };
@@ -207,7 +207,9 @@ async fn labels_on_other_versions_are_found() {
     store_by_hand(&backend, &app, "AWSCURRENT").await;
     assert_found(&backend, app.id, &[], &["foreign-current-version"]).await;
     assert_ne!(current_version(&backend, &app).await, app.secret_version_id.to_string());
-    Box::pin(userdocks_admin::secret::set(&services, app.id, &secret(), Duration::ZERO)).await.unwrap();
+    Box::pin(userdocks_admin::secret::set(&services, app.id, &Secret::from("another".to_owned()), Duration::ZERO))
+        .await
+        .unwrap();
     assert_found(&backend, app.id, &[], &[]).await;
 
     let app = new_app(&backend).await;
@@ -225,7 +227,7 @@ async fn secrets_that_do_not_fit_the_table_are_found() {
     let app = new_app(&backend).await;
     let standby = SigningKeyId::random();
     let app = change(&backend, &app, |app| {
-        app.signing_keys.add_standby(standby, public_key(), Timestamp::now()).unwrap();
+        app.signing_keys.add_standby(KeyLimits::API, standby, public_key(), Timestamp::now()).unwrap();
     })
     .await;
     assert_found(&backend, app.id, &[], &["private-key-missing"]).await;

@@ -16,7 +16,7 @@ use end_to_end::{
     function::{Function, environment},
 };
 use serde_json::{Value, json};
-use shared::domain::{ApiKeyType, ApiKeyValue, AppId, PublicKey, SecretVersionId, SigningKeyId, Timestamp};
+use shared::domain::{ApiKeyType, ApiKeyValue, AppId, KeyLimits, PublicKey, SecretVersionId, SigningKeyId, Timestamp};
 
 /// An app with a read and a write key, and a signing key in use.
 struct App {
@@ -143,7 +143,10 @@ impl Api {
         let read = store.find_app(app.id).await.unwrap().unwrap();
         let mut changed = read.clone();
         let id = SigningKeyId::random();
-        changed.signing_keys.add_standby(id, PublicKey::import(pem).unwrap(), Timestamp::now()).unwrap();
+        changed
+            .signing_keys
+            .add_standby(KeyLimits::API, id, PublicKey::import(pem).unwrap(), Timestamp::now())
+            .unwrap();
         store.update_app(&read, changed, Timestamp::now(), None).await.unwrap();
         id.to_string()
     }

@@ -18,7 +18,7 @@ use end_to_end::{
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::{
-    domain::{App, AppId, PublicKey, Secret, SecretVersionId, SigningKeyId, Timestamp},
+    domain::{App, AppId, KeyLimits, PublicKey, Secret, SecretVersionId, SigningKeyId, Timestamp},
     rotation::MAX_NEW_VERSIONS,
     runtime::Route,
 };
@@ -108,7 +108,7 @@ async fn fill(backend: &Backend, app: AppId, count: usize) {
     let read = find_app(backend, app).await;
     let mut app = read.clone();
     while published(&app) < count {
-        app.signing_keys.add_standby(SigningKeyId::random(), key.clone(), Timestamp::now()).unwrap();
+        app.signing_keys.add_standby(KeyLimits::API, SigningKeyId::random(), key.clone(), Timestamp::now()).unwrap();
     }
     store.update_app(&read, app, Timestamp::now(), None).await.unwrap();
 }
@@ -269,28 +269,33 @@ async fn key_that_loses_races_is_added_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn key_whose_api_key_is_revoked_meanwhile_is_not_added() {
-    let backend = Backend::with_fixtures().await;
-    let app = app_of("post-app-keys");
-    let mut function = Function::start("post-app-keys", &environment(&backend)).await;
-    let before = published(&find_app(&backend, app).await);
-    // The read that comes after the key is generated.
-    let read = AtomicUsize::new(0);
-    backend.judge(move |call| match call.operation.as_str() {
-        "BatchGetItem" if read.fetch_add(1, Relaxed) == 1 => Fate::Unanswered,
-        _ => Fate::Forwarded,
-    });
-    let (status, _) = invoke_around(&backend, &mut function, &event("post-app-keys", None), async {
-        let store = backend.services().store;
-        let (keys, _) = store.list_api_keys(app).await.unwrap();
-        for key in keys.iter().filter(|key| key.revoked_at.is_none()) {
-            store.revoke_api_key(app, &key.hash, Timestamp::now()).await.unwrap();
-        }
-    })
-    .await;
-    assert_eq!(status, 401);
-    assert_eq!(published(&find_app(&backend, app).await), before);
-    assert!(private_keys(&backend, app).await.is_empty());
+async fn key_whose_api_key_is_ended_meanwhile_is_not_added() {
+    for command in [&["revoke"][..], &["rotate", "--overlap", "0s"]] {
+        let backend = Backend::with_fixtures().await;
+        let app = app_of("post-app-keys");
+        let mut function = Function::start("post-app-keys", &environment(&backend)).await;
+        let before = published(&find_app(&backend, app).await);
+        // The read that comes after the key is generated.
+        let read = AtomicUsize::new(0);
+        backend.judge(move |call| match call.operation.as_str() {
+            "BatchGetItem" if read.fetch_add(1, Relaxed) == 1 => Fate::Unanswered,
+            _ => Fate::Forwarded,
+        });
+        let (status, _) = invoke_around(&backend, &mut function, &event("post-app-keys", None), async {
+            let (keys, _) = backend.services().store.list_api_keys(app).await.unwrap();
+            let now = Timestamp::now();
+            for key in keys.iter().filter(|key| key.status(now) == ApiKeyStatus::Active) {
+                let (app, key) = (app.to_string(), key.id.to_string());
+                let arguments = [&["api-key", command[0], &app, &key], &command[1..]].concat();
+                let (status, _, errors) = backend.run_admin(&arguments).await;
+                assert_eq!(status, 0, "{command:?}: {errors}");
+            }
+        })
+        .await;
+        assert_eq!(status, 401, "{command:?}");
+        assert_eq!(published(&find_app(&backend, app).await), before);
+        assert!(private_keys(&backend, app).await.is_empty());
+    }
 }
 
 /// The cap is reached while the key is generated, or after its secret was created.

@@ -13,7 +13,7 @@ use end_to_end::{
 };
 use serde_json::{Value, json};
 use shared::{
-    domain::{ApiKey, ApiKeyType, ApiKeyValue, AppId, PublicKey, SigningKeyId, Timestamp},
+    domain::{ApiKey, ApiKeyType, ApiKeyValue, AppId, KeyLimits, PublicKey, SigningKeyId, Timestamp},
     store::StoreError,
 };
 
@@ -93,6 +93,22 @@ async fn revocation_wins_over_concurrent_changes() {
     let (id, key) = (app.id.to_string(), app.record.id.to_string());
     let (status, revoked, errors) = backend.run_admin(&["api-key", "revoke", &id, &key]).await;
     assert_eq!((status, &revoked["apiKey"]["status"]), (0, &json!("revoked")), "{errors}");
+}
+
+/// A thief who writes to the app's record without pause can't write to its API key's.
+#[tokio::test(flavor = "multi_thread")]
+async fn revocation_wins_without_record_of_app() {
+    let backend = Backend::start().await;
+    let app = App::create(&backend).await;
+    backend.judge(|call| match call.operation.as_str() {
+        "TransactWriteItems" if call.body.contains("#version") => transaction_conflict(),
+        _ => Fate::Forwarded,
+    });
+    let (id, key) = (app.id.to_string(), app.record.id.to_string());
+    let (status, _, errors) = backend.run_admin(&["api-key", "revoke", &id, &key]).await;
+    assert!(status == 1 && errors.contains("the API key is revoked, but a write by it"), "{errors}");
+    let (keys, _) = backend.services().store.list_api_keys(app.id).await.unwrap();
+    assert!(keys.iter().any(|key| key.id == app.record.id && key.revoked_at.is_some()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,7 +207,7 @@ async fn wrong_keys_get_the_same_response_at_a_measured_ratio() {
     let (mut full, pem) = (read.clone(), read.signing_keys.in_use().unwrap().public_key.as_pem().to_owned());
     while full.signing_keys.iter().count() < 8 {
         let key = PublicKey::stored(pem.clone()).unwrap();
-        full.signing_keys.add_standby(SigningKeyId::random(), key, Timestamp::now()).unwrap();
+        full.signing_keys.add_standby(KeyLimits::API, SigningKeyId::random(), key, Timestamp::now()).unwrap();
     }
     store.update_app(&read, full, Timestamp::now(), None).await.unwrap();
 

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
 use shared::{
-    domain::{GeneratedSigningKey, SigningKeyId, Timestamp},
+    domain::{GeneratedSigningKey, KeyLimits, SigningKeyId, Timestamp},
     http::{Envelope, Failure, FailureKind, ListSuccess, Request, Response, Write},
     runtime::{Route, Services},
     store::waits_after_conflict,
@@ -30,7 +30,7 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
         Write::Done { answer, .. } => answer,
         Write::New(write) => {
             request.no_body()?;
-            write.app().signing_keys.check_room(write.now())?;
+            write.app().signing_keys.check_room(KeyLimits::API, write.now())?;
             publish_new_key(&request, &services).await?
         }
     };
@@ -56,11 +56,11 @@ async fn publish_new_key(request: &Request, services: &Services) -> Result<Strin
     let GeneratedSigningKey { public_key, private_key } = made?;
     let id = SigningKeyId::random();
     // Seconds have passed: checks again, before there is a secret, that the key may be added.
-    let mut write = match request.authenticate_write(ROUTE.name, &services.store).await? {
+    let mut write = match request.authenticate_write_again(ROUTE.name, &services.store).await? {
         Write::Done { answer, .. } => return Ok(answer),
         Write::New(write) => write,
     };
-    write.app().signing_keys.check_room(Timestamp::now())?;
+    write.app().signing_keys.check_room(KeyLimits::API, Timestamp::now())?;
     let unpublished = services.secrets.create_signing_key(write.app().id, id, &private_key).await?;
     let mut waits = waits_after_conflict();
     let answer = loop {
@@ -68,7 +68,7 @@ async fn publish_new_key(request: &Request, services: &Services) -> Result<Strin
         // An earlier attempt may have added it, and its response was lost.
         if app.signing_keys.get(id).is_err() {
             // The time that it has to be published for begins now, not when the request arrived.
-            app.signing_keys.add_standby(id, public_key.clone(), Timestamp::now())?;
+            app.signing_keys.add_standby(KeyLimits::API, id, public_key.clone(), Timestamp::now())?;
         }
         let answer = Response::body_of(&ListSuccess::written(app.signing_keys.get(id)?))?;
         match write.commit(&services.store, app, answer).await {
@@ -78,7 +78,7 @@ async fn publish_new_key(request: &Request, services: &Services) -> Result<Strin
             }
             Err(failure) => return Err(failure),
         }
-        write = match request.authenticate_write(ROUTE.name, &services.store).await? {
+        write = match request.authenticate_write_again(ROUTE.name, &services.store).await? {
             Write::Done { answer, .. } => break answer,
             Write::New(write) => write,
         };

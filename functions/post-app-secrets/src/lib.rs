@@ -107,7 +107,8 @@ async fn rotate(request: &Request, services: &Services, write: Box<NewWrite>) ->
             let id = prepared.app.id;
             prepared.abandon(secrets).await;
             let theirs = other?;
-            let app = store.find_app(id).await?.ok_or(FailureKind::Conflict)?;
+            let app =
+                store.find_app(id).await?.ok_or_else(|| Failure::new(FailureKind::Conflict, "the app was deleted"))?;
             Rotation::replayed(&theirs, &app, now)
         }
     }

@@ -22,8 +22,8 @@ pub use public_key_pem::PublicKeyImportError;
 pub use secret::Secret;
 pub use secret_prefix::{MalformedSecretPrefix, SecretPrefix};
 pub use signing_key::{
-    GeneratedSigningKey, KeyChangeRefused, MalformedPublicKey, PublicKey, SigningKey, SigningKeyState, SigningKeys,
-    TwoKeysInUse,
+    GeneratedSigningKey, KeyChangeRefused, KeyLimits, MalformedPublicKey, PublicKey, SigningKey, SigningKeyState,
+    SigningKeys, TwoKeysInUse,
 };
 pub use timestamp::{MalformedTimestamp, Timestamp};
 

@@ -163,18 +163,28 @@ pub enum KeyChangeRefused {
     #[error("the key is in use; put another in use first")]
     InUse,
     /// The app's record has no room for more.
-    #[error("the app has 50 signing keys, or 75 with those revoked in the last day")]
+    #[error("the app has too many signing keys, those revoked in the last day included")]
     TooManyKeys,
+}
+
+/// How many signing keys an app may have when one is added, so that its record, which every request reads, stays small.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyLimits {
+    published: usize,
+    /// With those that were revoked in the last day.
+    kept: usize,
+}
+
+impl KeyLimits {
+    /// For callers of the API: 75 keys of RSA-4096 are 70 KB, or 18 read units a request.
+    pub const API: Self = Self { published: 50, kept: 75 };
+    /// For the operator, who has to be able to add keys after a thief of a write key has used up those of the API.
+    pub const OPERATOR: Self = Self { published: 75, kept: 100 };
 }
 
 impl SigningKeys {
     /// What caches may keep the JWKS for, at the longest; and how long a key is published before it is put in use.
     pub const PUBLISHED_BEFORE_USE: Duration = Duration::from_secs(600);
-
-    /// Keeps the app's record, which every request reads, small.
-    const MAX_PUBLISHED: usize = 50;
-    /// The same with those that were revoked in the last day: 75 keys of RSA-4096 are 70 KB, or 18 read units a request.
-    const MAX_KEPT: usize = 75;
 
     /// As long as an answer is remembered for its `Idempotency-Key`.
     const REVOKED_KEPT_FOR: Duration = DoneWrite::REMEMBERED_FOR;
@@ -239,11 +249,12 @@ impl SigningKeys {
     /// [`KeyChangeRefused::TooManyKeys`].
     pub fn add_standby(
         &mut self,
+        limits: KeyLimits,
         id: SigningKeyId,
         public_key: PublicKey,
         now: Timestamp,
     ) -> Result<&SigningKey, KeyChangeRefused> {
-        self.check_room(now)?;
+        self.check_room(limits, now)?;
         self.add(id, SigningKeyState::Standby, public_key, now);
         self.get(id)
     }
@@ -252,9 +263,9 @@ impl SigningKeys {
     ///
     /// # Errors
     /// [`KeyChangeRefused::TooManyKeys`].
-    pub fn check_room(&self, now: Timestamp) -> Result<(), KeyChangeRefused> {
+    pub fn check_room(&self, limits: KeyLimits, now: Timestamp) -> Result<(), KeyChangeRefused> {
         let kept = self.iter().filter(|key| Self::is_kept(key, now)).count();
-        let has_room = self.published().len() < Self::MAX_PUBLISHED && kept < Self::MAX_KEPT;
+        let has_room = self.published().len() < limits.published && kept < limits.kept;
         if has_room { Ok(()) } else { Err(KeyChangeRefused::TooManyKeys) }
     }
 
@@ -421,7 +432,7 @@ mod tests {
         let (first, second) = (SigningKeyId::random(), SigningKeyId::random());
         let mut keys = SigningKeys::default();
         keys.add_in_use(first, PublicKey(RSA_2048.to_owned()), start);
-        keys.add_standby(second, PublicKey(RSA_2048.to_owned()), start).unwrap();
+        keys.add_standby(KeyLimits::API, second, PublicKey(RSA_2048.to_owned()), start).unwrap();
         let too_early = start + Duration::from_millis(599_999);
         assert_eq!(keys.activate(second, false, too_early), Err(KeyChangeRefused::PublishedTooRecently));
         assert_eq!(keys.clone().activate(second, true, too_early).unwrap().state, SigningKeyState::InUse);
@@ -441,8 +452,12 @@ mod tests {
     fn an_app_has_at_most_50_published_keys() {
         let mut keys = SigningKeys::default();
         let add = |keys: &mut SigningKeys| {
-            let added =
-                keys.add_standby(SigningKeyId::random(), PublicKey(String::new()), at("2026-01-01T00:00:00.000Z"));
+            let added = keys.add_standby(
+                KeyLimits::API,
+                SigningKeyId::random(),
+                PublicKey(String::new()),
+                at("2026-01-01T00:00:00.000Z"),
+            );
             added.map(|key| key.id)
         };
         let ids: Vec<_> = (0..50).map(|_| add(&mut keys).unwrap()).collect();
@@ -502,7 +517,7 @@ mod tests {
                         Operation::Wait(seconds) => now = now + Duration::from_secs(seconds),
                         Operation::AddStandby => {
                             let id = SigningKeyId::random();
-                            keys.add_standby(id, PublicKey(String::new()), now).unwrap();
+                            keys.add_standby(KeyLimits::API, id, PublicKey(String::new()), now).unwrap();
                             ids.push(id);
                         }
                         Operation::AddInUse => {

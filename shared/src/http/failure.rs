@@ -140,7 +140,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict => Self::new(FailureKind::Conflict, error),
-            StoreError::Backend(_) | StoreError::NoTable { .. } => Self::internal(error),
+            StoreError::Contended | StoreError::Backend(_) | StoreError::NoTable { .. } => Self::internal(error),
             StoreError::Throttled(_) => Self::fault(Fault::Throttled, error),
             StoreError::Corrupt(_) => Self::fault(Fault::CorruptItem, error),
         }
@@ -172,9 +172,8 @@ impl From<SecretsError> for Failure {
                 Self::new(FailureKind::Conflict, error)
             }
             SecretsError::Throttled { .. } => Self::fault(Fault::Throttled, error),
-            SecretsError::Backend { .. } | SecretsError::Missing { .. } | SecretsError::NoText { .. } => {
-                Self::internal(error)
-            }
+            SecretsError::NoText { .. } => Self::fault(Fault::CorruptItem, error),
+            SecretsError::Backend { .. } | SecretsError::Missing { .. } => Self::internal(error),
         }
     }
 }

@@ -379,7 +379,7 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ApiKeyValue, SecretVersionId, SigningKeyId, Timestamp};
+    use crate::domain::{ApiKeyValue, KeyLimits, SecretVersionId, SigningKeyId, Timestamp};
 
     fn app() -> App {
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
@@ -437,7 +437,7 @@ mod tests {
         let mut keys = Vec::new();
         loop {
             let id = SigningKeyId::random();
-            if app.signing_keys.add_standby(id, public_key.clone(), now).is_ok() {
+            if app.signing_keys.add_standby(KeyLimits::API, id, public_key.clone(), now).is_ok() {
                 keys.push(id);
             } else if keys.len() < 50 {
                 break;

@@ -61,6 +61,9 @@ pub enum StoreError {
     /// What is in the table can't be read.
     #[error(transparent)]
     Corrupt(#[from] CorruptItem),
+    /// Other changes won each time that this one was tried; nothing was changed.
+    #[error("cannot change the record: other changes of the app keep winning; run the command again")]
+    Contended,
     /// What the change was based on is no longer so; nothing was changed.
     #[error("a concurrent change won, or the record is not there; nothing was changed")]
     Conflict,
@@ -111,15 +114,6 @@ impl Store {
     /// How long to wait before asking again for what DynamoDB left unprocessed.
     const RETRY_UNPROCESSED_AFTER: [Duration; 3] =
         [Duration::from_millis(25), Duration::from_millis(100), Duration::from_millis(400)];
-
-    /// How long to wait before an operator's change of an API key is tried again after a conflict.
-    const RETRY_CONFLICT_AFTER: [Duration; 5] = [
-        Duration::from_millis(25),
-        Duration::from_millis(50),
-        Duration::from_millis(100),
-        Duration::from_millis(200),
-        Duration::from_millis(400),
-    ];
 
     /// The table of that name; with `direct`, reads go without the SDK.
     #[must_use]
@@ -321,7 +315,20 @@ impl Store {
         }
         let last = last.iter().map(|key| item::from_api_key(app.id, key));
         let items = std::iter::once(item::from_app(app)).chain(last);
-        self.transact(items.map(|item| into_transaction(self.put_new(item)))).await
+        self.transact(items.map(|item| into_transaction(self.put_new(item)))).await?;
+        self.add_missing_keys(app.id, before).await
+    }
+
+    /// Adds the keys of a new app that a parallel creation, which then lost, took for left over.
+    async fn add_missing_keys(&self, app: AppId, keys: &[ApiKey]) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let stored: HashSet<_> = self.list_api_keys(app).await?.0.into_iter().map(|key| key.hash).collect();
+        for key in keys.iter().filter(|key| !stored.contains(&key.hash)) {
+            self.add_api_key(app, key).await?;
+        }
+        Ok(())
     }
 
     /// Stores what differs between the app as it was `read` and as it is `changed`, and counts its `version` up. With
@@ -486,7 +493,32 @@ impl Store {
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
             .build()
             .map(|update| TransactWriteItem::builder().update(update).build())?;
-        self.change_api_key(app, hash, vec![revocation], now, |key| key.revoked_at.is_none()).await
+        match self.change_api_key(app, hash, vec![revocation.clone()], now, |key| key.revoked_at.is_none()).await {
+            Err(StoreError::Contended) => self.revoke_and_then_count_up(app, revocation, now).await,
+            revoked => revoked,
+        }
+    }
+
+    /// A thief can write to the app's record without pause, but not to the API key's: revokes it first, and then counts up.
+    async fn revoke_and_then_count_up(
+        &self,
+        app: AppId,
+        revocation: TransactWriteItem,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.transact([Ok(revocation)]).await.map_err(|error| match error {
+            StoreError::Conflict => StoreError::Contended,
+            error => error,
+        })?;
+        for wait in waits_after_conflict() {
+            match self.transact([self.count_up(app, now)]).await {
+                Err(StoreError::Conflict) => tokio::time::sleep(wait).await,
+                counted => return counted,
+            }
+        }
+        let cause =
+            "the API key is revoked, but a write by it that was in flight may still be stored within 30 seconds";
+        Err(StoreError::Backend(cause.to_owned()))
     }
 
     /// Commits `changes` of an API key and one more change of its app, as one transaction. The count needs no version that
@@ -500,7 +532,7 @@ impl Store {
         now: Timestamp,
         is_as_read: impl Fn(&ApiKey) -> bool,
     ) -> Result<(), StoreError> {
-        let mut waits = Self::RETRY_CONFLICT_AFTER.into_iter();
+        let mut waits = waits_after_conflict();
         let mut of_app = self.count_up(app, now);
         loop {
             match self.transact(std::iter::once(of_app).chain(changes.iter().cloned().map(Ok))).await {
@@ -520,13 +552,7 @@ impl Store {
             if !key.as_ref().is_some_and(&is_as_read) {
                 return Err(StoreError::Conflict);
             }
-            let Some(wait) = waits.next() else {
-                return Err(StoreError::Backend(
-                    "cannot change the API key: other changes of the app keep winning; run the command again"
-                        .to_owned(),
-                ));
-            };
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(waits.next().ok_or(StoreError::Contended)?).await;
         }
     }
 

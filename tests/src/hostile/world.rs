@@ -11,7 +11,7 @@ use std::{
 use aws_sdk_dynamodb::config::Credentials;
 use serde_json::Value;
 use shared::{
-    domain::{App, PublicKey, SigningKeyId, Timestamp},
+    domain::{App, KeyLimits, PublicKey, SigningKeyId, Timestamp},
     http::{Failure, Request, Response},
     rotation::MAX_NEW_VERSIONS,
     runtime::{Clients, Environment, Function, Names, Route, Services},
@@ -197,7 +197,7 @@ async fn provide() -> (impl Fn(&str) -> Services, Vec<App>) {
         let read = full.find_app(id).await.unwrap().unwrap();
         let mut app = read.clone();
         let (key, now) = (PublicKey::stored(PUBLIC_KEY.to_owned()).unwrap(), Timestamp::now());
-        while app.signing_keys.add_standby(SigningKeyId::random(), key.clone(), now).is_ok() {}
+        while app.signing_keys.add_standby(KeyLimits::API, SigningKeyId::random(), key.clone(), now).is_ok() {}
         full.update_app(&read, app, now, None).await.unwrap();
     }
     (services, apps)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use shared::{
     domain::{ApiKey, ApiKeyId, ApiKeyStatus, ApiKeyType, ApiKeyValue, App, AppId, Timestamp},
     runtime::Services,
-    store::StoreError,
+    store::{StoreError, waits_after_conflict},
 };
 
 use crate::{AdminError, Answer, api_key_json, find_app};
@@ -118,10 +118,21 @@ pub async fn import(
 }
 
 async fn add(services: &Services, app: AppId, key: &ApiKey) -> Result<(), AdminError> {
-    find_app(services, app).await?;
-    match services.store.add_api_key(app, key).await {
-        Err(StoreError::Conflict) => Err(AdminError::ApiKeyExists(app)),
-        other => Ok(other?),
+    let mut waits = waits_after_conflict();
+    loop {
+        find_app(services, app).await?;
+        match services.store.add_api_key(app, key).await {
+            Err(StoreError::Conflict) => {}
+            added => return Ok(added?),
+        }
+        let (keys, _) = services.store.list_api_keys(app).await?;
+        match keys.iter().find(|stored| stored.hash == key.hash) {
+            // An earlier attempt, whose response was lost.
+            Some(stored) if stored.id == key.id => return Ok(()),
+            Some(_) => return Err(AdminError::ApiKeyExists(app)),
+            // Another change of the app was under way.
+            None => tokio::time::sleep(waits.next().ok_or(StoreError::Contended)?).await,
+        }
     }
 }
 

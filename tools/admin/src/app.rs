@@ -1,6 +1,6 @@
 //! `userdocks-admin app …`
 
-use std::{num::NonZeroU16, time::Duration};
+use std::num::NonZeroU16;
 
 use serde_json::{Value, json};
 use shared::{
@@ -10,7 +10,7 @@ use shared::{
     },
     runtime::Services,
     secrets::SecretsError,
-    store::StoreError,
+    store::{StoreError, waits_after_conflict},
 };
 
 use crate::{
@@ -102,9 +102,8 @@ pub(crate) async fn create_secret(services: &Services, id: AppId, version: Secre
 /// # Errors
 /// [`AdminError::AppExists`]; or a service fails.
 pub(crate) async fn store_new_app(services: &Services, app: &App, api_keys: &[ApiKey]) -> Result<(), AdminError> {
-    /// DynamoDB cancels a transaction that meets another one, which may itself fail.
-    const WAITS: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(800)];
-    let mut waits = WAITS.into_iter();
+    // DynamoDB cancels a transaction that meets another one, which may itself fail.
+    let mut waits = waits_after_conflict();
     loop {
         match services.store.create_app(app, api_keys).await {
             Err(StoreError::Conflict) => {}
@@ -115,10 +114,12 @@ pub(crate) async fn store_new_app(services: &Services, app: &App, api_keys: &[Ap
             if winner.secret_version_id == app.secret_version_id {
                 return Ok(());
             }
-            services.secrets.discard_app_secret(&winner, app.secret_version_id).await?;
+            if let Err(error) = services.secrets.discard_app_secret(&winner, app.secret_version_id).await {
+                tracing::warn!(cause = %error, "a version of the secret is left over; `doctor --repair` removes it");
+            }
             return Err(AdminError::AppExists(app.id));
         }
-        tokio::time::sleep(waits.next().ok_or(StoreError::Conflict)?).await;
+        tokio::time::sleep(waits.next().ok_or(StoreError::Contended)?).await;
     }
 }
 

@@ -80,7 +80,7 @@ pub enum AdminError {
         problem: String,
     },
     /// The app has this very API key, or is just being changed.
-    #[error("app {0} has this API key already, or a concurrent change won")]
+    #[error("app {0} has this API key already")]
     ApiKeyExists(AppId),
     /// Standard input or a file could not be read; which, and why.
     #[error("{0}")]

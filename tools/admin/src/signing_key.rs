@@ -3,8 +3,8 @@
 use serde_json::json;
 use shared::{
     domain::{
-        App, AppId, GeneratedSigningKey, KeyChangeRefused, PublicKey, SigningKey, SigningKeyId, SigningKeyState,
-        Timestamp,
+        App, AppId, GeneratedSigningKey, KeyChangeRefused, KeyLimits, PublicKey, SigningKey, SigningKeyId,
+        SigningKeyState, Timestamp,
     },
     runtime::Services,
     secrets::{Purpose, UnpublishedKey},
@@ -34,7 +34,7 @@ pub async fn import(services: &Services, app: AppId, pem: &str) -> Result<Answer
     if let Some(key) = app.signing_keys.iter().find(is_same) {
         return Err(AdminError::PublicKeyExists(app.id, key.id, key.state.name()));
     }
-    app.signing_keys.check_room(Timestamp::now())?;
+    app.signing_keys.check_room(KeyLimits::OPERATOR, Timestamp::now())?;
     change(services, app, id, |app, now| {
         app.signing_keys.import(id, public_key, now);
         Ok(())
@@ -47,11 +47,11 @@ pub async fn import(services: &Services, app: AppId, pem: &str) -> Result<Answer
 /// # Errors
 /// There is no such app or it has too many keys, concurrent changes won again and again, or a service fails.
 pub async fn create(services: &Services, app: AppId) -> Result<Answer, AdminError> {
-    find_app(services, app).await?.signing_keys.check_room(Timestamp::now())?;
+    find_app(services, app).await?.signing_keys.check_room(KeyLimits::OPERATOR, Timestamp::now())?;
     let generated = GeneratedSigningKey::generate()?;
     let id = SigningKeyId::random();
     // Making the key takes seconds: checks again, before there is a secret, that it may be added.
-    find_app(services, app).await?.signing_keys.check_room(Timestamp::now())?;
+    find_app(services, app).await?.signing_keys.check_room(KeyLimits::OPERATOR, Timestamp::now())?;
     let unpublished = services.secrets.create_signing_key(app, id, &generated.private_key).await?;
     let added = add(services, app, id, &generated.public_key).await;
     match &added {
@@ -81,7 +81,11 @@ async fn add(services: &Services, app: AppId, id: SigningKeyId, public_key: &Pub
         let added = change(services, find_app(services, app).await?, id, |app, now| {
             // An earlier attempt may have added it, and its response was lost.
             let is_there = app.signing_keys.get(id).is_ok();
-            if is_there { Ok(()) } else { app.signing_keys.add_standby(id, public_key.clone(), now).map(drop) }
+            if is_there {
+                Ok(())
+            } else {
+                app.signing_keys.add_standby(KeyLimits::OPERATOR, id, public_key.clone(), now).map(drop)
+            }
         });
         match (added.await, waits.next()) {
             (Err(AdminError::Store(StoreError::Conflict)), Some(wait)) => tokio::time::sleep(wait).await,
