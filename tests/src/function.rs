@@ -2,7 +2,7 @@
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
-use std::{fs, process::ExitStatus, sync::Arc};
+use std::{fs, process::ExitStatus, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -18,6 +18,7 @@ use tokio::{
     net::TcpListener,
     process::{Child, Command},
     sync::{Mutex as AsyncMutex, Notify, mpsc},
+    time::timeout,
 };
 
 use crate::{
@@ -143,7 +144,9 @@ impl Function {
 
     /// Waits until the function ends by itself, and returns how and what it logged.
     pub async fn ended(mut self) -> (ExitStatus, Vec<String>) {
-        let status = self.process.wait().await.unwrap();
+        /// A function that goes on fails the test, however busy the machine is.
+        const PATIENCE: Duration = Duration::from_secs(60);
+        let status = timeout(PATIENCE, self.process.wait()).await.expect("the function goes on").unwrap();
         (status, self.lines())
     }
 

@@ -85,6 +85,8 @@ fn data_is_private_whatever_was_there_before() {
     let data = folder.path().join("data");
     let stack = Stack::start(&data, None);
     stack.stop();
+    let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&data), 0o700);
     let other = folder.path().join("other");
     fs::write(&other, "untouched").unwrap();
     fs::remove_file(data.join("environment")).unwrap();
@@ -95,8 +97,7 @@ fn data_is_private_whatever_was_there_before() {
     fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
 
     let stack = Stack::start(&data, None);
-    let mode = |path: &Path| fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(&data), 0o700);
+    assert_eq!(mode(&data), 0o755, "a folder that was there keeps its mode");
     let found = files(&data);
     for name in ["dynamodb.sqlite", "secrets-manager.json", "demo-app.json", "environment", "functions.log"] {
         assert!(found.contains(&data.join(name)), "{found:?}");

@@ -18,7 +18,7 @@ use end_to_end::{
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use shared::{
-    domain::{App, AppId, KeyLimits, PublicKey, Secret, SecretVersionId, SigningKeyId, Timestamp},
+    domain::{ApiKeyStatus, App, AppId, KeyLimits, PublicKey, Secret, SecretVersionId, SigningKeyId, Timestamp},
     rotation::MAX_NEW_VERSIONS,
     runtime::Route,
 };

@@ -70,7 +70,7 @@ pub enum Command {
         /// Look at this app alone.
         #[arg(long, value_name = "UUID")]
         app: Option<AppId>,
-        /// Do what is safe about it.
+        /// Repair what can be repaired safely.
         #[arg(long)]
         repair: bool,
         /// What is younger may belong to a change under way, and is left alone; 1m is a minute, 1M a month.
@@ -149,7 +149,7 @@ pub enum AppCommand {
     /// Deletes an app and its API keys, and schedules the deletion of its secret and private keys.
     Delete {
         id: AppId,
-        /// Really.
+        /// Confirm the deletion.
         #[arg(long, required = true)]
         yes: bool,
     },
@@ -238,7 +238,7 @@ pub enum SecretCommand {
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
         overlap: Duration,
     },
-    /// Hands out the secret before no more.
+    /// Stops returning the previous secret.
     EndOverlap { app: AppId },
 }
 

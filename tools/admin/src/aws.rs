@@ -56,8 +56,8 @@ impl LoadServiceConfig for Settings {
         let settings = self.0.service_config()?;
         let profile = ServiceConfigKey::builder().service_id(key.service_id()).profile(key.profile()).env("").build();
         let (variable, is_set) = (key.env(), |value: &String| !value.trim().is_empty());
-        settings
-            .load_config(key)
+        // None if nothing is set, or if it is to be ignored (AWS_IGNORE_CONFIGURED_ENDPOINT_URLS).
+        Some(settings.load_config(key)?)
             .filter(is_set)
             .or_else(|| env::var(variable).ok().filter(is_set))
             .or_else(|| settings.load_config(profile.ok()?).filter(is_set))

@@ -1,8 +1,9 @@
 use std::env;
 
 use aws_config::SdkConfig;
+use aws_credential_types::provider::ProvideCredentials;
 use aws_types::service_config::ServiceConfigKey;
-use shared::runtime::Endpoint;
+use shared::runtime::{Endpoint, MalformedEndpoint};
 use userdocks_admin::AdminError;
 
 /// The variable for all services; that for one service ends with the service's id.
@@ -31,13 +32,13 @@ pub fn check_variables() -> Result<(), AdminError> {
 ///
 /// # Errors
 /// Names the setting, without its value.
-pub fn check_sdk(sdk: &SdkConfig) -> Result<Option<String>, AdminError> {
-    check_service(sdk, "Secrets Manager")?;
-    check_service(sdk, "CloudFormation")?;
-    check_service(sdk, "DynamoDB")
+pub async fn check_sdk(sdk: &SdkConfig) -> Result<Option<String>, AdminError> {
+    check_service(sdk, "Secrets Manager").await?;
+    check_service(sdk, "CloudFormation").await?;
+    check_service(sdk, "DynamoDB").await
 }
 
-fn check_service(sdk: &SdkConfig, service: &str) -> Result<Option<String>, AdminError> {
+async fn check_service(sdk: &SdkConfig, service: &str) -> Result<Option<String>, AdminError> {
     let key = ServiceConfigKey::builder()
         .service_id(service)
         .env(VARIABLE)
@@ -47,14 +48,25 @@ fn check_service(sdk: &SdkConfig, service: &str) -> Result<Option<String>, Admin
     let own = sdk.service_config().and_then(|settings| settings.load_config(key)).filter(|value| !value.is_empty());
     let endpoint = own.or_else(|| sdk.endpoint_url().map(str::to_owned));
     if let Some(endpoint) = &endpoint {
-        check(&format!("endpoint_url for {service} in the AWS configuration"), endpoint)?;
+        let setting = format!("endpoint_url for {service} in the AWS configuration");
+        if !check(&setting, endpoint)?.is_confidential() && has_session(sdk).await {
+            let problem =
+                "it is an http:// endpoint, which may not receive session credentials; use https://".to_owned();
+            return Err(AdminError::Endpoint { setting, problem });
+        }
     }
     Ok(endpoint)
 }
 
-fn check(setting: &str, value: &str) -> Result<(), AdminError> {
-    match value.parse::<Endpoint>() {
-        Ok(_) => Ok(()),
-        Err(problem) => Err(AdminError::Endpoint { setting: setting.to_owned(), problem: problem.to_string() }),
-    }
+/// Whether requests carry a session token, which anyone on the network could read and use.
+async fn has_session(sdk: &SdkConfig) -> bool {
+    let Some(provider) = sdk.credentials_provider() else { return false };
+    // Without credentials, the first call says why.
+    let credentials = provider.provide_credentials().await;
+    credentials.is_ok_and(|credentials| credentials.session_token().is_some_and(|token| !token.is_empty()))
+}
+
+fn check(setting: &str, value: &str) -> Result<Endpoint, AdminError> {
+    let problem = |problem: MalformedEndpoint| problem.to_string();
+    value.parse().map_err(|error| AdminError::Endpoint { setting: setting.to_owned(), problem: problem(error) })
 }

@@ -88,6 +88,16 @@ pub enum AdminError {
     /// A line of a file can't be imported.
     #[error("line {0}: {1}; nothing was imported")]
     ImportLine(usize, String),
+    /// An app of a file could not be created.
+    #[error("cannot import app {app} of line {line}: {cause}; --if-not-exists goes on from here")]
+    ImportApp {
+        /// The line of the file.
+        line: usize,
+        /// The app.
+        app: AppId,
+        /// What failed.
+        cause: Box<AdminError>,
+    },
     /// Standard output could not be written.
     #[error("standard output: {0}")]
     Output(String),

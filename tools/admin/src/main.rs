@@ -10,6 +10,7 @@ mod target;
 use std::{
     env,
     io::{self, IsTerminal, Write},
+    path::Path,
     process::ExitCode,
 };
 
@@ -113,7 +114,7 @@ async fn run(command: Command, target: Target, output: &mut Output) -> Result<An
     }
     endpoints::check_variables()?;
     let sdk = aws::load().await?;
-    let dynamodb_endpoint = endpoints::check_sdk(&sdk)?;
+    let dynamodb_endpoint = endpoints::check_sdk(&sdk).await?;
     let (names, kms_key) = target.resolve(&sdk).await?;
     let (dynamodb, secrets_manager) = (aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
     let mut services = Services::new(dynamodb, secrets_manager, names);
@@ -151,6 +152,9 @@ async fn run_app(command: AppCommand, services: &Services, output: &mut Output) 
         AppCommand::Delete { id, yes: _ } => app::delete(services, id).await,
         AppCommand::Export { app, all: _ } => transfer::export(services, app, &mut output.lines()).await,
         AppCommand::Import { file, if_not_exists } => {
+            if file == Path::new("-") && io::stdin().is_terminal() {
+                report("Paste the exported lines, then press Ctrl-D");
+            }
             transfer::import(services, &file, if_not_exists, &mut output.rows("apps")).await
         }
     }

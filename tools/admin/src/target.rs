@@ -13,8 +13,8 @@ use userdocks_admin::AdminError;
 
 use crate::arguments::Names as Flags;
 
-/// What is known before AWS is asked. Flags come first, then the stack that a flag names, then the environment, then the stack
-/// that the environment names; the last is left alone if table and prefix are known without it.
+/// What is known before AWS is asked. Flags come first, then the stack that a flag names, then the environment, which names
+/// either a stack or table, prefix and key: those of two stages must not be mixed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Target {
     table: Option<String>,
@@ -28,6 +28,8 @@ pub struct Target {
 pub enum TargetError {
     #[error("cannot find the {0}: give --stack NAME (USERDOCKS_STACK), or {1}")]
     Missing(&'static str, &'static str),
+    #[error("cannot use {0} together with USERDOCKS_STACK: unset one of them, or give --stack NAME")]
+    TwoSources(&'static str),
     #[error("cannot use SECRET_PREFIX: {0}")]
     SecretPrefix(#[from] MalformedSecretPrefix),
 }
@@ -40,16 +42,23 @@ impl Target {
             return Ok(Self { table, secret_prefix, kms_key, stack });
         }
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let stack = variable("USERDOCKS_STACK").filter(|_| table.is_none() || secret_prefix.is_none());
+        if stack.is_some() {
+            let names = ["TABLE_NAME", "SECRET_PREFIX", "SECRETS_KMS_KEY_ID"];
+            return match names.into_iter().find(|name| variable(name).is_some()) {
+                Some(name) => Err(TargetError::TwoSources(name)),
+                None => Ok(Self { table, secret_prefix, kms_key, stack }),
+            };
+        }
         let table = table.or_else(|| variable("TABLE_NAME"));
         let secret_prefix = match secret_prefix {
             None => variable("SECRET_PREFIX").map(|prefix| prefix.parse()).transpose()?,
             given => given,
         };
         let kms_key = kms_key.or_else(|| variable("SECRETS_KMS_KEY_ID"));
-        let stack = variable("USERDOCKS_STACK").filter(|_| table.is_none() || secret_prefix.is_none());
-        match (&stack, &table, &secret_prefix) {
-            (None, None, _) => Err(TargetError::Missing("table", "--table NAME (TABLE_NAME)")),
-            (None, _, None) => Err(TargetError::Missing("secrets", "--secret-prefix PREFIX (SECRET_PREFIX)")),
+        match (&table, &secret_prefix) {
+            (None, _) => Err(TargetError::Missing("table", "--table NAME (TABLE_NAME)")),
+            (_, None) => Err(TargetError::Missing("secrets", "--secret-prefix PREFIX (SECRET_PREFIX)")),
             _ => Ok(Self { table, secret_prefix, kms_key, stack }),
         }
     }
@@ -126,11 +135,14 @@ mod tests {
             (flags(None, Some("t"), Some("p")), &variables[..], [None, text("t"), text("p")]),
             (flags(Some("s"), None, None), &variables, [text("s"), None, None]),
             (flags(Some("s"), Some("t"), None), &variables, [text("s"), text("t"), None]),
-            (flags(None, None, None), &variables, [None, text("vt"), text("vp")]),
-            (flags(None, None, None), &variables[1..], [text("vs"), None, text("vp")]),
+            (flags(None, None, None), &variables[..2], [None, text("vt"), text("vp")]),
+            (flags(None, Some("t"), None), &variables[2..], [text("vs"), text("t"), None]),
             (flags(None, None, None), &variables[2..], [text("vs"), None, None]),
         ] {
             assert_eq!(read(flags, variables), Ok(expected));
+        }
+        for mixed in [&variables[..], &variables[1..], &[variables[2], ("SECRETS_KMS_KEY_ID", "key")]] {
+            assert!(matches!(read(flags(None, None, None), mixed), Err(TargetError::TwoSources(_))), "{mixed:?}");
         }
     }
 }

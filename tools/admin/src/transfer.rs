@@ -300,10 +300,12 @@ pub async fn import(
         if !if_not_exists && services.store.find_app(app.id).await?.is_some() {
             return Err(wrong(format!("there is an app {} already; --if-not-exists passes it over", app.id)));
         }
-        apps.push((app, api_keys));
+        apps.push((index + 1, app, api_keys));
     }
-    for (app, api_keys) in apps {
-        let is_imported = import_app(services, &app, &api_keys, if_not_exists).await?;
+    for (line, app, api_keys) in apps {
+        let imported = import_app(services, &app, &api_keys, if_not_exists).await;
+        let is_imported =
+            imported.map_err(|cause| AdminError::ImportApp { line, app: app.id, cause: Box::new(cause) })?;
         show(vec![json!({
             "uuid": app.id.to_string(),
             "name": app.name,
@@ -386,6 +388,7 @@ mod tests {
         }
         assert!(AppLine::read("").is_err());
     }
+
     #[test]
     fn repeated_id_or_value_is_refused() {
         let seen = |lines: &[&Value]| {

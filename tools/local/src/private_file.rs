@@ -13,7 +13,8 @@ use crate::LocalError;
 
 const FILE: u32 = 0o600;
 const FOLDER: u32 = 0o700;
-const STICKY: u32 = 0o1000;
+/// Who else may write: then files can be exchanged, or put there before.
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// Opens a file for reading and writing, and creates it if it is missing.
 ///
@@ -69,19 +70,18 @@ pub fn replace(file: &Path, bytes: &[u8]) -> Result<(), LocalError> {
     write().map_err(|error| LocalError::new(format_args!("cannot write {}", file.display()), error))
 }
 
-/// Makes a folder that only its owner may enter.
+/// Makes a folder that only its owner may enter. One that is there already keeps its mode.
 ///
 /// # Errors
-/// The folder can't be made, or is shared with other users, as `/tmp` is.
+/// The folder can't be made, or other users may write to it, as to `/tmp`.
 pub fn make_folder(folder: &Path) -> Result<(), LocalError> {
     let make = || {
         fs::DirBuilder::new().recursive(true).mode(FOLDER).create(folder)?;
-        let opened = File::open(folder)?;
-        let metadata = opened.metadata()?;
-        if metadata.uid() != geteuid().as_raw() || metadata.mode() & STICKY != 0 {
-            return Err(io::Error::other("it is shared with other users; choose a folder of your own with DATA_DIR"));
+        let metadata = fs::metadata(folder)?;
+        if metadata.uid() != geteuid().as_raw() || metadata.mode() & WRITABLE_BY_OTHERS != 0 {
+            return Err(io::Error::other("other users can write to it; choose a folder of your own with DATA_DIR"));
         }
-        opened.set_permissions(Permissions::from_mode(FOLDER))
+        Ok(())
     };
     make().map_err(|error| LocalError::new(format_args!("cannot use {}", folder.display()), error))
 }

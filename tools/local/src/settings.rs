@@ -7,6 +7,7 @@ use std::{
 };
 
 use axum::http::Uri;
+use shared::runtime::Endpoint;
 use userdocks_local::{CREDENTIALS, LocalError, REGION};
 
 /// What the environment sets: `HOST`, `API_PORT`, `DYNAMODB_PORT`, `SECRETS_MANAGER_PORT`, `DATA_DIR`, `TABLE_NAME`,
@@ -41,8 +42,8 @@ impl Settings {
             let address = address(port, default)?;
             // The embedded service's own address is what DATA_DIR/environment sets, for `userdocks-admin`.
             let endpoint = variable(name, &url(address))?;
-            let host = host_of(&endpoint)
-                .ok_or_else(|| LocalError(format!("{name} is not a URL such as http://127.0.0.1:8000: {endpoint}")))?;
+            endpoint.parse::<Endpoint>().map_err(|error| LocalError::new(format_args!("cannot use {name}"), error))?;
+            let host = host_of(&endpoint);
             let embedded = (endpoint == url(address)).then_some(address);
             Ok(Backend { endpoint, host, embedded })
         };
@@ -113,10 +114,9 @@ fn variable(name: &str, default: &str) -> Result<String, LocalError> {
     }
 }
 
-fn host_of(endpoint: &str) -> Option<String> {
-    let uri: Uri = endpoint.parse().ok()?;
-    matches!(uri.scheme_str(), Some("http" | "https")).then_some(())?;
-    uri.host().filter(|host| !host.is_empty()).map(|host| host.trim_matches(['[', ']']).to_owned())
+fn host_of(endpoint: &str) -> String {
+    let uri = endpoint.parse::<Uri>().unwrap_or_default();
+    uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned()
 }
 
 /// How programs on this machine reach what listens there.
