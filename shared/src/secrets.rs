@@ -444,10 +444,11 @@ impl Secrets {
     /// # Errors
     /// Secrets Manager fails.
     pub async fn return_current(&self, app: &App, from: &str) -> Result<(), SecretsError> {
-        let state = self.describe(Purpose::AppSecret(app.id)).await?;
-        if state.is_some_and(|state| state.current_version.as_deref() == Some(from)) {
-            let pinned = Some(app.secret_version_id);
-            self.move_label(&self.app_secret_name(app.id), Self::CURRENT, Some(from), pinned).await?;
+        let name = self.app_secret_name(app.id);
+        let secret = self.client.describe_secret().secret_id(&name).send().await;
+        let labels = secret.map_err(|error| backend(&name, &error))?.version_ids_to_stages.unwrap_or_default();
+        if labels.get(from).is_some_and(|labels| labels.iter().any(|label| label == Self::CURRENT)) {
+            self.move_label(&name, Self::CURRENT, Some(from), Some(app.secret_version_id)).await?;
         }
         Ok(())
     }
