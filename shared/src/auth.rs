@@ -98,7 +98,6 @@ pub async fn authenticate(
     credentials: Credentials<'_>,
     required: ApiKeyType,
     store: &Store,
-    now: Timestamp,
 ) -> Result<Caller, AuthError> {
     let (Some(api_key), Some(client_id)) = (given(credentials.api_key), given(credentials.client_id)) else {
         return Err(AuthError::InvalidCredentials(None));
@@ -116,6 +115,8 @@ pub async fn authenticate(
     let Some(Found { api_key, app, done_write }) = store.find_caller(app_id, &hash, write_id.as_ref()).await? else {
         return Err(AuthError::InvalidCredentials(None));
     };
+    // The time after the read: a key that was ended just before it is rejected, however long the request has been under way.
+    let now = Timestamp::now();
     if api_key.status(now) != ApiKeyStatus::Active {
         return Err(AuthError::InvalidCredentials(Some(api_key.id)));
     }

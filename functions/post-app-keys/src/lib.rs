@@ -56,7 +56,7 @@ async fn publish_new_key(request: &Request, services: &Services) -> Result<Strin
     let GeneratedSigningKey { public_key, private_key } = made?;
     let id = SigningKeyId::random();
     // Seconds have passed: checks again, before there is a secret, that the key may be added.
-    let mut write = match request.authenticate_write_again(ROUTE.name, &services.store).await? {
+    let mut write = match request.authenticate_write(ROUTE.name, &services.store).await? {
         Write::Done { answer, .. } => return Ok(answer),
         Write::New(write) => write,
     };
@@ -78,7 +78,7 @@ async fn publish_new_key(request: &Request, services: &Services) -> Result<Strin
             }
             Err(failure) => return Err(failure),
         }
-        write = match request.authenticate_write_again(ROUTE.name, &services.store).await? {
+        write = match request.authenticate_write(ROUTE.name, &services.store).await? {
             Write::Done { answer, .. } => break answer,
             Write::New(write) => write,
         };

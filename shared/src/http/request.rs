@@ -215,21 +215,9 @@ impl Request {
     /// The first row of the contract's table that applies; then E4000 for a malformed `Idempotency-Key`, and E4090 for
     /// one that named another request.
     pub async fn authenticate_write(&self, route: &str, store: &Store) -> Result<Write, Failure> {
-        self.authenticate_write_at(self.received_at, route, store).await
-    }
-
-    /// The same again, for a write that has taken long: an API key that has expired or was revoked meanwhile is rejected.
-    ///
-    /// # Errors
-    /// See [`Request::authenticate_write`].
-    pub async fn authenticate_write_again(&self, route: &str, store: &Store) -> Result<Write, Failure> {
-        self.authenticate_write_at(Timestamp::now(), route, store).await
-    }
-
-    async fn authenticate_write_at(&self, now: Timestamp, route: &str, store: &Store) -> Result<Write, Failure> {
         let idempotency_key = self.header("idempotency-key").map(str::parse::<IdempotencyKey>).transpose();
         let usable = idempotency_key.as_ref().ok().and_then(Option::as_ref);
-        let caller = self.authenticate_with(ApiKeyType::Write, usable, store, now).await?;
+        let caller = self.authenticate_with(ApiKeyType::Write, usable, store).await?;
         idempotency_key.map_err(|_| FailureKind::BadRequest)?;
         Write::begin(caller, route, self)
     }
@@ -239,7 +227,7 @@ impl Request {
     /// # Errors
     /// The first row of the contract's table that applies.
     pub async fn authenticate(&self, required: ApiKeyType, store: &Store) -> Result<Caller, Failure> {
-        self.authenticate_with(required, None, store, self.received_at).await
+        self.authenticate_with(required, None, store).await
     }
 
     async fn authenticate_with(
@@ -247,7 +235,6 @@ impl Request {
         required: ApiKeyType,
         idempotency_key: Option<&IdempotencyKey>,
         store: &Store,
-        now: Timestamp,
     ) -> Result<Caller, Failure> {
         let credentials = Credentials {
             api_key: self.header("x-api-key"),
@@ -256,7 +243,7 @@ impl Request {
             app_id: self.app_id(),
             idempotency_key,
         };
-        let outcome = auth::authenticate(credentials, required, store, now).await;
+        let outcome = auth::authenticate(credentials, required, store).await;
         let api_key = match &outcome {
             Ok(caller) => Some(caller.api_key().id),
             Err(error) => error.api_key(),
