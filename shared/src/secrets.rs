@@ -77,6 +77,14 @@ pub enum SecretsError {
         /// How many versions are younger than a day.
         count: usize,
     },
+    /// The label is no longer on the version: another change has moved it meanwhile.
+    #[error("Secrets Manager, secret {name}: {cause}")]
+    LabelMoved {
+        /// The secret's name.
+        name: String,
+        /// The whole cause.
+        cause: String,
+    },
     /// The version holds no text.
     #[error("Secrets Manager, secret {name}: its version {version} holds no text")]
     NoText {
@@ -400,13 +408,13 @@ impl Secrets {
             // Of a later rotation that has been quicker, AWSCURRENT and its own stay.
             let is_older = made(version).zip(pinned_made).is_some_and(|(made, pinned)| made <= pinned);
             if has_label(Self::CURRENT) && is_older {
-                self.move_label(&name, Self::CURRENT, Some(id), Some(pinned)).await?;
+                moved_by_anyone(self.move_label(&name, Self::CURRENT, Some(id), Some(pinned)).await)?;
             }
             let age = made(version).and_then(|made| now.duration_since(made).ok());
             let is_left_over = age.is_some_and(|age| age > changes_need);
             let is_kept = app.previous_secret.is_some_and(|previous| is(version, previous.version_id));
             if has_label(id) && !is_kept && (is_older || is_left_over) {
-                self.move_label(&name, id, Some(id), None).await?;
+                moved_by_anyone(self.move_label(&name, id, Some(id), None).await)?;
             }
         }
         Ok(())
@@ -418,7 +426,7 @@ impl Secrets {
     /// Secrets Manager fails.
     pub async fn let_go_of_app_secret(&self, app: AppId, version: SecretVersionId) -> Result<(), SecretsError> {
         let id = version.to_string();
-        self.move_label(&self.app_secret_name(app), &id, Some(&id), None).await
+        moved_by_anyone(self.move_label(&self.app_secret_name(app), &id, Some(&id), None).await)
     }
 
     /// Removes what a change that lost against another left on an app's secret: `AWSCURRENT` goes back to the version that
@@ -469,7 +477,12 @@ impl Secrets {
             .send()
             .await
             .map(drop)
-            .map_err(|error| backend(name, &error))
+            .map_err(|error| match error.code() {
+                Some("InvalidParameterException") => {
+                    SecretsError::LabelMoved { name: name.to_owned(), cause: sdk_cause(&error) }
+                }
+                _ => backend(name, &error),
+            })
     }
 
     /// Schedules the deletion of all secrets of an app, with Secrets Manager's recovery window of 30 days: its secret,
@@ -503,6 +516,14 @@ impl Secrets {
 
 fn backend<E: std::error::Error + ProvideErrorMetadata + 'static>(name: &str, error: &SdkError<E>) -> SecretsError {
     failure(name, error.code(), sdk_cause(error))
+}
+
+/// Parallel changes tidy the same labels: one that another has moved is as good as moved.
+fn moved_by_anyone(outcome: Result<(), SecretsError>) -> Result<(), SecretsError> {
+    match outcome {
+        Err(SecretsError::LabelMoved { .. }) => Ok(()),
+        outcome => outcome,
+    }
 }
 
 fn failure(name: &str, code: Option<&str>, cause: String) -> SecretsError {

@@ -3,13 +3,15 @@
 
 use std::{
     env,
-    fs::read_to_string,
+    fs::{self, Permissions, read_to_string},
     io::{BufRead, BufReader},
-    path::PathBuf,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
 };
 
 use aws_config::SdkConfig;
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -36,6 +38,9 @@ pub const STACK: &str = "userdocks-staging";
 /// Its table.
 pub const TABLE: &str = "userdocks-staging";
 
+/// Access key and secret key of the account's root.
+const ROOT: &str = "test";
+
 /// A running emulator.
 pub struct Emulator {
     process: Child,
@@ -52,6 +57,7 @@ impl Emulator {
     #[must_use]
     pub fn start(enforces_permissions: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        write_aws_cli(folder.path());
         let port = free_port();
         let mut process = Command::new(tools("ministack/bin").join("ministack"))
             .env_clear()
@@ -80,7 +86,9 @@ impl Emulator {
         // A process that prints into a closed pipe ends.
         std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
         let runtime = Runtime::new().unwrap();
-        let sdk = sdk_config(&endpoint);
+        // The emulator knows the account's root by these.
+        let root = SharedCredentialsProvider::new(Credentials::new(ROOT, ROOT, None, None, "emulator"));
+        let sdk = sdk_config(&endpoint).to_builder().credentials_provider(root).build();
         Self { process, endpoint, folder, runtime, sdk }
     }
 
@@ -88,7 +96,8 @@ impl Emulator {
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let mut command = crate::command(program);
-        let places = [binary("userdocks-admin").parent().unwrap().to_owned(), tools("bin"), tools("ministack/bin")];
+        let admin = binary("userdocks-admin").parent().unwrap().to_owned();
+        let places = [self.folder.path().to_owned(), admin, tools("bin"), tools("ministack/bin")];
         let path = env::var_os("PATH").unwrap();
         let path = env::join_paths(places.into_iter().chain(env::split_paths(&path)));
         command
@@ -97,8 +106,8 @@ impl Emulator {
             .env("PATH", path.unwrap())
             .env("HOME", self.folder.path())
             .env("AWS_ENDPOINT_URL", &self.endpoint)
-            .env("AWS_ACCESS_KEY_ID", "test")
-            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_ACCESS_KEY_ID", ROOT)
+            .env("AWS_SECRET_ACCESS_KEY", ROOT)
             .env("AWS_REGION", "us-east-1")
             .env("AWS_DEFAULT_REGION", "us-east-1")
             .env("AWS_PAGER", "")
@@ -138,7 +147,7 @@ impl Emulator {
 
     /// A call of a service's own API, without the CLI, which takes a second to start.
     fn request(&self, service: &str, method: Method, path: &str) -> RequestBuilder {
-        let scope = format!("Credential=test/20260101/us-east-1/{service}/aws4_request");
+        let scope = format!("Credential={ROOT}/20260101/us-east-1/{service}/aws4_request");
         // The emulator does not check the signatures of the account's root.
         let signed = format!("AWS4-HMAC-SHA256 {scope}, SignedHeaders=host, Signature=0");
         client().request(method, format!("{}{path}", self.endpoint)).header("authorization", signed)
@@ -263,6 +272,13 @@ impl Emulator {
     }
 }
 
+/// The AWS CLI's own script does not start from a path with a space.
+fn write_aws_cli(folder: &Path) {
+    let (script, python) = (folder.join("aws"), tools("ministack/bin/python"));
+    fs::write(&script, format!("#!/bin/sh\nexec '{}' -m awscli \"$@\"\n", python.display())).unwrap();
+    fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+}
+
 impl Drop for Emulator {
     /// As Ctrl-C does, so that it ends the functions' processes, too.
     fn drop(&mut self) {
@@ -282,7 +298,8 @@ fn succeeded(request: RequestBuilder) -> Response {
 
 /// The JSON that a command printed; it must have succeeded.
 fn printed(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else")
 }
 

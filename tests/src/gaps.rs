@@ -72,8 +72,15 @@ pub fn arguments_of_changed_template(after: &str, from: &str, to: &str) -> Strin
     format!("--template-file '{}' --config-file '{}'", changed.display(), configuration.display())
 }
 
+/// A new version that is put with two labels keeps one, so that an app's first version lacks its own. This gives it back.
+pub fn label_first_version(emulator: &Emulator, app: &str) {
+    let repaired = emulator.admin(&["doctor", "--app", app, "--repair"]);
+    let kinds: Vec<_> = repaired["findings"].as_array().unwrap().iter().map(|finding| &finding["kind"]).collect();
+    assert_eq!(kinds, ["unlabelled-version"], "the emulator keeps both labels: remove this workaround");
+}
+
 /// Condition keys that the emulator never fills, so that it denies what they allow.
-const UNKNOWN_KEYS: [&str; 3] = ["dynamodb:Attributes", "dynamodb:EnclosingOperation", "secretsmanager:VersionId"];
+const UNKNOWN_KEYS: [&str; 2] = ["dynamodb:Attributes", "secretsmanager:VersionId"];
 
 /// A function's role, and all that the template allows it.
 pub struct Role {
@@ -208,16 +215,11 @@ fn is_unknown(emulator: &Emulator, key: &str) -> bool {
     for (variable, field) in [("AWS_ACCESS_KEY_ID", "AccessKeyId"), ("AWS_SECRET_ACCESS_KEY", "SecretAccessKey")] {
         command.env(variable, created["AccessKey"][field].as_str().unwrap());
     }
-    let item = json!({"pk": {"S": "probe"}, "sk": {"S": "probe"}});
-    match key {
-        "dynamodb:Attributes" => {
-            command.args(["dynamodb", "update-item", "--table-name", TABLE, "--key", &item.to_string()]);
+    match key.split_once(':').unwrap().0 {
+        "dynamodb" => {
+            let item = json!({"pk": {"S": "probe"}, "sk": {"S": "probe"}}).to_string();
+            command.args(["dynamodb", "update-item", "--table-name", TABLE, "--key", &item]);
             command.args(["--update-expression", "REMOVE probe"]);
-        }
-        "dynamodb:EnclosingOperation" => {
-            let update = json!({"TableName": TABLE, "Key": item, "UpdateExpression": "REMOVE probe"});
-            let items = json!([{"Update": update}]).to_string();
-            command.args(["dynamodb", "transact-write-items", "--transact-items", &items]);
         }
         _ => {
             let version = "66666666-6666-4666-8666-666666666666";

@@ -315,6 +315,7 @@ fn parallel_writes_with_one_key_are_one_change(stage: &Stage) {
 
 fn parallel_writes_with_other_keys_are_whole(stage: &Stage) {
     let app = stage.open.create_app();
+    gaps::label_first_version(&stage.open.emulator, &app.id);
     let answers = rotate_16_times_at_once(&app, |number| format!("key {number}"));
     assert!(answers.iter().all(|(status, _)| [201, 409].contains(status)), "{answers:?}");
     let created = answers.iter().filter(|(status, _)| *status == 201);

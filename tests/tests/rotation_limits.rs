@@ -21,6 +21,7 @@ use shared::{
     domain::{ApiKeyStatus, App, AppId, KeyLimits, PublicKey, Secret, SecretVersionId, SigningKeyId, Timestamp},
     rotation::MAX_NEW_VERSIONS,
     runtime::{Route, Services},
+    secrets::Purpose,
 };
 use tokio::sync::Semaphore;
 use userdocks_admin::api_key::{self, NewExpiry};
@@ -163,6 +164,30 @@ async fn new_versions_are_counted_on_all_pages() {
         });
         assert_eq!(invoke(&mut function, &event("post-app-secrets", None)).await.0, status, "{oldest}");
     }
+}
+
+/// A parallel rotation that lost has removed its own label, between the listing and the removal.
+#[tokio::test(flavor = "multi_thread")]
+async fn label_that_another_change_removed_stops_no_tidying() {
+    let backend = Backend::with_fixtures().await;
+    let app = app_of("post-app-secrets");
+    let mut function = Function::start("post-app-secrets", &environment(&backend)).await;
+    assert_eq!(invoke(&mut function, &event("post-app-secrets", None)).await.0, 201);
+    backend.judge(|call| match call.operation.as_str() {
+        "UpdateSecretVersionStage" if !call.body.contains("MoveToVersionId") => {
+            let body = json!({"__type": "InvalidParameterException", "Message": "The staging label is not attached."});
+            Fate::Answered(400, body.to_string())
+        }
+        _ => Fate::Forwarded,
+    });
+    let _ = backend.take_calls();
+    assert_eq!(invoke(&mut function, &event("post-app-secrets", None)).await.0, 201);
+    let removals = backend.take_calls();
+    assert!(count(&removals, "UpdateSecretVersionStage") > 1, "{removals:?}");
+    let pinned = find_app(&backend, app).await.secret_version_id;
+    let state = backend.services().secrets.describe(Purpose::AppSecret(app)).await.unwrap().unwrap();
+    assert_eq!(state.current_version, Some(pinned.to_string()));
+    assert!(stop(function).await.1.is_empty(), "no label is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -173,7 +173,9 @@ impl From<SecretsError> for Failure {
             }
             SecretsError::Throttled { .. } => Self::fault(Fault::Throttled, error),
             SecretsError::NoText { .. } => Self::fault(Fault::CorruptItem, error),
-            SecretsError::Backend { .. } | SecretsError::Missing { .. } => Self::internal(error),
+            SecretsError::Backend { .. } | SecretsError::Missing { .. } | SecretsError::LabelMoved { .. } => {
+                Self::internal(error)
+            }
         }
     }
 }
