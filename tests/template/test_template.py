@@ -85,7 +85,8 @@ class Permissions(unittest.TestCase):
         reading = "secretsmanager:GetSecretValue on an app's secret"
         self.assertEqual(self.those_with(reading), {"get-app-secrets", "post-app-secrets"})
         conditions = self.by_function["post-app-secrets"][reading]
-        self.assertEqual(conditions, [{"Null": {"secretsmanager:VersionId": "false"}}], "by its version alone")
+        by_version = {"Null": {"secretsmanager:VersionId": "false"}}
+        self.assertEqual(conditions, [by_version] * 2, "by its version alone, under its name and its ARN")
 
     def test_no_function_reads_a_private_key(self):
         readable = {
