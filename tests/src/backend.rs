@@ -20,8 +20,8 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
-use shared::runtime::{Names, Services};
 use tokio::{net::TcpListener, process::Command, sync::Notify};
+use userdocks::runtime::{Names, Services};
 use userdocks_local::{embedded, fixtures};
 
 use crate::{binary, confidential, function::environment};

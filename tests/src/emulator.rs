@@ -21,9 +21,9 @@ use reqwest::{
     blocking::{RequestBuilder, Response},
 };
 use serde_json::{Value, json};
-use shared::runtime::{Names, Services};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use userdocks::runtime::{Names, Services};
 use userdocks_local::fixtures;
 
 use crate::{

@@ -12,7 +12,7 @@ use end_to_end::{
 };
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
-use shared::domain::{ApiKeyType, ApiKeyValue, AppId};
+use userdocks::domain::{ApiKeyType, ApiKeyValue, AppId};
 use userdocks_admin::{api_key, app};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

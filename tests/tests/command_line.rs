@@ -19,8 +19,8 @@ use end_to_end::{
 };
 use nix::pty::{Winsize, openpty};
 use serde_json::{Value, json};
-use shared::domain::{ApiKeyType, ApiKeyValue, App, AppId, PublicKey, SecretVersionId, SigningKeys, Timestamp};
 use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command};
+use userdocks::domain::{ApiKeyType, ApiKeyValue, App, AppId, PublicKey, SecretVersionId, SigningKeys, Timestamp};
 
 const RSA_2048: &str = include_str!("../../shared/src/domain/testdata/rsa-2048.pem");
 

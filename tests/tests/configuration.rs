@@ -10,8 +10,8 @@ use end_to_end::{
     function::{Function, environment},
 };
 use serde_json::{Value, json};
-use shared::domain::{AppId, Secret};
 use tokio::io::AsyncWriteExt;
+use userdocks::domain::{AppId, Secret};
 
 const MALFORMED: [&str; 9] = [
     "127.0.0.1:8001",

@@ -18,7 +18,6 @@ use end_to_end::{
     tls::{Authority, Front},
 };
 use serde_json::{Value, json};
-use shared::domain::{ApiKey, ApiKeyType, ApiKeyValue, App, AppId, Secret, SecretVersionId, SigningKeys, Timestamp};
 use tempfile::NamedTempFile;
 use tokio::{
     io::copy_bidirectional,
@@ -26,6 +25,7 @@ use tokio::{
     sync::watch,
 };
 use tokio_rustls::rustls::NamedGroup;
+use userdocks::domain::{ApiKey, ApiKeyType, ApiKeyValue, App, AppId, Secret, SecretVersionId, SigningKeys, Timestamp};
 
 type Environment = Vec<(&'static str, String)>;
 

@@ -10,7 +10,7 @@ use std::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use end_to_end::backend::{Backend, Fate, SECRET_PREFIX, TABLE};
 use serde_json::{Value, json};
-use shared::{
+use userdocks::{
     domain::{
         ApiKey, ApiKeyType, ApiKeyValue, App, AppId, DoneWrite, KeyLimits, PreviousSecret, PublicKey, Secret,
         SecretVersionId, SigningKeyId, SigningKeys, Timestamp, WriteId,
@@ -352,7 +352,7 @@ async fn a_table_and_secrets_that_do_not_belong_together_are_left_alone() {
     let backend = Backend::start().await;
     let app = new_app(&backend).await;
     let secrets_manager = backend.secrets_manager();
-    let other_stage = shared::secrets::Secrets::new(|| secrets_manager, None, &"other".parse().unwrap());
+    let other_stage = userdocks::secrets::Secrets::new(|| secrets_manager, None, &"other".parse().unwrap());
     other_stage.create_app_secret(app.id, SecretVersionId::random(), &secret()).await.unwrap();
     other_stage.create_signing_key(app.id, SigningKeyId::random(), &secret()).await.unwrap().settled();
     other_stage.create_app_secret(AppId::random(), SecretVersionId::random(), &secret()).await.unwrap();

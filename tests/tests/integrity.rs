@@ -11,7 +11,7 @@ use end_to_end::{
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::domain::AppId;
+use userdocks::domain::AppId;
 
 /// A write with the app's write key, under an `Idempotency-Key` that each function has one of.
 async fn post(backend: &Backend, function: &str, app: &str, key: &str) -> (u16, Value) {
@@ -208,7 +208,7 @@ async fn one_value_in_two_apps_is_found() {
         let (_, created, _) = backend.run_admin(&["app", "create", "--name", "App"]).await;
         let app = created["app"]["uuid"].as_str().unwrap().parse().unwrap();
         let services = backend.services();
-        let kind = shared::domain::ApiKeyType::Read;
+        let kind = userdocks::domain::ApiKeyType::Read;
         let import = userdocks_admin::api_key::import(&services, app, kind, String::new(), "a-value-of-two-apps");
         Box::pin(import).await.unwrap();
     }

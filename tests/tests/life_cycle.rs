@@ -16,7 +16,9 @@ use end_to_end::{
     function::{Function, environment},
 };
 use serde_json::{Value, json};
-use shared::domain::{ApiKeyType, ApiKeyValue, AppId, KeyLimits, PublicKey, SecretVersionId, SigningKeyId, Timestamp};
+use userdocks::domain::{
+    ApiKeyType, ApiKeyValue, AppId, KeyLimits, PublicKey, SecretVersionId, SigningKeyId, Timestamp,
+};
 
 /// An app with a read and a write key, and a signing key in use.
 struct App {
@@ -279,7 +281,7 @@ async fn a_write_sent_again_answers_the_same_and_changes_nothing() {
         write: ApiKeyValue::issue(ApiKeyType::Write).unwrap(),
         ..App { id: app.id, read: app.read.clone(), write: app.write.clone() }
     };
-    let key = shared::domain::ApiKey::new(&other.write, ApiKeyType::Write, String::new(), Timestamp::now(), None);
+    let key = userdocks::domain::ApiKey::new(&other.write, ApiKeyType::Write, String::new(), Timestamp::now(), None);
     api.backend.services().store.add_api_key(app.id, &key).await.unwrap();
     let before = api.secret(&app).await;
     let (status, body) =
@@ -695,7 +697,7 @@ async fn a_deleted_app_leaves_no_secret_behind() {
     let api = Api::start().await;
     let app = App::create(&api.backend).await;
     // The private half of a key whose record was never written.
-    let orphan = shared::domain::Secret::from("orphan".to_owned());
+    let orphan = userdocks::domain::Secret::from("orphan".to_owned());
     let orphaned = api.backend.services().secrets.create_signing_key(app.id, SigningKeyId::random(), &orphan).await;
     orphaned.unwrap().settled();
     let other = App::create(&api.backend).await;
@@ -798,8 +800,8 @@ async fn an_api_key_that_was_revoked_meanwhile_is_not_rotated() {
     let read = keys.iter().find(|key| key.kind == ApiKeyType::Read).unwrap();
     store.revoke_api_key(app.id, &read.hash, Timestamp::now()).await.unwrap();
     let new = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
-    let new = shared::domain::ApiKey::new(&new, ApiKeyType::Read, String::new(), Timestamp::now(), None);
+    let new = userdocks::domain::ApiKey::new(&new, ApiKeyType::Read, String::new(), Timestamp::now(), None);
     let refused = store.replace_api_key(app.id, &new, read, read).await;
-    assert!(matches!(refused, Err(shared::store::StoreError::Conflict)), "{refused:?}");
+    assert!(matches!(refused, Err(userdocks::store::StoreError::Conflict)), "{refused:?}");
     assert_eq!(store.list_api_keys(app.id).await.unwrap().0.len(), keys.len(), "nothing was changed");
 }

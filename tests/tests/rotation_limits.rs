@@ -17,13 +17,13 @@ use end_to_end::{
 };
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use shared::{
+use tokio::sync::Semaphore;
+use userdocks::{
     domain::{ApiKeyStatus, App, AppId, KeyLimits, PublicKey, Secret, SecretVersionId, SigningKeyId, Timestamp},
     rotation::MAX_NEW_VERSIONS,
     runtime::{Route, Services},
     secrets::Purpose,
 };
-use tokio::sync::Semaphore;
 use userdocks_admin::api_key::{self, NewExpiry};
 
 const DAY: u64 = 24 * 3600;
@@ -401,7 +401,7 @@ async fn parallel_keys_against_toggled_key_all_succeed() {
     });
     // In this process: on a busy machine, 12 keys take longer than one request may.
     let route = Route { deadline: Duration::from_secs(600), ..post_app_keys::ROUTE };
-    let function = shared::runtime::Function::new(route, post_app_keys::handle, backend.services());
+    let function = userdocks::runtime::Function::new(route, post_app_keys::handle, backend.services());
     let event = event("post-app-keys", None);
     let answers = join_all((0..KEYS).map(|_| function.respond(&event, "id"))).await;
     changes.await.unwrap();

@@ -16,11 +16,11 @@ use end_to_end::{
 use futures_util::{StreamExt, stream};
 use nix::fcntl::{FcntlArg, fcntl};
 use serde_json::{Value, json};
-use shared::domain::{
+use tokio::{io::AsyncReadExt, net::unix::pipe};
+use userdocks::domain::{
     ApiKey, ApiKeyType, ApiKeyValue, App, AppId, PublicKey, Secret, SecretVersionId, SigningKeyId, SigningKeys,
     Timestamp,
 };
-use tokio::{io::AsyncReadExt, net::unix::pipe};
 
 /// More than DynamoDB reads at a time, as is the larger.
 const SMALL: usize = 1_000;

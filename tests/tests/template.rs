@@ -15,7 +15,7 @@ use end_to_end::{
     project,
 };
 use serde_json::{Value, json};
-use shared::domain::App;
+use userdocks::domain::App;
 
 /// What each function may do, as the template says: an action on a kind of resource, and under which conditions.
 fn granted() -> BTreeMap<String, BTreeMap<String, Vec<Value>>> {

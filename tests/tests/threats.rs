@@ -12,7 +12,7 @@ use end_to_end::{
     function::{Function, environment},
 };
 use serde_json::{Value, json};
-use shared::{
+use userdocks::{
     domain::{ApiKey, ApiKeyType, ApiKeyValue, AppId, KeyLimits, PublicKey, SigningKeyId, Timestamp},
     store::StoreError,
 };

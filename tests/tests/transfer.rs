@@ -9,7 +9,7 @@ use end_to_end::{
     function::{Function, environment},
 };
 use serde_json::{Value, json};
-use shared::domain::{
+use userdocks::domain::{
     ApiKey, ApiKeyType, ApiKeyValue, App, AppId, PublicKey, SecretVersionId, SigningKeyId, SigningKeys, Timestamp,
 };
 

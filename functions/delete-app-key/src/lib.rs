@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::{
+use userdocks::{
     http::{Envelope, Failure, ListSuccess, Request, Response, Write},
     runtime::{Route, Services},
 };

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::runtime::run(delete_app_key::ROUTE, delete_app_key::handle)
+    userdocks::runtime::run(delete_app_key::ROUTE, delete_app_key::handle)
 }

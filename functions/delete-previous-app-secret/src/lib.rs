@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::{
+use userdocks::{
     http::{Envelope, Failure, LegacySuccess, Request, Response, Write},
     runtime::{Route, Services},
 };

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::runtime::run(delete_previous_app_secret::ROUTE, delete_previous_app_secret::handle)
+    userdocks::runtime::run(delete_previous_app_secret::ROUTE, delete_previous_app_secret::handle)
 }

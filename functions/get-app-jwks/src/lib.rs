@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::{
+use userdocks::{
     domain::{AppId, SigningKey},
     http::{CacheControl, Envelope, Failure, FailureKind, Fault, Request, Response},
     runtime::{Route, Services},

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use shared::{
+use userdocks::{
     domain::ApiKeyType,
     http::{CacheControl, Envelope, Failure, ListSuccess, ListedSigningKey, Request, Response},
     runtime::{Route, Services},

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use shared::{
+use userdocks::{
     domain::{ApiKeyType, Secret},
     http::{Envelope, Failure, LegacySuccess, Request, Response},
     runtime::{Route, Services},

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
-use shared::{
+use userdocks::{
     domain::{GeneratedSigningKey, KeyLimits, SigningKeyId, Timestamp},
     http::{Envelope, Failure, FailureKind, ListSuccess, Request, Response, Write},
     runtime::{Route, Services},

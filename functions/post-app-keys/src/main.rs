@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::runtime::run(post_app_keys::ROUTE, post_app_keys::handle)
+    userdocks::runtime::run(post_app_keys::ROUTE, post_app_keys::handle)
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, de::Error};
-use shared::{
+use userdocks::{
     domain::{App, Secret, SecretVersionId, Timestamp},
     http::{Envelope, Failure, FailureKind, LegacySuccess, NewWrite, Request, Response, Write},
     rotation::{self, PreparedRotation},

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use shared::{
+use userdocks::{
     domain::SigningKeyState,
     http::{Envelope, Failure, FailureKind, ListSuccess, Request, Response, Write},
     runtime::{Route, Services},

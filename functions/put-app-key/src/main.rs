@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    shared::runtime::run(put_app_key::ROUTE, put_app_key::handle)
+    userdocks::runtime::run(put_app_key::ROUTE, put_app_key::handle)
 }

@@ -18,7 +18,7 @@ pub fn start() {
     let level = asked.and_then(|name| Level::from_str(&name).ok()).unwrap_or(Level::INFO).min(Level::DEBUG);
     let json =
         fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false).with_writer(io::stdout);
-    let filter = Targets::new().with_default(Level::WARN.min(level)).with_target("shared", level);
+    let filter = Targets::new().with_default(Level::WARN.min(level)).with_target("userdocks", level);
     tracing_subscriber::registry().with(filter).with(json).init();
     std::panic::set_hook(Box::new(|panic| tracing::error!(cause = %panic, "panic")));
 }

@@ -1,6 +1,6 @@
 //! API keys and idempotency keys as a caller sends them.
 
-use shared::domain::{ApiKeyHash, ApiKeyType, ApiKeyValue, IdempotencyKey, ImportError, WriteId};
+use userdocks::domain::{ApiKeyHash, ApiKeyType, ApiKeyValue, IdempotencyKey, ImportError, WriteId};
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 

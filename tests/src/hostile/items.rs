@@ -16,13 +16,13 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
-use shared::{
+use tokio::runtime::{Builder, Runtime};
+use userdocks::{
     aws_json::{AwsJson, Protocol},
     domain::{ApiKeyValue, App, AppId, SecretVersionId, Timestamp, WriteId},
     secrets::Secrets,
     store::{Found, Store, StoreError},
 };
-use tokio::runtime::{Builder, Runtime};
 use userdocks_local::fixtures::{APP, READ_KEY};
 
 /// The first byte picks what is asked for and the answer's status, the rest is the answer's body.

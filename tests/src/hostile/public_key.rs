@@ -4,7 +4,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use shared::domain::PublicKey;
+use userdocks::domain::PublicKey;
 
 /// After a first byte that is even, the PEM text; after an odd one the DER inside it.
 pub fn check(input: &[u8]) {

@@ -10,16 +10,16 @@ use std::{
 
 use aws_sdk_dynamodb::config::Credentials;
 use serde_json::Value;
-use shared::{
+use tokio::runtime::{Builder, Runtime};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt};
+use userdocks::{
     domain::{App, KeyLimits, PublicKey, SigningKeyId, Timestamp},
     http::{Failure, Request, Response},
     rotation::MAX_NEW_VERSIONS,
     runtime::{Clients, Environment, Function, Names, Route, Services},
     store::Store,
 };
-use tokio::runtime::{Builder, Runtime};
-use tracing::subscriber::DefaultGuard;
-use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt};
 use userdocks_local::fixtures::{self, APP, CHANGING_APP, ROTATING_APP};
 
 use super::answer::{app_id, assert_no_key};
@@ -126,7 +126,7 @@ impl World {
         let log = Log::default();
         let writer = log.clone();
         let json = fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
-        let filter = Targets::new().with_target("shared", tracing::Level::INFO);
+        let filter = Targets::new().with_target("userdocks", tracing::Level::INFO);
         let logging = tracing::subscriber::set_default(tracing_subscriber::registry().with(filter).with(json));
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let (services, apps) = runtime.block_on(Box::pin(provide()));

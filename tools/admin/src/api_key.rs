@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use shared::{
+use userdocks::{
     domain::{ApiKey, ApiKeyId, ApiKeyStatus, ApiKeyType, ApiKeyValue, App, AppId, Timestamp},
     runtime::Services,
     store::{StoreError, waits_after_conflict},

@@ -3,7 +3,7 @@
 use std::num::NonZeroU16;
 
 use serde_json::{Value, json};
-use shared::{
+use userdocks::{
     domain::{
         ApiKey, ApiKeyType, ApiKeyValue, App, AppId, GeneratedSigningKey, Secret, SecretVersionId, SigningKeyId,
         SigningKeys, Timestamp,

@@ -1,7 +1,7 @@
 use std::{num::NonZeroU16, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
-use shared::domain::{ApiKeyId, ApiKeyType, AppId, Name, SecretPrefix, SigningKeyId};
+use userdocks::domain::{ApiKeyId, ApiKeyType, AppId, Name, SecretPrefix, SigningKeyId};
 
 /// Manages apps, their API keys, secrets and signing keys.
 ///

@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
-use shared::{
+use userdocks::{
     domain::{ApiKey, ApiKeyHash, ApiKeyId, App, AppId, SecretVersionId, SigningKeyState, Timestamp},
     runtime::Services,
     secrets::{Purpose, SecretState, SecretVersion},

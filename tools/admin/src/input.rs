@@ -7,7 +7,7 @@ use std::{
 };
 
 use nix::sys::termios::{LocalFlags, SetArg, SpecialCharacterIndices, Termios, tcgetattr, tcsetattr};
-use shared::domain::Secret;
+use userdocks::domain::Secret;
 use userdocks_admin::AdminError;
 use zeroize::Zeroizing;
 

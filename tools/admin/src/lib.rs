@@ -11,7 +11,7 @@ pub mod table;
 pub mod transfer;
 
 use serde_json::{Value, json};
-use shared::{
+use userdocks::{
     domain::{
         ApiKey, ApiKeyId, App, AppId, ImportError, KeyChangeRefused, NoRandomness, PublicKeyImportError, SigningKey,
         SigningKeyId, Timestamp,

@@ -16,11 +16,11 @@ use std::{
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde_json::Value;
-use shared::{
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use userdocks::{
     domain::{ApiKeyType, Name, escape_unprintable},
     runtime::{Services, disable_core_dumps},
 };
-use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 use userdocks_admin::{
     AdminError, Answer,
     api_key::{self, NewExpiry},

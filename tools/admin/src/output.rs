@@ -10,7 +10,7 @@ use nix::{
     unistd,
 };
 use serde_json::{Value, json};
-use shared::domain::escape_unprintable;
+use userdocks::domain::escape_unprintable;
 use userdocks_admin::AdminError;
 
 use crate::arguments::Format;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use shared::{
+use userdocks::{
     domain::{App, AppId, Secret, Timestamp},
     rotation::PreparedRotation,
     runtime::Services,

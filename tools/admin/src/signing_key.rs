@@ -1,7 +1,7 @@
 //! `userdocks-admin signing-key …`
 
 use serde_json::json;
-use shared::{
+use userdocks::{
     domain::{
         App, AppId, GeneratedSigningKey, KeyChangeRefused, KeyLimits, PublicKey, SigningKey, SigningKeyId,
         SigningKeyState, Timestamp,

@@ -1,7 +1,7 @@
 //! `userdocks-admin table …`
 
 use serde_json::json;
-use shared::runtime::Services;
+use userdocks::runtime::Services;
 
 use crate::{AdminError, Answer};
 

@@ -5,7 +5,7 @@ use aws_sdk_cloudformation::{
     error::{DisplayErrorContext, ProvideErrorMetadata},
     types::Output,
 };
-use shared::{
+use userdocks::{
     domain::{MalformedSecretPrefix, SecretPrefix},
     runtime::Names,
 };

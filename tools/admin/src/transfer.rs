@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use shared::{
+use userdocks::{
     domain::{
         ApiKey, ApiKeyHash, ApiKeyId, ApiKeyType, App, AppId, Name, PublicKey, SecretVersionId, SigningKey,
         SigningKeyId, SigningKeyState, SigningKeys, Timestamp,

@@ -13,7 +13,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use end_to_end::{backend::start_embedded, tls::Authority};
 use serde_json::{Value, json};
-use shared::runtime::{Names, Services};
+use userdocks::runtime::{Names, Services};
 use userdocks_local::fixtures;
 
 use crate::Failure;

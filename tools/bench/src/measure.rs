@@ -4,7 +4,7 @@ use std::{fs, io, io::Write, path::Path, time::Duration};
 
 use flate2::{Compression, write::DeflateEncoder};
 use serde_json::Value;
-use shared::domain::{ApiKeyType, ApiKeyValue};
+use userdocks::domain::{ApiKeyType, ApiKeyValue};
 use userdocks_local::fixtures;
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::{io::ErrorKind, path::Path};
 
 use serde::{Deserialize, Serialize};
-use shared::{
+use userdocks::{
     domain::{ApiKey, ApiKeyStatus, ApiKeyType, ApiKeyValue, AppId, Timestamp},
     runtime::Services,
 };

@@ -1,7 +1,7 @@
 //! The data that the events under `events/` are made for: apps with fixed ids and keys that are plainly test keys.
 
 use aws_sdk_dynamodb::{Client, error::DisplayErrorContext, types::AttributeValue};
-use shared::{
+use userdocks::{
     domain::{
         ApiKey, ApiKeyType, ApiKeyValue, App, AppId, PublicKey, Secret, SecretVersionId, SigningKey, SigningKeyState,
         SigningKeys, Timestamp,
@@ -157,7 +157,7 @@ fn api_key(
     value: &str,
     kind: ApiKeyType,
     created: Timestamp,
-) -> Result<ApiKey, shared::domain::ImportError> {
+) -> Result<ApiKey, userdocks::domain::ImportError> {
     Ok(ApiKey::new(&ApiKeyValue::import(value, kind)?, kind, name.to_owned(), created, None))
 }
 

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_request_is_one_line_that_begins_with_its_answer() {
-        let line = r#"{"timestamp":"2026-01-01T12:34:56.789012Z","level":"ERROR","message":"request","requestId":"r","route":"GET /api","appId":"a","keyId":"k","code":"E0000","status":500,"cause":"table is gone","target":"shared::runtime::logs"}"#;
+        let line = r#"{"timestamp":"2026-01-01T12:34:56.789012Z","level":"ERROR","message":"request","requestId":"r","route":"GET /api","appId":"a","keyId":"k","code":"E0000","status":500,"cause":"table is gone","target":"userdocks::runtime::logs"}"#;
         assert_eq!(readable(line).unwrap(), "12:34:56.789 500 E0000 GET /api  appId=a  keyId=k  cause=table is gone");
     }
 

@@ -8,11 +8,11 @@ mod settings;
 use std::{env, net::SocketAddr, process::ExitCode};
 
 use serde_json::json;
-use shared::runtime::{Names, Services, disable_core_dumps};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
+use userdocks::runtime::{Names, Services, disable_core_dumps};
 use userdocks_local::{
     LocalError,
     demo::{self, DemoApp},

@@ -4,7 +4,7 @@ use std::{env, sync::Arc};
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json, value::RawValue};
-use shared::{
+use userdocks::{
     aws_json::AwsJson,
     runtime::{Clients, Environment},
 };

@@ -5,7 +5,7 @@ use std::{env, sync::Arc};
 use aws_config::BehaviorVersion;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::value::RawValue;
-use shared::{
+use userdocks::{
     http::{Failure, Request, Response},
     runtime::{Function, Names, Route, Services},
 };
