@@ -14,7 +14,7 @@ use aws_smithy_async::future::pagination_stream::PaginationStream;
 
 use super::{
     Store, StoreError,
-    item::{self, Attributes, CorruptItem},
+    item::{self, Item, CorruptItem},
 };
 use crate::domain::{ApiKey, App, AppId, Timestamp};
 
@@ -48,7 +48,7 @@ pub enum Record {
 pub struct Pages<T> {
     store: Store,
     source: Source,
-    read: fn(Attributes) -> Result<T, CorruptItem>,
+    read: fn(Item) -> Result<T, CorruptItem>,
 }
 
 enum Source {
@@ -64,11 +64,11 @@ impl<T> Pages<T> {
     pub async fn next(&mut self) -> Result<Option<Vec<Result<T, CorruptItem>>>, StoreError> {
         let items = match &mut self.source {
             Source::Scan(pages) => {
-                let page = pages.next().await.transpose().map_err(|error| self.store.failed(&error))?;
+                let page = pages.next().await.transpose().map_err(|error| self.store.failed(error.into()))?;
                 page.map(|page| page.items)
             }
             Source::Query(pages) => {
-                let page = pages.next().await.transpose().map_err(|error| self.store.failed(&error))?;
+                let page = pages.next().await.transpose().map_err(|error| self.store.failed(error.into()))?;
                 page.map(|page| page.items)
             }
         };
@@ -88,7 +88,7 @@ impl Store {
             .scan_apps()
             .set_exclusive_start_key(after.map(item::app_key))
             .set_limit(page_size)
-            .select(Select::SpecificAttributes)
+            .select(Select::SpecificItem)
             .projection_expression(placeholders.join(", "));
         for (placeholder, attribute) in placeholders.into_iter().zip(item::SUMMARY) {
             scan = scan.expression_attribute_names(placeholder, attribute);
@@ -118,7 +118,7 @@ impl Store {
     pub fn records(&self, app: Option<AppId>) -> Pages<Record> {
         let source = match app {
             None => {
-                let scan = self.client.scan().table_name(&self.table).consistent_read(true);
+                let scan = self.dynamodb.client().scan().table_name(&self.table).consistent_read(true);
                 Source::Scan(scan.into_paginator().send())
             }
             Some(app) => {

@@ -29,6 +29,18 @@ pub fn sdk_cause<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E>)
     }
 }
 
+/// Whether the code of an error response means that the service throttles.
+pub fn is_throttling(code: &str) -> bool {
+    const NAMES: [&str; 5] = [
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+    ];
+    NAMES.contains(&code)
+}
+
 /// Describes an AWS error response.
 pub fn error_response(code: &str, message: &str, status: u16) -> String {
     let code = if code.is_empty() { "no reason given" } else { code };

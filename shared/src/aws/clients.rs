@@ -20,47 +20,22 @@ use aws_smithy_runtime_api::{
         endpoint::SharedEndpointResolver,
         http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn},
     },
-    userdocks::IntoShared,
+    shared::IntoShared,
 };
 
 use super::{
-    Endpoint, Environment, Names,
+    configuration::Configuration,
+    endpoint::Endpoint,
+    retry_budget::RetryBudget,
+    service::{DynamoDb, SecretsManager, Service},
+    signed_calls::{Protocol, SignedCalls},
     trust::{CaBundleError, tls_context},
 };
-use crate::{
-    aws_json::{AwsJson, Protocol, RetryBudget},
-    secrets::Secrets,
-    store::Store,
-};
 
-/// What handlers work with; built once per process.
-#[derive(Debug)]
-pub struct Services {
-    /// Apps and API keys.
-    pub store: Store,
-    /// Apps' secrets and private keys.
-    pub secrets: Secrets,
-}
-
-impl Services {
-    /// The table and the secrets of those names, on the SDK alone.
-    #[must_use]
-    pub fn new(
-        dynamodb: aws_sdk_dynamodb::Client,
-        secrets_manager: aws_sdk_secretsmanager::Client,
-        names: Names,
-    ) -> Self {
-        Self {
-            store: Store::new(|| dynamodb, None, names.table),
-            secrets: Secrets::new(|| secrets_manager, None, &names.secret_prefix),
-        }
-    }
-}
-
-/// A function's ways to both services, on one HTTP client: one pool of connections, one TLS set-up.
+/// Clients of both services, with one pool of connections and one TLS set-up.
 ///
-/// The SDK's own way to a configuration would look for profiles, SSO and metadata services, and cost a cold start 10 ms;
-/// a function's environment says all there is to know.
+/// They are built from the function's environment only. The SDK's own loader would look for profiles, SSO and metadata
+/// services, at 10 ms of each cold start.
 #[derive(Debug, Clone)]
 pub struct Clients {
     sdk: SdkConfig,
@@ -74,84 +49,77 @@ pub struct Clients {
 impl Clients {
     const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-    /// Clients as the environment says, with the credentials that Lambda puts there.
-    ///
-    /// # Errors
-    /// `AWS_CA_BUNDLE` can't be trusted.
-    pub fn new(environment: &Environment) -> Result<Self, CaBundleError> {
-        let connector = connector(tls_context(environment.ca_bundle.as_deref())?);
+    /// Fails if `AWS_CA_BUNDLE` is not usable.
+    pub fn new(configuration: &Configuration) -> Result<Self, CaBundleError> {
+        let connector = connector(tls_context(configuration.ca_bundle.as_deref())?);
         let http_client = {
             let connector = connector.clone();
             http_client_fn(move |_, _| connector.clone())
         };
         let sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(environment.region.clone()))
-            .credentials_provider(match &environment.credentials {
+            .region(Region::new(configuration.region.clone()))
+            .credentials_provider(match &configuration.credentials {
                 Some(credentials) => SharedCredentialsProvider::new(credentials.clone()),
                 None => container_credentials(&http_client),
             })
             .http_client(http_client)
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .time_source(SystemTimeSource::new())
-            .retry_config(RetryConfig::standard().with_initial_backoff(AwsJson::FIRST_RETRY_WITHIN))
+            .retry_config(RetryConfig::standard().with_initial_backoff(SignedCalls::FIRST_RETRY_WITHIN))
             .timeout_config(
                 TimeoutConfig::builder()
-                    .operation_attempt_timeout(AwsJson::ATTEMPT_TIMEOUT)
-                    .operation_timeout(AwsJson::CALL_TIMEOUT)
+                    .operation_attempt_timeout(SignedCalls::ATTEMPT_TIMEOUT)
+                    .operation_timeout(SignedCalls::CALL_TIMEOUT)
                     .build(),
             )
             .build();
         Ok(Self {
             sdk,
             connector,
-            credentials: environment.credentials.clone(),
-            dynamodb_endpoint: environment.dynamodb_endpoint.clone(),
-            secrets_manager_endpoint: environment.secrets_manager_endpoint.clone(),
+            credentials: configuration.credentials.clone(),
+            dynamodb_endpoint: configuration.dynamodb_endpoint.clone(),
+            secrets_manager_endpoint: configuration.secrets_manager_endpoint.clone(),
             retries: RetryPartition::custom("functions").token_bucket(retry_budget()).build(),
         })
     }
 
-    /// The table and the secrets of those names.
     #[must_use]
-    pub fn services(&self, names: Names) -> Services {
-        let (dynamodb, secrets_manager) = (self.clone(), self.clone());
+    pub fn dynamodb(&self) -> DynamoDb {
+        let clients = self.clone();
         let endpoint = self.dynamodb_endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
-        Services {
-            store: Store::new(move || dynamodb.dynamodb(), self.direct_dynamodb(), names.table).with_endpoint(endpoint),
-            secrets: Secrets::new(
-                move || secrets_manager.secrets_manager(),
-                self.direct_secrets_manager(),
-                &names.secret_prefix,
-            ),
-        }
+        Service::new(move || clients.dynamodb_sdk(), self.signed_dynamodb(), endpoint)
     }
 
-    fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+    #[must_use]
+    pub fn secrets_manager(&self) -> SecretsManager {
+        let clients = self.clone();
+        let endpoint = self.secrets_manager_endpoint.as_ref().map(|endpoint| endpoint.as_str().to_owned());
+        let signed_calls = self.signed_calls(Protocol::SECRETS_MANAGER, self.secrets_manager_endpoint.as_ref());
+        Service::new(move || clients.secrets_manager_sdk(), signed_calls, endpoint)
+    }
+
+    fn dynamodb_sdk(&self) -> aws_sdk_dynamodb::Client {
         let mut config = aws_sdk_dynamodb::config::Builder::from(&self.sdk).retry_partition(self.retries.clone());
         config.set_endpoint_resolver(self.dynamodb_endpoint.as_ref().map(resolver));
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
+    fn secrets_manager_sdk(&self) -> aws_sdk_secretsmanager::Client {
         let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.sdk).retry_partition(self.retries.clone());
         config.set_endpoint_resolver(self.secrets_manager_endpoint.as_ref().map(resolver));
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
-    /// DynamoDB without the SDK, where the environment names its endpoint and has credentials that last.
+    /// Signed calls of DynamoDB, if the environment names its endpoint and has credentials that never expire.
     #[must_use]
-    pub fn direct_dynamodb(&self) -> Option<AwsJson> {
-        self.direct(Protocol::DYNAMODB, self.dynamodb_endpoint.as_ref())
+    pub fn signed_dynamodb(&self) -> Option<SignedCalls> {
+        self.signed_calls(Protocol::DYNAMODB, self.dynamodb_endpoint.as_ref())
     }
 
-    fn direct_secrets_manager(&self) -> Option<AwsJson> {
-        self.direct(Protocol::SECRETS_MANAGER, self.secrets_manager_endpoint.as_ref())
-    }
-
-    fn direct(&self, protocol: Protocol, endpoint: Option<&Endpoint>) -> Option<AwsJson> {
+    fn signed_calls(&self, protocol: Protocol, endpoint: Option<&Endpoint>) -> Option<SignedCalls> {
         let (endpoint, credentials, region) = (endpoint?, self.credentials.clone()?, self.sdk.region()?);
-        Some(AwsJson::new(
+        Some(SignedCalls::new(
             protocol,
             endpoint.as_str().to_owned(),
             region.to_string(),
@@ -161,7 +129,7 @@ impl Clients {
     }
 }
 
-/// The same for the SDK's calls as for those without it; its own would allow a hundred retries before it ran out.
+/// Gives the SDK's calls the budget of signed calls. The SDK's own would allow a hundred retries.
 fn retry_budget() -> TokenBucket {
     TokenBucket::builder()
         .capacity(RetryBudget::FULL.into())
@@ -172,8 +140,7 @@ fn retry_budget() -> TokenBucket {
         .build()
 }
 
-/// Always that address: the SDK's own resolver would parse its rules and compile their regular expressions, at every cold
-/// start, to come to the same.
+/// Resolves to a fixed endpoint. The SDK's resolver would parse rules and compile regular expressions at every cold start.
 fn resolver(endpoint: &Endpoint) -> SharedEndpointResolver {
     SharedEndpointResolver::new(StaticUriEndpointResolver::uri(endpoint.as_str()))
 }
@@ -189,7 +156,7 @@ fn connector(tls: TlsContext) -> SharedHttpConnector {
         .into_shared()
 }
 
-/// Where an instance may outlive its credentials (SnapStart), Lambda hands them out at a local endpoint.
+/// Reads credentials from Lambda's local endpoint, which exists if an instance may outlive its credentials (SnapStart).
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
 fn container_credentials(http_client: &SharedHttpClient) -> SharedCredentialsProvider {

@@ -1,14 +1,12 @@
-//! AWS services that speak JSON over HTTP, called without their SDK: the two reads that every cold start waits for.
+//! Signed calls: AWS services that speak JSON over HTTP, called without their SDK.
 //!
-//! The SDK's clients parse their partitions and rules at each start and run some hundred steps for a call; a signed `POST`
-//! needs none of them. Signing, TLS and connections are the SDK's own libraries. Everything else goes through the SDK.
+//! Every cold start waits for two reads. For those the SDK's set-up costs more than the call: its clients parse partitions
+//! and rules when they start, and run some hundred steps for each call. Signing, TLS and connections are the SDK's own
+//! libraries.
 //!
 //! <https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html>
 
-use std::{
-    sync::atomic::{AtomicU16, Ordering},
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::{
@@ -24,9 +22,12 @@ use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
-use crate::causes::{connector_cause, error_response, transport_cause};
+use super::{
+    causes::{connector_cause, error_response, is_throttling, transport_cause},
+    retry_budget::RetryBudget,
+};
 
-/// A service of AWS, and how it wants to be spoken to.
+/// The form of a service's requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Protocol {
     signing_name: &'static str,
@@ -49,63 +50,48 @@ impl Protocol {
     };
 }
 
-/// Why a call has no answer.
+/// A call that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The service says no, or that it can't now.
+    /// The service returned an error response.
     #[error("{}", error_response(.code, .message, *.status))]
     Refused {
         /// The exception's name, without its namespace.
         code: String,
-        /// What the service says about it.
         message: String,
-        /// The HTTP status.
         status: u16,
     },
-    /// The service was not reached, or did not answer to the end.
+    /// The service was unreachable, or its response was incomplete.
     #[error("{0}")]
-    Unanswered(String),
-    /// The request can't be made; which part of it, but never its text.
+    NoResponse(String),
+    /// The request could not be built. The text names the part that is wrong, without its value.
     #[error("cannot sign the request: {0}")]
     Unsigned(&'static str),
 }
 
 impl CallError {
-    /// The exception's name, where the service gave one.
+    /// The exception's name, if the service returned one.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused { code, .. } => Some(code),
-            Self::Unanswered(_) | Self::Unsigned(_) => None,
+            Self::NoResponse(_) | Self::Unsigned(_) => None,
         }
     }
 
-    /// Whether the same call may have an answer in a moment.
+    /// Whether the same call may succeed in a moment.
     fn is_transient(&self) -> bool {
         match self {
             Self::Refused { code, status, .. } => *status >= 500 || is_throttling(code),
-            Self::Unanswered(_) => true,
+            Self::NoResponse(_) => true,
             Self::Unsigned(_) => false,
         }
     }
 }
 
-/// Whether an exception of that name says that a service throttles.
-#[must_use]
-pub fn is_throttling(code: &str) -> bool {
-    const NAMES: [&str; 5] = [
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-    ];
-    NAMES.contains(&code)
-}
-
-/// One service at its endpoint, for calls that only read: what may be repeated is repeated.
+/// Calls one service at its endpoint. It repeats calls that failed, so it is for reads only.
 #[derive(Debug)]
-pub struct AwsJson {
+pub struct SignedCalls {
     protocol: Protocol,
     endpoint: String,
     region: String,
@@ -114,18 +100,15 @@ pub struct AwsJson {
     retries: RetryBudget,
 }
 
-impl AwsJson {
-    /// How long an attempt may take, and all attempts of one call together: short enough that a dead service is noticed
-    /// inside a route's deadline, with time for a second attempt.
+impl SignedCalls {
+    /// The limit of one attempt. A second attempt fits into a route's deadline.
     pub const ATTEMPT_TIMEOUT: Duration = Duration::from_millis(1500);
-    /// See [`Self::ATTEMPT_TIMEOUT`].
+    /// The limit of all attempts of a call.
     pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
-    /// The longest wait before the second attempt; what is waited is a random part of it.
+    /// The longest wait before the second attempt; the wait is a random part of it.
     pub const FIRST_RETRY_WITHIN: Duration = Duration::from_millis(50);
-    /// The same before each further attempt.
     const RETRY_WITHIN: [Duration; 2] = [Self::FIRST_RETRY_WITHIN, Duration::from_millis(100)];
 
-    /// That service at that endpoint, in that region, on those connections.
     #[must_use]
     pub fn new(
         protocol: Protocol,
@@ -137,20 +120,20 @@ impl AwsJson {
         Self { protocol, endpoint, region, identity: credentials.into(), connector, retries: RetryBudget::new() }
     }
 
-    /// Calls an operation with a JSON body, up to three times, and returns the body of the answer.
+    /// Calls an operation with a JSON body and returns the body of the response. Makes up to three attempts.
     ///
     /// # Errors
-    /// The last attempt's.
+    /// The error of the last attempt.
     pub async fn call(&self, operation: &str, body: &str) -> Result<Vec<u8>, CallError> {
-        let late = |limit| move |_| Err(CallError::Unanswered(format!("no answer after {limit:?}")));
+        let late = |limit| move |_| Err(CallError::NoResponse(format!("no response after {limit:?}")));
         let attempts = async {
             let mut waits = Self::RETRY_WITHIN.into_iter();
             loop {
                 let attempt = timeout(Self::ATTEMPT_TIMEOUT, self.attempt(operation, body));
                 let error = match attempt.await.unwrap_or_else(late(Self::ATTEMPT_TIMEOUT)) {
-                    Ok(answer) => {
+                    Ok(body) => {
                         self.retries.refill();
-                        return Ok(answer);
+                        return Ok(body);
                     }
                     Err(error) => error,
                 };
@@ -167,10 +150,10 @@ impl AwsJson {
 
     async fn attempt(&self, operation: &str, body: &str) -> Result<Vec<u8>, CallError> {
         let request = self.signed(operation, body, SystemTime::now()).map_err(CallError::Unsigned)?;
-        let answer =
-            self.connector.call(request).await.map_err(|error| CallError::Unanswered(connector_cause(&error)))?;
-        let status = answer.status().as_u16();
-        let body = read(answer).await?;
+        let response =
+            self.connector.call(request).await.map_err(|error| CallError::NoResponse(connector_cause(&error)))?;
+        let status = response.status().as_u16();
+        let body = read(response).await?;
         if status == 200 { Ok(body) } else { Err(refusal(status, &body)) }
     }
 
@@ -206,27 +189,24 @@ impl AwsJson {
         Ok(request)
     }
 
-    /// Makes a connection, so that the first call need not wait for the handshake. An unsigned `GET /` needs no
-    /// permission, costs nothing and leaves no trace in CloudTrail.
-    ///
-    /// # Errors
-    /// There is no connection; the first call will then make one.
+    /// Opens a connection, so that the first call does not wait for the handshake. An unsigned `GET /` needs no permission,
+    /// costs nothing and leaves no trace in CloudTrail.
     pub async fn connect(&self) -> Result<(), CallError> {
         let request = HttpRequest::get(&self.endpoint).map_err(|_| CallError::Unsigned("the endpoint is not a URI"))?;
-        let answer =
-            self.connector.call(request).await.map_err(|error| CallError::Unanswered(connector_cause(&error)))?;
-        // Whatever the answer is: once it is read to its end, the connection is free for the next request.
-        read(answer).await.map(drop)
+        let response =
+            self.connector.call(request).await.map_err(|error| CallError::NoResponse(connector_cause(&error)))?;
+        // The connection is free for the next request when the response has been read, whatever it says.
+        read(response).await.map(drop)
     }
 }
 
-async fn read(answer: HttpResponse) -> Result<Vec<u8>, CallError> {
-    let body = ByteStream::new(answer.into_body()).collect().await;
+async fn read(response: HttpResponse) -> Result<Vec<u8>, CallError> {
+    let body = ByteStream::new(response.into_body()).collect().await;
     // Not its `to_vec`, which copies byte by byte.
-    Ok(Vec::from(body.map_err(|error| CallError::Unanswered(transport_cause(&error)))?.into_bytes()))
+    Ok(Vec::from(body.map_err(|error| CallError::NoResponse(transport_cause(&error)))?.into_bytes()))
 }
 
-/// What a service says when it refuses; nothing else of the answer is ever shown.
+/// Reads an error response. Only its code and message are ever shown.
 fn refusal(status: u16, body: &[u8]) -> CallError {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -239,34 +219,6 @@ fn refusal(status: u16, body: &[u8]) -> CallError {
     let Refusal { kind, message } = serde_json::from_slice(body).unwrap_or_default();
     let code = kind.rsplit('#').next().unwrap_or_default().to_owned();
     CallError::Refused { code, message, status }
-}
-
-/// Retries are for passing faults: when most calls fail, they would only multiply the load on what is failing. Each one
-/// takes as much from the budget as ten answered calls put in.
-#[derive(Debug)]
-pub struct RetryBudget(AtomicU16);
-
-impl RetryBudget {
-    /// What a retry takes; an answered call puts 1 in.
-    pub const RETRY: u16 = 10;
-    /// What there is at first, and at most.
-    pub const FULL: u16 = 10 * Self::RETRY;
-
-    const fn new() -> Self {
-        Self(AtomicU16::new(Self::FULL))
-    }
-
-    /// Whether there is enough for one retry; takes it.
-    fn take(&self) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(Self::RETRY)).is_ok()
-    }
-
-    /// A call was answered.
-    fn refill(&self) {
-        // It is full already where this refuses.
-        let _ =
-            self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| (left < Self::FULL).then_some(left + 1));
-    }
 }
 
 #[cfg(test)]
@@ -290,7 +242,7 @@ mod tests {
         let credentials = Credentials::new(key.0, key.1, token.map(str::to_owned), None, "test");
         let endpoint = format!("https://{}.eu-central-1.amazonaws.com", protocol.signing_name);
         let connector = SharedHttpConnector::new(NoConnection);
-        let service = AwsJson::new(protocol, endpoint, "eu-central-1".to_owned(), credentials, connector);
+        let service = SignedCalls::new(protocol, endpoint, "eu-central-1".to_owned(), credentials, connector);
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_045);
         let request = service.signed(operation, body, time).unwrap();
         ["authorization", "x-amz-date", "x-amz-security-token"]
@@ -322,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_shows_its_name_and_message_and_nothing_else() {
+    fn error_response_shows_code_and_message_only() {
         let told = |status, body: &str| refusal(status, body.as_bytes()).to_string();
         let body = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no table","SecretString":"s"}"#;
         assert_eq!(told(400, body), "ResourceNotFoundException: no table (HTTP 400)");
@@ -331,25 +283,13 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_tried_again_and_what_lasts_is_not() {
+    fn transient_errors_only_are_retried() {
         let refused = |status, kind: &str| refusal(status, format!(r#"{{"__type":"{kind}"}}"#).as_bytes());
         assert!(refused(400, "ThrottlingException").is_transient());
         assert!(refused(400, "a#ProvisionedThroughputExceededException").is_transient());
         assert!(refused(500, "InternalServerError").is_transient());
-        assert!(CallError::Unanswered(String::new()).is_transient());
+        assert!(CallError::NoResponse(String::new()).is_transient());
         assert!(!refused(400, "AccessDeniedException").is_transient());
         assert!(!refused(400, "ResourceNotFoundException").is_transient());
-    }
-
-    #[test]
-    fn while_everything_fails_the_retries_run_out_and_answered_calls_bring_them_back() {
-        let budget = RetryBudget::new();
-        assert_eq!((0..100).filter(|_| budget.take()).count(), 10);
-        (0..9).for_each(|_| budget.refill());
-        assert!(!budget.take());
-        budget.refill();
-        assert!(budget.take() && !budget.take());
-        (0..1000).for_each(|_| budget.refill());
-        assert_eq!((0..100).filter(|_| budget.take()).count(), 10, "never more than when it was new");
     }
 }
