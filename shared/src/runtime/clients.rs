@@ -20,7 +20,7 @@ use aws_smithy_runtime_api::{
         endpoint::SharedEndpointResolver,
         http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn},
     },
-    userdocks::IntoShared,
+    shared::IntoShared,
 };
 
 use super::{
