@@ -24,8 +24,8 @@ use aws_sdk_dynamodb::{
 
 use self::item::Attributes;
 pub use self::{
-    item::CorruptItem,
-    pages::{AppSummary, Pages, Record},
+    item::{AppSummary, CorruptItem, Record},
+    pages::Pages,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 
@@ -33,7 +33,7 @@ use crate::{
     LazyClient,
     aws_json::{AwsJson, is_throttling},
     causes::sdk_cause,
-    domain::{ApiKey, ApiKeyHash, App, AppId, DoneWrite, Timestamp, WriteId},
+    domain::{ApiKey, ApiKeyHash, App, AppId, StoredResult, Timestamp, WriteId},
 };
 
 /// Why the table did not do what was asked.
@@ -90,7 +90,7 @@ pub struct Found {
     /// The app.
     pub app: Result<App, CorruptItem>,
     /// The write that was asked for, if it was done before.
-    pub done_write: Option<Result<DoneWrite, CorruptItem>>,
+    pub done_write: Option<Result<StoredResult, CorruptItem>>,
 }
 
 /// The table that holds apps and API keys.
@@ -166,14 +166,15 @@ impl Store {
         write: Option<&WriteId>,
     ) -> Result<Option<Found>, StoreError> {
         let mut wanted = vec![item::app_key(app), item::api_key_key(app, hash)];
-        wanted.extend(write.map(|write| item::write_key(app, write)));
+        wanted.extend(write.map(|write| item::stored_result_key(app, write)));
         let mut found = self.find_all(wanted).await?;
         let mut take = |sk: &str| {
             let index = found.iter().position(|item| item::has_sk(item, sk))?;
             Some(found.swap_remove(index))
         };
         let (Some(app), Some(api_key)) = (take(item::APP_SK), take(&item::api_key_sk(hash))) else { return Ok(None) };
-        let done_write = write.and_then(|id| Some(item::to_done_write(id.clone(), take(&item::write_sk(id))?)));
+        let done_write =
+            write.and_then(|id| Some(item::to_stored_result(id.clone(), take(&item::stored_result_sk(id))?)));
         Ok(Some(Found { api_key: item::to_api_key(api_key)?, app: item::to_app(app), done_write }))
     }
 
@@ -181,9 +182,9 @@ impl Store {
     ///
     /// # Errors
     /// DynamoDB fails, or the record is corrupt.
-    pub async fn find_done_write(&self, app: AppId, id: &WriteId) -> Result<Option<DoneWrite>, StoreError> {
-        let mut found = self.find_all(vec![item::write_key(app, id)]).await?;
-        Ok(found.pop().map(|item| item::to_done_write(id.clone(), item)).transpose()?)
+    pub async fn find_done_write(&self, app: AppId, id: &WriteId) -> Result<Option<StoredResult>, StoreError> {
+        let mut found = self.find_all(vec![item::stored_result_key(app, id)]).await?;
+        Ok(found.pop().map(|item| item::to_stored_result(id.clone(), item)).transpose()?)
     }
 
     /// Reads items strongly consistently, and asks again for what DynamoDB left unprocessed.
@@ -342,13 +343,13 @@ impl Store {
         read: &App,
         mut changed: App,
         now: Timestamp,
-        done: Option<&DoneWrite>,
+        done: Option<&StoredResult>,
     ) -> Result<App, StoreError> {
         changed.version = read.version + 1;
         changed.updated_at = now;
         let done = done.map(|done| {
             let put = self
-                .put(item::from_done_write(changed.id, done))
+                .put(item::from_stored_result(changed.id, done))
                 .condition_expression("attribute_not_exists(#pk) OR #ttl <= :now")
                 .expression_attribute_names("#pk", item::PK)
                 .expression_attribute_names("#ttl", item::TTL)

@@ -14,35 +14,9 @@ use aws_smithy_async::future::pagination_stream::PaginationStream;
 
 use super::{
     Store, StoreError,
-    item::{self, Attributes, CorruptItem},
+    item::{self, AppSummary, Attributes, CorruptItem, Record},
 };
-use crate::domain::{ApiKey, App, AppId, Timestamp};
-
-/// What a listing says of an app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppSummary {
-    /// Its id.
-    pub id: AppId,
-    /// What people call it.
-    pub name: String,
-    /// Whether its API keys are refused with E4030.
-    pub is_disabled: bool,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When its record last changed.
-    pub updated_at: Timestamp,
-}
-
-/// An item of the table, whatever it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
-    /// An app.
-    App(Box<App>),
-    /// An API key of that app, which may not exist.
-    ApiKey(AppId, Box<ApiKey>),
-    /// A remembered write of that app, which may not exist.
-    DoneWrite(AppId),
-}
+use crate::domain::{App, AppId};
 
 /// Items, read a page at a time when the next page is asked for.
 pub struct Pages<T> {
