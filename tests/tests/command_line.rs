@@ -245,7 +245,7 @@ async fn profile_of_aws_login_is_used() {
     let directory = tempfile::tempdir().unwrap();
     let session = "arn:aws:iam::123456789012:user/operator";
     // Its SHA-256.
-    let name = ApiKeyValue::present(session).unwrap().hash().as_str().to_owned() + ".json";
+    let name = session.parse::<ApiKeyValue>().unwrap().hash().as_str().to_owned() + ".json";
     let token = json!({
         "accessToken": {"accessKeyId": "AKIAOPERATOR", "secretAccessKey": "key", "sessionToken": "token",
             "accountId": "123456789012", "expiresAt": "2999-01-01T00:00:00Z"},

@@ -12,8 +12,8 @@ use end_to_end::backend::{Backend, Fate, SECRET_PREFIX, TABLE};
 use serde_json::{Value, json};
 use userdocks::{
     domain::{
-        ApiKey, ApiKeyType, ApiKeyValue, App, AppId, DoneWrite, KeyLimits, PreviousSecret, PublicKey, Secret,
-        SecretVersionId, SigningKeyId, SigningKeys, Timestamp, WriteId,
+        ApiKey, ApiKeyType, ApiKeyValue, App, AppId, KeyLimits, PreviousSecret, PublicKey, Secret, SecretVersionId,
+        SigningKeyId, SigningKeys, StoredResult, Timestamp, WriteId,
     },
     secrets::Purpose,
 };
@@ -121,7 +121,7 @@ async fn a_healthy_table_of_every_state_has_no_findings() {
     let ended = new_app(&backend).await;
     let written = {
         let id = WriteId::new(&keys[0].hash, &"key".parse().unwrap());
-        DoneWrite::new(id, "request".to_owned(), "answer".to_owned(), Timestamp::now())
+        StoredResult::new(id, "request".to_owned(), "answer".to_owned(), Timestamp::now())
     };
     services.store.update_app(&ended, ended.clone(), Timestamp::now(), Some(&written)).await.unwrap();
     Box::pin(userdocks_admin::secret::rotate(&services, ended.id, Duration::ZERO)).await.unwrap();

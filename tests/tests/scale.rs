@@ -162,7 +162,7 @@ impl<'a> Subject<'a> {
         let subject =
             Self { backend, app: text(&created["app"]["uuid"]), write_key: text(&created["apiKeys"][1]["value"]) };
         // Noting a key's use is beside a request's own work, once an hour.
-        let hash = ApiKeyValue::present(&subject.write_key).unwrap().hash();
+        let hash = subject.write_key.parse::<ApiKeyValue>().unwrap().hash();
         backend.services().store.note_use(subject.app.parse().unwrap(), &hash, Timestamp::now()).await.unwrap();
         subject
     }

@@ -206,7 +206,7 @@ async fn wrong_keys_get_the_same_response_at_a_measured_ratio() {
     let read = store.find_app(app.id).await.unwrap().unwrap();
     let (mut full, pem) = (read.clone(), read.signing_keys.in_use().unwrap().public_key.as_pem().to_owned());
     while full.signing_keys.iter().count() < 8 {
-        let key = PublicKey::stored(pem.clone()).unwrap();
+        let key = PublicKey::from_stored(pem.clone()).unwrap();
         full.signing_keys.add_standby(KeyLimits::API, SigningKeyId::random(), key, Timestamp::now()).unwrap();
     }
     store.update_app(&read, full, Timestamp::now(), None).await.unwrap();

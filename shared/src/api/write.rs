@@ -1,7 +1,7 @@
 use super::{Failure, FailureKind, Request, request::Replayed};
 use crate::{
     auth::Caller,
-    domain::{App, DoneWrite, Timestamp},
+    domain::{App, StoredResult, Timestamp},
     store::{Store, StoreError},
 };
 
@@ -71,12 +71,14 @@ impl NewWrite {
         if changed == *self.app() && self.caller.write_id().is_none() {
             return Ok(answer);
         }
-        let done =
-            self.caller.write_id().map(|id| DoneWrite::new(id.clone(), self.request.clone(), answer.clone(), self.now));
+        let done = self
+            .caller
+            .write_id()
+            .map(|id| StoredResult::new(id.clone(), self.request.clone(), answer.clone(), self.now));
         match (store.update_app(self.app(), changed, self.now, done.as_ref()).await, done) {
             (Ok(_), _) => Ok(answer),
             (Err(StoreError::Conflict), Some(mine)) => match store.find_done_write(app, &mine.id).await? {
-                Some(theirs) if theirs.is_remembered(self.now) => {
+                Some(theirs) if theirs.is_kept(self.now) => {
                     let answer = same_request(&theirs, &mine.request)?;
                     self.replayed.mark();
                     Ok(answer)
@@ -88,9 +90,9 @@ impl NewWrite {
     }
 }
 
-fn same_request(done: &DoneWrite, request: &str) -> Result<String, Failure> {
+fn same_request(done: &StoredResult, request: &str) -> Result<String, Failure> {
     if done.request == request {
-        Ok(done.answer.clone())
+        Ok(done.result.clone())
     } else {
         Err(Failure::new(FailureKind::Conflict, "the Idempotency-Key was used for another request"))
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        ApiKey, ApiKeyId, ApiKeyStatus, ApiKeyType, ApiKeyValue, App, AppId, DoneWrite, IdempotencyKey, Timestamp,
+        ApiKey, ApiKeyId, ApiKeyStatus, ApiKeyType, ApiKeyValue, App, AppId, IdempotencyKey, StoredResult, Timestamp,
         WriteId,
     },
     store::{Found, Store, StoreError},
@@ -29,7 +29,7 @@ pub struct Caller {
     app: App,
     api_key: ApiKey,
     write_id: Option<WriteId>,
-    done_write: Option<DoneWrite>,
+    done_write: Option<StoredResult>,
 }
 
 impl Caller {
@@ -41,7 +41,7 @@ impl Caller {
 
     /// That write, where it was done before and is still remembered.
     #[must_use]
-    pub fn done_write(&self) -> Option<&DoneWrite> {
+    pub fn done_write(&self) -> Option<&StoredResult> {
         self.done_write.as_ref()
     }
 
@@ -109,7 +109,7 @@ pub async fn authenticate(
     if client_id.parse() != Ok(app_id) {
         return Err(AuthError::InvalidCredentials(None));
     }
-    let presented = ApiKeyValue::present(api_key).map_err(|_| AuthError::InvalidCredentials(None))?;
+    let presented = api_key.parse::<ApiKeyValue>().map_err(|_| AuthError::InvalidCredentials(None))?;
     let hash = presented.hash();
     let write_id = credentials.idempotency_key.map(|key| WriteId::new(&hash, key));
     let Some(Found { api_key, app, done_write }) = store.find_caller(app_id, &hash, write_id.as_ref()).await? else {
@@ -127,7 +127,7 @@ pub async fn authenticate(
     if app.is_disabled {
         return Err(AuthError::AppDisabled(api_key.id));
     }
-    let done_write = done_write.transpose().map_err(StoreError::from)?.filter(|done| done.is_remembered(now));
+    let done_write = done_write.transpose().map_err(StoreError::from)?.filter(|done| done.is_kept(now));
     Ok(Caller { app, api_key, write_id, done_write })
 }
 

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     aws::{Item, send},
-    domain::{ApiKey, App, AppId, DoneWrite, Timestamp},
+    domain::{ApiKey, App, AppId, StoredResult, Timestamp},
 };
 
 /// A transaction has 100 items, of which one is the app.
@@ -56,30 +56,30 @@ impl Store {
     }
 
     /// Stores what differs between the app as it was `read` and as it is `changed`, and counts its `version` up. With
-    /// `done`, remembers the write in the same transaction. A function thus writes no attribute but those it changes,
+    /// `stored`, remembers the write in the same transaction. A function thus writes no attribute but those it changes,
     /// and its policy names them.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the record has changed since or is gone, or the write was done already; or DynamoDB fails.
+    /// [`StoreError::Conflict`] if the record has changed since or is gone, or the write was stored already; or DynamoDB fails.
     pub async fn update_app(
         &self,
         read: &App,
         mut changed: App,
         now: Timestamp,
-        done: Option<&DoneWrite>,
+        stored: Option<&StoredResult>,
     ) -> Result<App, StoreError> {
         changed.version = read.version + 1;
         changed.updated_at = now;
-        let done = done.map(|done| {
+        let stored = stored.map(|stored| {
             let put = self
-                .put(item::from_done_write(changed.id, done))
+                .put(item::from_stored_result(changed.id, stored))
                 .condition_expression("attribute_not_exists(#pk) OR #ttl <= :now")
                 .expression_attribute_names("#pk", item::PK)
                 .expression_attribute_names("#ttl", item::TTL)
                 .expression_attribute_values(":now", AttributeValue::N(now.seconds_since_epoch().to_string()));
             into_transaction(put)
         });
-        self.transact(std::iter::once(self.change_app(read, &changed)).chain(done)).await?;
+        self.transact(std::iter::once(self.change_app(read, &changed)).chain(stored)).await?;
         Ok(changed)
     }
 

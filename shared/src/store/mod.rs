@@ -13,8 +13,8 @@ use aws_sdk_dynamodb::config::Region;
 
 pub use self::{
     error::StoreError,
-    item::{CorruptItem, to_record as decode},
-    pages::{AppSummary, Pages, Record},
+    item::{AppSummary, CorruptItem, Record, to_record as decode},
+    pages::Pages,
     reads::CallerRecords,
     transactions::waits_after_conflict,
 };

@@ -13,42 +13,17 @@ use aws_sdk_dynamodb::{
 use aws_smithy_async::future::pagination_stream::PaginationStream;
 
 use super::{
-    Store, StoreError,
-    item::{self, Item, CorruptItem},
+    Store,
+    error::StoreError,
+    item::{self, AppSummary, Attributes, CorruptItem, Record},
 };
-use crate::domain::{ApiKey, App, AppId, Timestamp};
-
-/// What a listing says of an app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppSummary {
-    /// Its id.
-    pub id: AppId,
-    /// What people call it.
-    pub name: String,
-    /// Whether its API keys are refused with E4030.
-    pub is_disabled: bool,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When its record last changed.
-    pub updated_at: Timestamp,
-}
-
-/// An item of the table, whatever it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
-    /// An app.
-    App(Box<App>),
-    /// An API key of that app, which may not exist.
-    ApiKey(AppId, Box<ApiKey>),
-    /// A remembered write of that app, which may not exist.
-    DoneWrite(AppId),
-}
+use crate::domain::{App, AppId};
 
 /// Items, read a page at a time when the next page is asked for.
 pub struct Pages<T> {
     store: Store,
     source: Source,
-    read: fn(Item) -> Result<T, CorruptItem>,
+    read: fn(Attributes) -> Result<T, CorruptItem>,
 }
 
 enum Source {
@@ -88,7 +63,7 @@ impl Store {
             .scan_apps()
             .set_exclusive_start_key(after.map(item::app_key))
             .set_limit(page_size)
-            .select(Select::SpecificItem)
+            .select(Select::SpecificAttributes)
             .projection_expression(placeholders.join(", "));
         for (placeholder, attribute) in placeholders.into_iter().zip(item::SUMMARY) {
             scan = scan.expression_attribute_names(placeholder, attribute);
@@ -123,7 +98,8 @@ impl Store {
             }
             Some(app) => {
                 let query = self
-                    .client
+                    .dynamodb
+                    .client()
                     .query()
                     .table_name(&self.table)
                     .key_condition_expression("#pk = :app")

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     aws::Item,
-    domain::{ApiKey, ApiKeyHash, App, AppId, DoneWrite, WriteId},
+    domain::{ApiKey, ApiKeyHash, App, AppId, StoredResult, WriteId},
 };
 
 /// The waits before keys that DynamoDB did not process are read again.
@@ -25,7 +25,7 @@ pub struct CallerRecords {
     pub api_key: ApiKey,
     pub app: Result<App, CorruptItem>,
     /// The stored result of the write that the caller repeats, if there is one.
-    pub done_write: Option<Result<DoneWrite, CorruptItem>>,
+    pub stored_result: Option<Result<StoredResult, CorruptItem>>,
 }
 
 impl Store {
@@ -41,24 +41,24 @@ impl Store {
         write: Option<&WriteId>,
     ) -> Result<Option<CallerRecords>, StoreError> {
         let mut wanted = vec![item::app_key(app), item::api_key_key(app, hash)];
-        wanted.extend(write.map(|write| item::write_key(app, write)));
+        wanted.extend(write.map(|write| item::stored_result_key(app, write)));
         let mut found = self.find_all(wanted).await?;
         let mut take = |sk: &str| {
             let index = found.iter().position(|item| item::has_sk(item, sk))?;
             Some(found.swap_remove(index))
         };
         let (Some(app), Some(api_key)) = (take(item::APP_SK), take(&item::api_key_sk(hash))) else { return Ok(None) };
-        let done_write = write.and_then(|id| Some(item::to_done_write(id.clone(), take(&item::write_sk(id))?)));
-        Ok(Some(CallerRecords { api_key: item::to_api_key(api_key)?, app: item::to_app(app), done_write }))
+        let stored_result = write.and_then(|id| Some(item::to_stored_result(id.clone(), take(&item::stored_result_sk(id))?)));
+        Ok(Some(CallerRecords { api_key: item::to_api_key(api_key)?, app: item::to_app(app), stored_result }))
     }
 
-    /// The write of that id, if it was done and is kept.
+    /// The write of that id, if it was stored and is kept.
     ///
     /// # Errors
     /// DynamoDB fails, or the record is corrupt.
-    pub async fn find_done_write(&self, app: AppId, id: &WriteId) -> Result<Option<DoneWrite>, StoreError> {
-        let mut found = self.find_all(vec![item::write_key(app, id)]).await?;
-        Ok(found.pop().map(|item| item::to_done_write(id.clone(), item)).transpose()?)
+    pub async fn find_stored_result(&self, app: AppId, id: &WriteId) -> Result<Option<StoredResult>, StoreError> {
+        let mut found = self.find_all(vec![item::stored_result_key(app, id)]).await?;
+        Ok(found.pop().map(|item| item::to_stored_result(id.clone(), item)).transpose()?)
     }
 
     /// Reads items strongly consistently. Asks again for keys that DynamoDB did not process.

@@ -1,6 +1,6 @@
 //! API keys and idempotency keys as a caller sends them.
 
-use userdocks::domain::{ApiKeyHash, ApiKeyType, ApiKeyValue, IdempotencyKey, ImportError, WriteId};
+use userdocks::domain::{ApiKeyHash, ApiKeyImportError, ApiKeyType, ApiKeyValue, IdempotencyKey, WriteId};
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
@@ -17,7 +17,7 @@ pub fn check(input: &[u8]) {
 }
 
 fn check_presented(text: &str) {
-    let presented = ApiKeyValue::present(text);
+    let presented = text.parse::<ApiKeyValue>();
     let is_let_through = text.chars().count() <= 256 && (!has_own_prefix(text) || is_own(text));
     assert_eq!(presented.is_ok(), is_let_through, "{text:?}");
     if let Ok(key) = &presented {
@@ -33,11 +33,11 @@ fn check_presented(text: &str) {
             && !text.ends_with(' ');
         let is_of_other_type = has_own_prefix(text) && !text.starts_with(&format!("ud_{}_", kind.name()));
         let expected = match () {
-            () if wraps_own(text) => Err(ImportError::Wrapped),
-            () if !has_shape => Err(ImportError::Shape),
-            () if is_of_other_type => Err(ImportError::OtherType),
-            () if !is_let_through => Err(ImportError::Checksum),
-            () => presented.clone().map_err(|_| ImportError::Checksum),
+            () if wraps_own(text) => Err(ApiKeyImportError::Wrapped),
+            () if !has_shape => Err(ApiKeyImportError::Shape),
+            () if is_of_other_type => Err(ApiKeyImportError::OtherType),
+            () if !is_let_through => Err(ApiKeyImportError::Checksum),
+            () => presented.clone().map_err(|_| ApiKeyImportError::Checksum),
         };
         assert_eq!(ApiKeyValue::import(text, kind), expected, "{text:?}");
     }
@@ -48,7 +48,7 @@ fn check_idempotency_key(text: &str) {
     let key = text.parse::<IdempotencyKey>();
     assert_eq!(key.is_ok(), good, "{text:?}");
     if let Ok(key) = key {
-        let [one, other] = ["1", "2"].map(|of| WriteId::new(&ApiKeyValue::present(of).unwrap().hash(), &key));
+        let [one, other] = ["1", "2"].map(|of| WriteId::new(&of.parse::<ApiKeyValue>().unwrap().hash(), &key));
         assert!(one != other && one.as_str().len() == 64, "each API key has its own writes");
     }
 }
@@ -59,10 +59,10 @@ fn check_issued(input: &[u8]) {
         let body = format!("ud_{}_{random}", kind.name());
         let right = checksum(&body);
         let key = format!("{body}{right}");
-        assert_eq!(ApiKeyValue::present(&key).unwrap().expose(), key);
+        assert_eq!(key.parse::<ApiKeyValue>().unwrap().expose(), key);
         assert_eq!(ApiKeyValue::import(&key, kind).unwrap().expose(), key);
         let wrong: String = (32..38).map(|digit| *input.get(digit).unwrap_or(&0)).map(base62_digit).collect();
-        assert_eq!(ApiKeyValue::present(&format!("{body}{wrong}")).is_ok(), wrong == right, "{body}{wrong}");
+        assert_eq!(format!("{body}{wrong}").parse::<ApiKeyValue>().is_ok(), wrong == right, "{body}{wrong}");
     }
 }
 

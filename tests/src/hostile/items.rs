@@ -66,7 +66,7 @@ fn app() -> AppId {
 
 /// The caller and the write that the answer is about: the first API key of the fixtures, and "key" as `Idempotency-Key`.
 async fn find(store: &Store) -> Result<Option<Found>, StoreError> {
-    let hash = ApiKeyValue::present(READ_KEY).unwrap().hash();
+    let hash = READ_KEY.parse::<ApiKeyValue>().unwrap().hash();
     let write = WriteId::new(&hash, &"key".parse().unwrap());
     store.find_caller(app(), &hash, Some(&write)).await
 }

@@ -12,7 +12,7 @@ pub fn check(input: &[u8]) {
     let text = if form % 2 == 0 { String::from_utf8_lossy(key).into_owned() } else { pem(key) };
     if let Ok(imported) = PublicKey::import(&text) {
         assert_eq!(PublicKey::import(imported.as_pem()), Ok(imported.clone()));
-        assert_eq!(PublicKey::stored(imported.as_pem().to_owned()), Ok(imported.clone()));
+        assert_eq!(PublicKey::from_stored(imported.as_pem().to_owned()), Ok(imported.clone()));
         let (modulus, exponent) = imported.jwk_components().expect("what is imported can be published");
         let (modulus, exponent) = (number(&modulus), number(&exponent));
         let bits = modulus.len() * 8 - modulus[0].leading_zeros() as usize;
@@ -21,7 +21,7 @@ pub fn check(input: &[u8]) {
         assert!(modulus_is_odd && exponent_is_odd && exponent != [1], "{exponent:?}");
         assert_eq!(imported.as_pem(), pem(&subject_public_key_info(&modulus, &exponent)), "the same key, in one form");
     }
-    if let Ok(stored) = PublicKey::stored(text.clone()) {
+    if let Ok(stored) = PublicKey::from_stored(text.clone()) {
         assert_eq!(stored.as_pem(), text);
         // What is in the table may be anything; but what it is published as is a key.
         if let Ok((modulus, exponent)) = stored.jwk_components() {

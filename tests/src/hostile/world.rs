@@ -196,7 +196,7 @@ async fn provide() -> (impl Fn(&str) -> Services, Vec<App>) {
         apps.push(store.find_app(id).await.unwrap().unwrap());
         let read = full.find_app(id).await.unwrap().unwrap();
         let mut app = read.clone();
-        let (key, now) = (PublicKey::stored(PUBLIC_KEY.to_owned()).unwrap(), Timestamp::now());
+        let (key, now) = (PublicKey::from_stored(PUBLIC_KEY.to_owned()).unwrap(), Timestamp::now());
         while app.signing_keys.add_standby(KeyLimits::API, SigningKeyId::random(), key.clone(), now).is_ok() {}
         full.update_app(&read, app, now, None).await.unwrap();
     }

@@ -271,7 +271,7 @@ pub enum SigningKeyCommand {
 }
 
 fn api_key_type(name: &str) -> Result<ApiKeyType, &'static str> {
-    name.parse().map_err(|()| "read or write")
+    name.parse().map_err(|_| "read or write")
 }
 
 /// A key that is dead when it is issued, or soon after, is a mistake.

@@ -13,8 +13,8 @@ pub mod transfer;
 use serde_json::{Value, json};
 use userdocks::{
     domain::{
-        ApiKey, ApiKeyId, App, AppId, ImportError, KeyChangeRefused, NoRandomness, PublicKeyImportError, SigningKey,
-        SigningKeyId, Timestamp,
+        ApiKey, ApiKeyId, ApiKeyImportError, App, AppId, KeyChangeRefused, NoRandomness, PublicKeyImportError,
+        SigningKey, SigningKeyId, Timestamp,
     },
     runtime::Services,
     secrets::SecretsError,
@@ -112,7 +112,7 @@ pub enum AdminError {
     SameSecret(AppId),
     /// The API key can't be taken in.
     #[error("cannot import the API key: {0}")]
-    Import(#[from] ImportError),
+    Import(#[from] ApiKeyImportError),
     /// The public key can't be taken in.
     #[error("cannot import the public key: {0}")]
     PublicKey(#[from] PublicKeyImportError),

@@ -169,7 +169,7 @@ impl AppLine {
 impl SigningKeyLine {
     fn into_key(self) -> Result<SigningKey, String> {
         let wrong = |what: &str| format!("signing key {}: {what}", self.uuid);
-        let state = SigningKeyState::of_name(&self.state).ok_or_else(|| wrong("its state is none"))?;
+        let state: SigningKeyState = self.state.parse().map_err(|_| wrong("its state is none"))?;
         let public_key = PublicKey::import(&self.public_key).map_err(|error| wrong(&error.to_string()))?;
         if public_key.as_pem() != self.public_key {
             return Err(wrong("its public key is not in the form that the API answers with"));
@@ -189,7 +189,7 @@ impl SigningKeyLine {
 impl ApiKeyLine {
     fn into_key(self) -> Result<ApiKey, String> {
         let wrong = |what: &str| format!("API key {}: {what}", self.uuid);
-        let kind: ApiKeyType = self.r#type.parse().map_err(|()| wrong("its type is neither read nor write"))?;
+        let kind: ApiKeyType = self.r#type.parse().map_err(|_| wrong("its type is neither read nor write"))?;
         // Keys without a name were issued once.
         let name = if self.name.is_empty() { kind.name() } else { &self.name };
         Ok(ApiKey {

@@ -157,14 +157,14 @@ fn api_key(
     value: &str,
     kind: ApiKeyType,
     created: Timestamp,
-) -> Result<ApiKey, userdocks::domain::ImportError> {
+) -> Result<ApiKey, userdocks::domain::ApiKeyImportError> {
     Ok(ApiKey::new(&ApiKeyValue::import(value, kind)?, kind, name.to_owned(), created, None))
 }
 
 fn no_signing_key(created: Timestamp) -> Result<SigningKeys, Box<dyn std::error::Error>> {
     let framed = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n".to_owned();
     let mut keys = SigningKeys::default();
-    keys.import("appkey_bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb".parse()?, PublicKey::stored(framed)?, created);
+    keys.import("appkey_bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb".parse()?, PublicKey::from_stored(framed)?, created);
     Ok(keys)
 }
 

@@ -8,37 +8,30 @@ use base64::{
 /// Why a public key is not imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyImportError {
-    /// No block of PEM with a public key.
     #[error("no public key in PEM (-----BEGIN PUBLIC KEY----- or -----BEGIN RSA PUBLIC KEY-----)")]
     NoPublicKey,
-    /// Nothing but a private key.
     #[error("a private key, which must stay secret; import what `openssl pkey -pubout` prints for it")]
     PrivateKey,
-    /// Nothing but a certificate.
     #[error("a certificate; import what `openssl x509 -pubkey -noout` prints for it")]
     Certificate,
-    /// A block that is cut or damaged.
     #[error("the PEM block is not complete, or does not hold a public key")]
     Unreadable,
-    /// A key of another algorithm.
     #[error("not an RSA public key; tokens are signed with RS256")]
     NotRsa,
-    /// An RSA key of that many bits.
     #[error("the RSA key has {0} bits; 2048 to 8192 are allowed")]
     Size(usize),
-    /// Numbers that no RSA key has.
     #[error("the numbers in it are not an RSA public key")]
     NotAKey,
 }
 
-/// Reads the first public key in a text, in every form that both OpenSSL and Node.js read: text around the block, lines of
-/// any length, SubjectPublicKeyInfo or PKCS#1 (RFC 8017, appendix A.1.1), and lengths in BER.
+/// Reads the first public key in a text, in every form that both OpenSSL and Node.js read. That includes text around the
+/// block, lines of any length, SubjectPublicKeyInfo, PKCS#1 (RFC 8017, appendix A.1.1), and lengths in BER.
 pub fn read(text: &str) -> Result<PublicEncryptingKey, PublicKeyImportError> {
     let (label, body) = public_key_block(text)?;
     let body: Vec<u8> = body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
     let padding = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let der = GeneralPurpose::new(&STANDARD, padding).decode(body).map_err(|_| PublicKeyImportError::Unreadable)?;
-    let rsa_key = if label == PKCS1_LABEL { Some(der.as_slice()) } else { rsa_key_of_spki(&der)? };
+    let rsa_key = if label == PKCS1_LABEL { Some(der.as_slice()) } else { rsa_key_in_spki(&der)? };
     let (modulus, exponent) = rsa_key.and_then(numbers).ok_or(PublicKeyImportError::Unreadable)?;
     match bits(modulus) {
         2048..=8192 => {}
@@ -47,10 +40,10 @@ pub fn read(text: &str) -> Result<PublicEncryptingKey, PublicKeyImportError> {
     PublicKeyComponents { n: modulus, e: exponent }.try_into().map_err(|_| PublicKeyImportError::NotAKey)
 }
 
-const SPKI_LABEL: &str = "PUBLIC KEY";
+pub const SPKI_LABEL: &str = "PUBLIC KEY";
 const PKCS1_LABEL: &str = "RSA PUBLIC KEY";
 
-/// The label and the body of the first block with a public key.
+/// Returns the label and the body of the first block with a public key.
 fn public_key_block(text: &str) -> Result<(&str, &str), PublicKeyImportError> {
     let mut other = PublicKeyImportError::NoPublicKey;
     let mut rest = text;
@@ -74,8 +67,8 @@ const INTEGER: u8 = 2;
 const BIT_STRING: u8 = 3;
 const OBJECT_IDENTIFIER: u8 = 6;
 
-/// The key inside a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7).
-fn rsa_key_of_spki(der: &[u8]) -> Result<Option<&[u8]>, PublicKeyImportError> {
+/// Returns the key inside a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7).
+fn rsa_key_in_spki(der: &[u8]) -> Result<Option<&[u8]>, PublicKeyImportError> {
     /// rsaEncryption, 1.2.840.113549.1.1.1.
     const RSA_ENCRYPTION: [u8; 9] = [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
     let (info, _) = element(SEQUENCE, der).ok_or(PublicKeyImportError::Unreadable)?;
@@ -89,7 +82,7 @@ fn rsa_key_of_spki(der: &[u8]) -> Result<Option<&[u8]>, PublicKeyImportError> {
     Ok(element(BIT_STRING, key).and_then(|(bits, _)| bits.strip_prefix(&[0])))
 }
 
-/// Modulus and exponent, without leading zeros.
+/// Returns modulus and exponent, without leading zeros.
 fn numbers(rsa_key: &[u8]) -> Option<(&[u8], &[u8])> {
     let (key, _) = element(SEQUENCE, rsa_key)?;
     let (modulus, rest) = element(INTEGER, key)?;
@@ -106,8 +99,8 @@ fn bits(number: &[u8]) -> usize {
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
-/// The content of the element that the input begins with, and what follows it. OpenSSL reads BER: a length may be longer than
-/// it need be, or be left open, in which case the content is whatever is there.
+/// Splits the input behind its first element and returns that element's content and the rest. As in BER, a length may have
+/// more bytes than necessary, or be indefinite; the content then is all of the input.
 fn element(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&first, rest) = input.strip_prefix(&[tag])?.split_first()?;
     match first {

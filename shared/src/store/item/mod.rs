@@ -1,0 +1,19 @@
+//! The form of the table's items: the one place that names an attribute.
+
+mod api_key;
+mod app;
+mod attribute;
+mod key;
+mod reader;
+mod record;
+mod stored_result;
+
+pub use api_key::{from_api_key, to_api_key};
+pub use app::{AppSummary, SUMMARY, changes, from_app, to_app, to_app_summary};
+pub use attribute::{Attributes, EXPIRES_AT, LAST_USED_AT, PK, REVOKED_AT, SK, TTL, UPDATED_AT, VERSION};
+pub use key::{
+    API_KEY_SK_PREFIX, APP_SK, api_key_key, api_key_sk, app_key, app_pk, has_sk, stored_result_key, stored_result_sk,
+};
+pub use reader::CorruptItem;
+pub use record::{Record, to_record};
+pub use stored_result::{from_stored_result, to_stored_result};

@@ -1,0 +1,42 @@
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{
+    api_key::to_api_key,
+    app::to_app,
+    attribute::{Attributes, PK, REQUEST, RESULT, SK, TTL},
+    key::{API_KEY_SK_PREFIX, APP_PK_PREFIX, APP_SK, STORED_RESULT_SK_PREFIX},
+    reader::{CorruptItem, Reader},
+};
+use crate::domain::{ApiKey, App, AppId};
+
+/// An item of any kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    App(Box<App>),
+    /// An API key of an app, which may not exist.
+    ApiKey(AppId, Box<ApiKey>),
+    /// A stored result of an app, which may not exist.
+    StoredResult(AppId),
+}
+
+pub fn to_record(item: Attributes) -> Result<Record, CorruptItem> {
+    let sk = match item.get(SK) {
+        Some(AttributeValue::S(sk)) => sk.clone(),
+        _ => String::new(),
+    };
+    if sk == APP_SK {
+        return to_app(item).map(|app| Record::App(Box::new(app)));
+    }
+    let app = Reader::new(item.clone()).parse_key(PK, APP_PK_PREFIX)?;
+    if sk.starts_with(API_KEY_SK_PREFIX) {
+        return to_api_key(item).map(|key| Record::ApiKey(app, Box::new(key)));
+    }
+    let mut item = Reader::new(item);
+    if !sk.starts_with(STORED_RESULT_SK_PREFIX) {
+        return Err(item.corrupt(SK, "of an unknown kind"));
+    }
+    item.text(REQUEST)?;
+    item.text(RESULT)?;
+    item.number::<u64>(TTL)?;
+    Ok(Record::StoredResult(app))
+}
