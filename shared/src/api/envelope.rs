@@ -1,9 +1,9 @@
 use serde::Serialize;
 
-use super::{FailureKind, ListedSigningKey};
+use super::{failure::FailureKind, signing_key::ListedSigningKey};
 use crate::domain::SigningKey;
 
-/// Which of the two forms a route's answers have.
+/// The form of a route's bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Envelope {
     /// `{"success":…,"message":…,"error":…,"data":…}`
@@ -22,7 +22,7 @@ pub struct LegacySuccess<T> {
 }
 
 impl<T> LegacySuccess<T> {
-    /// Wraps `data`; `message` is the status's name.
+    /// `message` is the status's name.
     pub fn new(message: &'static str, data: T) -> Self {
         Self { success: true, message, error: None, data }
     }
@@ -39,14 +39,14 @@ pub struct ListSuccess<T> {
 }
 
 impl<T> ListSuccess<T> {
-    /// Wraps all `items`; there is no paging, so both counts are theirs.
+    /// `items` are all items: there is no paging.
     pub fn new(kind: &'static str, items: Vec<T>) -> Self {
         Self { kind, total_items: items.len(), items_length: items.len(), items }
     }
 }
 
 impl<'a> ListSuccess<ListedSigningKey<'a>> {
-    /// The key that a write changed, with its state.
+    /// The list of one key that a write changed, with its state.
     #[must_use]
     pub fn written(key: &'a SigningKey) -> Self {
         Self::new("appKeys", vec![ListedSigningKey::with_state(key)])
@@ -54,7 +54,7 @@ impl<'a> ListSuccess<ListedSigningKey<'a>> {
 }
 
 impl Envelope {
-    /// The body of a failure. The messages hold nothing that JSON would escape.
+    /// The body of a failure. No message contains a character that JSON escapes.
     #[must_use]
     pub fn failure(self, kind: FailureKind) -> String {
         let (code, message) = (kind.code(), kind.message());
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_failure_is_json_in_both_envelopes() {
+    fn failures_are_json_in_both_envelopes() {
         for kind in FailureKind::ALL {
             let legacy: serde_json::Value = serde_json::from_str(&Envelope::Legacy.failure(kind)).unwrap();
             assert_eq!(legacy["error"], kind.message());
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_the_seeds_to_the_letter() {
+    fn failure_equals_seeds() {
         assert_eq!(
             Envelope::Legacy.failure(FailureKind::Unauthorized),
             r#"{"success":false,"error":"Unauthorized Token or API key","message":null,"data":null}"#
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_success_is_the_seeds_to_the_letter() {
+    fn success_equals_seeds() {
         let legacy = serde_json::to_string(&LegacySuccess::new("OK", 1)).unwrap();
         assert_eq!(legacy, r#"{"success":true,"message":"OK","error":null,"data":1}"#);
         let list = serde_json::to_string(&ListSuccess::new("appKeys", vec![1, 2])).unwrap();

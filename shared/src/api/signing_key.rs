@@ -2,7 +2,7 @@ use serde::Serialize;
 
 use crate::domain::SigningKey;
 
-/// A signing key as the list envelope has it.
+/// A signing key in the list envelope.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListedSigningKey<'a> {
@@ -16,7 +16,6 @@ pub struct ListedSigningKey<'a> {
 }
 
 impl<'a> ListedSigningKey<'a> {
-    /// As the keys route lists it.
     #[must_use]
     pub fn new(key: &'a SigningKey) -> Self {
         Self {
@@ -29,7 +28,7 @@ impl<'a> ListedSigningKey<'a> {
         }
     }
 
-    /// As a write answers with it.
+    /// The responses of writes have the key's state.
     #[must_use]
     pub fn with_state(key: &'a SigningKey) -> Self {
         Self { state: Some(key.state.name()), ..Self::new(key) }
@@ -46,7 +45,7 @@ struct KeyType {
 }
 
 impl KeyType {
-    /// The one type of key that is ever listed, as seed 003 shows it; the platform's other types never leave it.
+    /// The type of seed 003. Keys of other types are never listed.
     const PUBLIC: Self = Self {
         uuid: "appkeytype_11111111-1111-1111-1111-111111111111",
         name: "public",

@@ -1,98 +1,142 @@
-use super::{Failure, FailureKind, Request, request::Replayed};
+//! Writes: idempotency, optimistic locking, and the commit.
+
+use tokio::time::sleep;
+
+use super::{
+    context::Context,
+    failure::{Failure, FailureKind},
+    response::success,
+};
 use crate::{
     auth::Caller,
-    domain::{App, StoredResult, Timestamp},
-    store::{Store, StoreError},
+    domain::{App, StoredResult, Timestamp, fingerprint},
+    http::{Response, StatusCode},
+    store::{StoreError, waits_after_conflict},
 };
 
 /// A write by an authenticated caller.
-pub enum Write {
-    /// To be done now.
-    New(Box<NewWrite>),
-    /// Done before, by the same API key under the same `Idempotency-Key`: what its answer is made from again.
-    Done {
+pub enum Write<'a> {
+    New(Box<NewWrite<'a>>),
+    /// The same API key has done it before, with the same `Idempotency-Key`.
+    Repeated {
         /// The caller's app, as it is now.
         app: Box<App>,
-        /// What was remembered.
-        answer: String,
+        /// The stored result, from which the response is built again.
+        result: String,
     },
 }
 
-/// A write that is to be done now.
-pub struct NewWrite {
+/// A write that is not done yet.
+pub struct NewWrite<'a> {
+    context: &'a Context,
     caller: Caller,
-    request: String,
-    now: Timestamp,
-    replayed: Replayed,
+    fingerprint: String,
 }
 
-impl Write {
-    /// Finds out whether the caller's write was done before.
-    ///
-    /// # Errors
-    /// E4090 where the `Idempotency-Key` named another request.
-    pub(super) fn begin(caller: Caller, route: &str, request: &Request) -> Result<Self, Failure> {
-        let fingerprint = request.fingerprint(route);
-        match caller.done_write() {
-            Some(done) => {
-                let answer = same_request(done, &fingerprint)?;
-                request.replayed().mark();
-                Ok(Self::Done { app: Box::new(caller.app().clone()), answer })
+impl Context {
+    /// Changes the app and returns the stored result of `change` with 200. The change is stored only if the app is still as
+    /// it was read. A repeated write changes nothing and returns its first result.
+    pub async fn write(
+        &self,
+        change: impl FnOnce(&mut App, Timestamp) -> Result<String, Failure>,
+    ) -> Result<Response, Failure> {
+        let result = match self.begin_write().await? {
+            Write::Repeated { result, .. } => result,
+            Write::New(write) => {
+                let mut app = write.app().clone();
+                let result = change(&mut app, self.now)?;
+                write.commit(app, result).await?
             }
-            None => {
-                let (now, replayed) = (request.received_at(), request.replayed());
-                Ok(Self::New(Box::new(NewWrite { caller, request: fingerprint, now, replayed })))
+        };
+        Ok(success(StatusCode::OK, result))
+    }
+
+    /// Authenticates the caller of a write, and looks for a stored result. E4090 if the `Idempotency-Key` belongs to another
+    /// request.
+    pub async fn begin_write(&self) -> Result<Write<'_>, Failure> {
+        let caller = self.authenticate().await?;
+        let fingerprint = self.fingerprint();
+        match caller.stored_result() {
+            Some(stored) => {
+                let result = result_of_same_request(stored, &fingerprint)?;
+                self.audit.record_replay();
+                Ok(Write::Repeated { app: Box::new(caller.app().clone()), result })
             }
+            None => Ok(Write::New(Box::new(NewWrite { context: self, caller, fingerprint }))),
         }
+    }
+
+    /// Distinguishes this request from others by the same caller for the same app.
+    fn fingerprint(&self) -> String {
+        let key = self.request.path_parameter("keyUuid").unwrap_or_default();
+        // A body that is not valid text must not share a fingerprint with an empty body.
+        let body = self.request.body_text().unwrap_or("\0".into());
+        fingerprint(&[&self.route().to_string(), key, &self.request.query(), &body])
     }
 }
 
-impl NewWrite {
+impl NewWrite<'_> {
     /// The caller's app, as it was read.
     #[must_use]
     pub fn app(&self) -> &App {
         self.caller.app()
     }
 
-    /// When the request arrived.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    /// Stores the changed app and, for an `Idempotency-Key`, what its `answer` is made from again: both or nothing.
-    /// Where nothing changes and nothing is to be remembered, nothing is stored.
-    /// Returns the answer that counts: where the same write was done meanwhile, by a parallel request, it is that one's.
+    /// Stores the changed app and, for an `Idempotency-Key`, the result: both or nothing. Nothing is stored if nothing
+    /// changes and there is no key.
     ///
-    /// # Errors
-    /// E4090 where another change won; E0000 where the table fails.
-    pub async fn commit(self, store: &Store, changed: App, answer: String) -> Result<String, Failure> {
-        let app = changed.id;
-        if changed == *self.app() && self.caller.write_id().is_none() {
-            return Ok(answer);
+    /// Returns the result that counts: a parallel request may have done the same write first.
+    pub async fn commit(self, changed: App, result: String) -> Result<String, Failure> {
+        let Self { context, caller, fingerprint } = self;
+        let (read, store) = (caller.app(), &context.services.store);
+        if changed == *read && caller.write_id().is_none() {
+            return Ok(result);
         }
-        let done = self
-            .caller
-            .write_id()
-            .map(|id| StoredResult::new(id.clone(), self.request.clone(), answer.clone(), self.now));
-        match (store.update_app(self.app(), changed, self.now, done.as_ref()).await, done) {
-            (Ok(_), _) => Ok(answer),
-            (Err(StoreError::Conflict), Some(mine)) => match store.find_done_write(app, &mine.id).await? {
-                Some(theirs) if theirs.is_kept(self.now) => {
-                    let answer = same_request(&theirs, &mine.request)?;
-                    self.replayed.mark();
-                    Ok(answer)
+        let stored =
+            caller.write_id().map(|id| StoredResult::new(id.clone(), fingerprint, result.clone(), context.now));
+        match (store.update_app(read, changed, context.now, stored.as_ref()).await, stored) {
+            (Ok(_), _) => Ok(result),
+            (Err(StoreError::Conflict), Some(mine)) => match store.find_stored_result(read.id, &mine.id).await? {
+                Some(theirs) if theirs.is_kept(context.now) => {
+                    let result = result_of_same_request(&theirs, &mine.request)?;
+                    context.audit.record_replay();
+                    Ok(result)
                 }
                 _ => Err(StoreError::Conflict.into()),
             },
             (Err(error), _) => Err(error.into()),
         }
     }
+
+    /// Commits a change that commutes with all others. If another change wins, authenticates the caller and changes the app
+    /// again, a few times.
+    pub async fn commit_commuting(
+        self,
+        change: impl Fn(&mut App) -> Result<String, Failure>,
+    ) -> Result<String, Failure> {
+        let context = self.context;
+        let mut waits = waits_after_conflict();
+        let mut write = self;
+        loop {
+            let mut app = write.app().clone();
+            let result = change(&mut app)?;
+            match write.commit(app, result).await {
+                Err(failure) if failure.kind == FailureKind::Conflict => {
+                    sleep(waits.next().ok_or(failure)?).await;
+                }
+                committed => return committed,
+            }
+            write = match context.begin_write().await? {
+                Write::Repeated { result, .. } => return Ok(result),
+                Write::New(write) => *write,
+            };
+        }
+    }
 }
 
-fn same_request(done: &StoredResult, request: &str) -> Result<String, Failure> {
-    if done.request == request {
-        Ok(done.result.clone())
+fn result_of_same_request(stored: &StoredResult, fingerprint: &str) -> Result<String, Failure> {
+    if stored.request == fingerprint {
+        Ok(stored.result.clone())
     } else {
         Err(Failure::new(FailureKind::Conflict, "the Idempotency-Key was used for another request"))
     }

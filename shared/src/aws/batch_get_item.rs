@@ -123,7 +123,8 @@ mod tests {
         let json = r#"{"Responses":{"table":[{"s":{"S":"a"},"n":{"N":"1"},"t":{"BOOL":true},"l":{"L":[{"M":{"s":{"S":"b"}}}]},
             "x":{"NULL":true},"b":{"B":"AA=="},"ss":{"SS":["a"]},"ns":{"NS":["1"]},"bs":{"BS":["AA=="]}}]},
             "UnprocessedKeys":{"table":{"Keys":[{"pk":{"S":"c"}}],"ConsistentRead":true}}}"#;
-        let BatchGetItemOutput { items: found, unprocessed_keys: unprocessed } = BatchGetItemOutput::from_json(json.as_bytes()).unwrap();
+        let BatchGetItemOutput { items: found, unprocessed_keys: unprocessed } =
+            BatchGetItemOutput::from_json(json.as_bytes()).unwrap();
         let inner = AttributeValue::M(HashMap::from([("s".to_owned(), AttributeValue::S("b".to_owned()))]));
         assert_eq!(found[0]["l"], AttributeValue::L(vec![inner]));
         assert_eq!((&found[0]["n"], &found[0]["t"]), (&AttributeValue::N("1".to_owned()), &AttributeValue::Bool(true)));

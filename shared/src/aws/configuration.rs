@@ -64,7 +64,9 @@ impl Configuration {
 
     fn read(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, ConfigurationError> {
         let text = |name| {
-            variable(name).map(|value| value.into_string().map_err(|_| ConfigurationError::NotUnicode(name))).transpose()
+            variable(name)
+                .map(|value| value.into_string().map_err(|_| ConfigurationError::NotUnicode(name)))
+                .transpose()
         };
         let optional = |name| match text(name)? {
             Some(value) if value.trim().is_empty() => Err(ConfigurationError::Empty(name)),
@@ -123,7 +125,8 @@ mod tests {
     #[test]
     fn names_what_is_missing_or_empty() {
         let configuration = read(&COMPLETE).unwrap();
-        assert_eq!(configuration.resources, Names { table: "table".to_owned(), secret_prefix: "prefix".parse().unwrap() });
+        let Resources { table, secret_prefix, secrets_kms_key } = configuration.resources;
+        assert_eq!((table.as_str(), secret_prefix.as_str(), secrets_kms_key), ("table", "prefix", None));
         for (index, (name, _)) in COMPLETE.iter().enumerate() {
             let mut variables = COMPLETE.to_vec();
             variables[index].1 = " ";
@@ -147,7 +150,7 @@ mod tests {
     fn an_empty_kms_key_is_none() {
         for (value, key) in [("", None), ("alias/userdocks", Some("alias/userdocks"))] {
             let configuration = read(&[&COMPLETE[..], &[("SECRETS_KMS_KEY_ID", value)]].concat()).unwrap();
-            assert_eq!(configuration.secrets_kms_key.as_deref(), key);
+            assert_eq!(configuration.resources.secrets_kms_key.as_deref(), key);
         }
     }
 

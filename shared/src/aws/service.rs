@@ -118,7 +118,9 @@ impl SecretsManager {
                 // The error's own text may quote the secret.
                 serde_json::from_slice(&response)
                     .map(|Response { secret_string }| secret_string.map(Zeroizing::new))
-                    .map_err(|error| FailedCall::malformed(format_args!("line {}, column {}", error.line(), error.column())))
+                    .map_err(|error| {
+                        FailedCall::malformed(format_args!("line {}, column {}", error.line(), error.column()))
+                    })
             }
             Reads::Sdk => {
                 let response = send(self.client.get_secret_value().secret_id(name).version_id(version).send()).await?;

@@ -13,7 +13,7 @@ use aws_smithy_runtime_api::client::{
     retries::classifiers::{ClassifyRetry, RetryAction},
 };
 
-use super::SecretsError;
+use super::error::SecretsError;
 
 /// The code of Secrets Manager's quotas: versions and labels of a secret, secrets of a region.
 pub(super) const LIMIT_REACHED: &str = "LimitExceededException";

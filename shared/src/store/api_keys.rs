@@ -82,7 +82,10 @@ impl Store {
             .expression_attribute_names("#pk", item::PK)
             .expression_attribute_names("#used", item::LAST_USED_AT)
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .expression_attribute_values(":old", AttributeValue::S(now.before(ApiKey::LAST_USED_PRECISION).to_string()));
+            .expression_attribute_values(
+                ":old",
+                AttributeValue::S(now.before(ApiKey::LAST_USED_PRECISION).to_string()),
+            );
         match send(noting.send()).await.map_err(|error| self.failed(error)) {
             Ok(_) | Err(StoreError::Conflict) => Ok(()),
             Err(error) => Err(error),

@@ -8,12 +8,7 @@ use aws_sdk_dynamodb::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{
-    Store,
-    error::StoreError,
-    item,
-    transactions::into_transaction,
-};
+use super::{Store, error::StoreError, item, transactions::into_transaction};
 use crate::{
     aws::{Item, send},
     domain::{ApiKey, App, AppId, StoredResult, Timestamp},

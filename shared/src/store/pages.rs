@@ -79,7 +79,8 @@ impl Store {
     }
 
     fn scan_apps(&self) -> ScanFluentBuilder {
-        self.client
+        self.dynamodb
+            .client()
             .scan()
             .table_name(&self.table)
             .consistent_read(true)

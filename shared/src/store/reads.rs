@@ -48,7 +48,8 @@ impl Store {
             Some(found.swap_remove(index))
         };
         let (Some(app), Some(api_key)) = (take(item::APP_SK), take(&item::api_key_sk(hash))) else { return Ok(None) };
-        let stored_result = write.and_then(|id| Some(item::to_stored_result(id.clone(), take(&item::stored_result_sk(id))?)));
+        let stored_result =
+            write.and_then(|id| Some(item::to_stored_result(id.clone(), take(&item::stored_result_sk(id))?)));
         Ok(Some(CallerRecords { api_key: item::to_api_key(api_key)?, app: item::to_app(app), stored_result }))
     }
 

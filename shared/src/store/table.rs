@@ -1,6 +1,4 @@
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-};
+use aws_sdk_dynamodb::types::{AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType};
 
 use super::{Store, error::StoreError, item};
 use crate::aws::send;
@@ -8,7 +6,8 @@ use crate::aws::send;
 impl Store {
     /// Creates the table, for emulators; on AWS the stack creates it. Returns `false` if it exists already.
     pub async fn create_table(&self) -> Result<bool, StoreError> {
-        let mut request = self.dynamodb.client().create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
+        let mut request =
+            self.dynamodb.client().create_table().table_name(&self.table).billing_mode(BillingMode::PayPerRequest);
         for (attribute, key_type) in [(item::PK, KeyType::Hash), (item::SK, KeyType::Range)] {
             let definition = AttributeDefinition::builder()
                 .attribute_name(attribute)
