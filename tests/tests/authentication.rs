@@ -5,15 +5,15 @@
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use end_to_end::{
-    backend::Backend,
-    contract::{self, FUNCTIONS, READING, read_payload},
-    function::{Function, environment},
-};
 use futures_util::future::join_all;
 use serde_json::{Map, Value, json};
 use userdocks::domain::{ApiKeyType, ApiKeyValue, AppId};
 use userdocks_admin::{api_key, app};
+use userdocks_test_support::{
+    backend::Backend,
+    contract::{self, FUNCTIONS, READING, read_payload},
+    function::{Function, environment},
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Presented {

@@ -12,15 +12,15 @@ use std::{
 };
 
 use axum::{Router, extract::State, http::StatusCode};
-use end_to_end::{
-    backend::{Backend, Fate, SECRET_PREFIX, TABLE},
-    binary,
-    function::environment,
-};
 use nix::pty::{Winsize, openpty};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command};
 use userdocks::domain::{ApiKeyType, ApiKeyValue, App, AppId, PublicKey, SecretVersionId, SigningKeys, Timestamp};
+use userdocks_test_support::{
+    backend::{Backend, Fate, SECRET_PREFIX, TABLE},
+    binary,
+    function::environment,
+};
 
 const RSA_2048: &str = include_str!("../../shared/src/domain/testdata/rsa-2048.pem");
 

@@ -3,15 +3,15 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt, process::Stdio};
 
-use end_to_end::{
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use userdocks::domain::{AppId, Secret};
+use userdocks_test_support::{
     backend::{Backend, Fate, TABLE},
     confidential,
     contract::{FUNCTIONS, Fixture, read_payload},
     function::{Function, environment},
 };
-use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use userdocks::domain::{AppId, Secret};
 
 const MALFORMED: [&str; 9] = [
     "127.0.0.1:8001",

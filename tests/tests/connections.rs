@@ -11,12 +11,6 @@ use std::{
 };
 
 use axum::{Json, Router, extract::State, http::HeaderMap, routing::get};
-use end_to_end::{
-    backend::{Backend, Fate},
-    contract::{self, Fixture, READING, read_payload},
-    function::{Function, environment},
-    tls::{Authority, Front},
-};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::{
@@ -26,6 +20,12 @@ use tokio::{
 };
 use tokio_rustls::rustls::NamedGroup;
 use userdocks::domain::{ApiKey, ApiKeyType, ApiKeyValue, App, AppId, Secret, SecretVersionId, SigningKeys, Timestamp};
+use userdocks_test_support::{
+    backend::{Backend, Fate},
+    contract::{self, Fixture, READING, read_payload},
+    function::{Function, environment},
+    tls::{Authority, Front},
+};
 
 type Environment = Vec<(&'static str, String)>;
 

@@ -13,7 +13,10 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use end_to_end::{
+use libtest_mimic::{Arguments, Trial};
+use serde_json::{Value, json};
+use userdocks_local::fixtures::{APP, CHANGING_APP, CHANGING_APP_WRITE_KEY, READ_KEY};
+use userdocks_test_support::{
     contract::{FUNCTIONS, Fixture, failure, read_payload},
     emulator::{Emulator, STACK, STAGE, TABLE},
     gaps::{self, Role},
@@ -22,9 +25,6 @@ use end_to_end::{
     rotation::App,
     trial::trial,
 };
-use libtest_mimic::{Arguments, Trial};
-use serde_json::{Value, json};
-use userdocks_local::fixtures::{APP, CHANGING_APP, CHANGING_APP_WRITE_KEY, READ_KEY};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

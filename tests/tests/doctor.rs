@@ -8,7 +8,6 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use end_to_end::backend::{Backend, Fate, SECRET_PREFIX, TABLE};
 use serde_json::{Value, json};
 use userdocks::{
     domain::{
@@ -17,6 +16,7 @@ use userdocks::{
     },
     secrets::Purpose,
 };
+use userdocks_test_support::backend::{Backend, Fate, SECRET_PREFIX, TABLE};
 
 /// An app with a secret, two API keys and an imported signing key.
 async fn new_app(backend: &Backend) -> App {

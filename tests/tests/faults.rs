@@ -7,14 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use end_to_end::{
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use userdocks_test_support::{
     backend::{Backend, Call, Fate},
     contract::{self, FUNCTIONS, Fixture, read_payload},
     function::{Function, environment},
     wire::{Port, Wire},
 };
-use futures_util::future::join_all;
-use serde_json::{Value, json};
 
 /// What becomes of a call of `BatchGetItem` or of another operation.
 type Fault = fn(&Call) -> Fate;

@@ -1,13 +1,13 @@
 //! The functions' real binaries, driven through the Lambda Runtime API, on embedded services that can go wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use end_to_end::{
+use serde_json::{Value, json};
+use userdocks_local::fixtures;
+use userdocks_test_support::{
     backend::{Backend, Fate},
     contract::{self, FUNCTIONS, Fixture, READING, read_payload},
     function::{Function, INVOCATION_ID, environment},
 };
-use serde_json::{Value, json};
-use userdocks_local::fixtures;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fixture_is_answered_to_the_letter() {

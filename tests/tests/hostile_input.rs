@@ -3,7 +3,6 @@
 
 use std::{fmt, fs};
 
-use end_to_end::{hostile, project};
 use proptest::{
     collection::vec,
     prelude::*,
@@ -12,6 +11,7 @@ use proptest::{
 };
 use serde_json::{Value, json};
 use userdocks_local::fixtures;
+use userdocks_test_support::{hostile, project};
 
 /// Changed inputs for each kind of input.
 const CASES: u32 = 10_000;

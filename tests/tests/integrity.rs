@@ -4,14 +4,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use end_to_end::{
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use userdocks::domain::AppId;
+use userdocks_test_support::{
     backend::{Backend, Fate, SECRET_PREFIX, TABLE},
     contract::read_payload,
     function::{Function, environment},
 };
-use futures_util::future::join_all;
-use serde_json::{Value, json};
-use userdocks::domain::AppId;
 
 /// A write with the app's write key, under an `Idempotency-Key` that each function has one of.
 async fn post(backend: &Backend, function: &str, app: &str, key: &str) -> (u16, Value) {

@@ -9,15 +9,15 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use end_to_end::{
+use serde_json::{Value, json};
+use userdocks::domain::{
+    ApiKeyType, ApiKeyValue, AppId, KeyLimits, PublicKey, SecretVersionId, SigningKeyId, Timestamp,
+};
+use userdocks_test_support::{
     backend::{Backend, Fate, SECRET_PREFIX, TABLE},
     binary,
     contract::{self, read_payload},
     function::{Function, environment},
-};
-use serde_json::{Value, json};
-use userdocks::domain::{
-    ApiKeyType, ApiKeyValue, AppId, KeyLimits, PublicKey, SecretVersionId, SigningKeyId, Timestamp,
 };
 
 /// An app with a read and a write key, and a signing key in use.

@@ -8,12 +8,12 @@ use std::{
     process::Command,
 };
 
-use end_to_end::{
+use tokio::net::TcpListener;
+use userdocks_local::embedded;
+use userdocks_test_support::{
     binary,
     stack::{Stack, fails_to_start},
 };
-use tokio::net::TcpListener;
-use userdocks_local::embedded;
 
 /// Nothing listens there.
 const NOWHERE: &str = "http://127.0.0.1:9";

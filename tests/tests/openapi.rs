@@ -6,11 +6,11 @@ use std::{
     fs,
 };
 
-use end_to_end::{
+use serde_json::{Value, json};
+use userdocks_test_support::{
     contract::{self, Expected, Fixture, without_what_is_new},
     project,
 };
-use serde_json::{Value, json};
 
 /// What no fixture is answered with, because it takes more than one request:
 /// tests/tests/life_cycle.rs has each of these.

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use end_to_end::{
+use userdocks_test_support::{
     binary, project,
     readme::{self, Typed},
     stack::Stack,
@@ -132,7 +132,11 @@ fn sam_knows_the_arguments(command: &str) {
     for command in command.split("&&").map(str::trim) {
         let words: Vec<_> = command.split_whitespace().collect();
         let subcommand = if words[1] == "local" { &words[1..3] } else { &words[1..2] };
-        let help = end_to_end::command("sam").args(subcommand).arg("--help").env("SAM_CLI_TELEMETRY", "0").output();
+        let help = userdocks_test_support::command("sam")
+            .args(subcommand)
+            .arg("--help")
+            .env("SAM_CLI_TELEMETRY", "0")
+            .output();
         let help = help.expect("sam is not on the PATH: `make test` installs it");
         assert!(help.status.success(), "{command}");
         let help = String::from_utf8(help.stdout).unwrap();

@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use end_to_end::{contract::Fixture, http::Request, project, stack::Stack};
+use userdocks_test_support::{contract::Fixture, http::Request, project, stack::Stack};
 
 #[test]
 fn a_change_of_a_function_or_of_what_they_share_is_the_next_answer() {

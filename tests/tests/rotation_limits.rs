@@ -10,11 +10,6 @@ use std::{
     time::Duration,
 };
 
-use end_to_end::{
-    backend::{Backend, Call, Fate, SECRET_PREFIX},
-    contract::{self, Fixture, read_payload},
-    function::{Function, environment},
-};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
@@ -25,6 +20,11 @@ use userdocks::{
     secrets::Purpose,
 };
 use userdocks_admin::api_key::{self, NewExpiry};
+use userdocks_test_support::{
+    backend::{Backend, Call, Fate, SECRET_PREFIX},
+    contract::{self, Fixture, read_payload},
+    function::{Function, environment},
+};
 
 const DAY: u64 = 24 * 3600;
 

@@ -4,7 +4,8 @@
 
 use std::{collections::HashSet, process::ExitCode, sync::Arc};
 
-use end_to_end::{
+use libtest_mimic::{Arguments, Trial};
+use userdocks_test_support::{
     contract::{Fixture, read_payload},
     http::{self, Request},
     readme,
@@ -13,7 +14,6 @@ use end_to_end::{
     stack::Stack,
     trial::trial,
 };
-use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();

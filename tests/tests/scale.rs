@@ -8,11 +8,6 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
-use end_to_end::{
-    backend::{Backend, TABLE},
-    contract::read_payload,
-    function::{Function, environment},
-};
 use futures_util::{StreamExt, stream};
 use nix::fcntl::{FcntlArg, fcntl};
 use serde_json::{Value, json};
@@ -20,6 +15,11 @@ use tokio::{io::AsyncReadExt, net::unix::pipe};
 use userdocks::domain::{
     ApiKey, ApiKeyType, ApiKeyValue, App, AppId, PublicKey, Secret, SecretVersionId, SigningKeyId, SigningKeys,
     Timestamp,
+};
+use userdocks_test_support::{
+    backend::{Backend, TABLE},
+    contract::read_payload,
+    function::{Function, environment},
 };
 
 /// More than DynamoDB reads at a time, as is the larger.

@@ -17,7 +17,9 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use end_to_end::{
+use libtest_mimic::{Arguments, Trial};
+use serde_json::{Value, json};
+use userdocks_test_support::{
     binary, command,
     contract::{self, Expected, Fixture, read_payload},
     http::{self, Request, send},
@@ -25,8 +27,6 @@ use end_to_end::{
     stack::{Stack, fails_to_start, free_port},
     trial::trial,
 };
-use libtest_mimic::{Arguments, Trial};
-use serde_json::{Value, json};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();

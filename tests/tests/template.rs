@@ -7,15 +7,15 @@ use std::{
     process::Command,
 };
 
-use end_to_end::{
+use serde_json::{Value, json};
+use userdocks::domain::App;
+use userdocks_test_support::{
     backend::{Backend, Call, Fate, SECRET_PREFIX, TABLE},
     binary, command,
     contract::{FUNCTIONS, Fixture},
     function::{Function, environment},
     project,
 };
-use serde_json::{Value, json};
-use userdocks::domain::App;
 
 /// What each function may do, as the template says: an action on a kind of resource, and under which conditions.
 fn granted() -> BTreeMap<String, BTreeMap<String, Vec<Value>>> {

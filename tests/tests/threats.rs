@@ -6,15 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use end_to_end::{
-    backend::{Backend, Fate},
-    contract::{self, Fixture, read_payload},
-    function::{Function, environment},
-};
 use serde_json::{Value, json};
 use userdocks::{
     domain::{ApiKey, ApiKeyType, ApiKeyValue, AppId, KeyLimits, PublicKey, SigningKeyId, Timestamp},
     store::StoreError,
+};
+use userdocks_test_support::{
+    backend::{Backend, Fate},
+    contract::{self, Fixture, read_payload},
+    function::{Function, environment},
 };
 
 /// A new app with its write key: value and record.
@@ -144,7 +144,8 @@ async fn key_without_app_can_be_revoked() {
     let app = App::create(&backend).await;
     let key = [("pk", format!("APP#{}", app.id)), ("sk", "APP".to_owned())];
     let key = key.map(|(name, value)| (name.to_owned(), aws_sdk_dynamodb::types::AttributeValue::S(value)));
-    let deletion = backend.dynamodb().delete_item().table_name(end_to_end::backend::TABLE).set_key(Some(key.into()));
+    let deletion =
+        backend.dynamodb().delete_item().table_name(userdocks_test_support::backend::TABLE).set_key(Some(key.into()));
     deletion.send().await.unwrap();
     let store = backend.services().store;
     store.revoke_api_key(app.id, &app.record.hash, Timestamp::now()).await.unwrap();

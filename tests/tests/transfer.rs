@@ -3,14 +3,14 @@
 
 use std::path::Path;
 
-use end_to_end::{
-    backend::{Backend, Fate},
-    contract::read_payload,
-    function::{Function, environment},
-};
 use serde_json::{Value, json};
 use userdocks::domain::{
     ApiKey, ApiKeyType, ApiKeyValue, App, AppId, PublicKey, SecretVersionId, SigningKeyId, SigningKeys, Timestamp,
+};
+use userdocks_test_support::{
+    backend::{Backend, Fate},
+    contract::read_payload,
+    function::{Function, environment},
 };
 
 /// One GET with a read key: status and body.

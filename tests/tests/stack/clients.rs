@@ -5,8 +5,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use end_to_end::{command, project, stack::Stack};
 use serde_json::{Value, json};
+use userdocks_test_support::{command, project, stack::Stack};
 
 use crate::{Verifier, call, field_names, keys, python, secret, send};
 

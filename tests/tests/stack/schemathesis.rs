@@ -1,6 +1,6 @@
 //! Schemathesis, with all its checks, makes requests by docs/openapi.yaml and holds the answers against it.
 
-use end_to_end::{command, project, stack::Stack};
+use userdocks_test_support::{command, project, stack::Stack};
 
 use crate::python;
 

@@ -11,10 +11,10 @@ use std::{
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-use end_to_end::{backend::start_embedded, tls::Authority};
 use serde_json::{Value, json};
 use userdocks::runtime::{Names, Services};
 use userdocks_local::fixtures;
+use userdocks_test_support::{backend::start_embedded, tls::Authority};
 
 use crate::Failure;
 
