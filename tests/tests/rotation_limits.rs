@@ -14,9 +14,9 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use userdocks::{
+    api::{Route, Services},
     domain::{ApiKeyStatus, App, AppId, KeyLimits, PublicKey, Secret, SecretVersionId, SigningKeyId, Timestamp},
     rotation::MAX_NEW_VERSIONS,
-    runtime::{Route, Services},
     secrets::Purpose,
 };
 use userdocks_admin::api_key::{self, NewExpiry};

@@ -45,7 +45,7 @@ impl<Client: Send + 'static> Service<Client> {
     }
 
     /// Reads with signed calls if there are any, else with the SDK.
-    pub(super) fn new(
+    pub fn new(
         client: impl FnOnce() -> Client + Send + 'static,
         signed_calls: Option<SignedCalls>,
         endpoint: Option<String>,

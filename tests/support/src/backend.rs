@@ -21,7 +21,10 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use tokio::{net::TcpListener, process::Command, sync::Notify};
-use userdocks::runtime::{Names, Services};
+use userdocks::{
+    api::Services,
+    aws::{DynamoDb, Resources, SecretsManager},
+};
 use userdocks_local::{embedded, fixtures};
 
 use crate::{binary, confidential, function::environment};
@@ -113,8 +116,10 @@ impl Backend {
     /// The functions' own way to the services.
     #[must_use]
     pub fn services(&self) -> Services {
-        let names = Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse().unwrap() };
-        Services::new(self.dynamodb(), self.secrets_manager(), names)
+        let secret_prefix = SECRET_PREFIX.parse().unwrap();
+        let resources = Resources { table: TABLE.to_owned(), secret_prefix, secrets_kms_key: None };
+        let dynamodb = DynamoDb::from_sdk(self.dynamodb(), None);
+        Services::new(dynamodb, SecretsManager::from_sdk(self.secrets_manager(), None), resources)
     }
 
     /// DynamoDB, for looking at the table and breaking it.

@@ -23,7 +23,10 @@ use reqwest::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-use userdocks::runtime::{Names, Services};
+use userdocks::{
+    api::Services,
+    aws::{DynamoDb, Resources, SecretsManager},
+};
 use userdocks_local::fixtures;
 
 use crate::{
@@ -215,8 +218,10 @@ impl Emulator {
     pub fn create_fixtures(&self) {
         let dynamodb = aws_sdk_dynamodb::Client::new(&self.sdk);
         let secrets_manager = aws_sdk_secretsmanager::Client::new(&self.sdk);
-        let names = Names { table: TABLE.to_owned(), secret_prefix: format!("userdocks/{STAGE}").parse().unwrap() };
-        let services = Services::new(dynamodb.clone(), secrets_manager, names);
+        let secret_prefix = format!("userdocks/{STAGE}").parse().unwrap();
+        let resources = Resources { table: TABLE.to_owned(), secret_prefix, secrets_kms_key: None };
+        let secrets_manager = SecretsManager::from_sdk(secrets_manager, None);
+        let services = Services::new(DynamoDb::from_sdk(dynamodb.clone(), None), secrets_manager, resources);
         self.runtime.block_on(Box::pin(fixtures::provision(&services, &dynamodb, TABLE))).unwrap();
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use userdocks::{
+    api::Services,
     domain::{ApiKey, ApiKeyId, ApiKeyStatus, ApiKeyType, ApiKeyValue, App, AppId, Timestamp},
-    runtime::Services,
     store::{StoreError, waits_after_conflict},
 };
 

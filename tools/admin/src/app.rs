@@ -4,11 +4,11 @@ use std::num::NonZeroU16;
 
 use serde_json::{Value, json};
 use userdocks::{
+    api::Services,
     domain::{
         ApiKey, ApiKeyType, ApiKeyValue, App, AppId, GeneratedSigningKey, Secret, SecretVersionId, SigningKeyId,
         SigningKeys, Timestamp,
     },
-    runtime::Services,
     secrets::SecretsError,
     store::{StoreError, waits_after_conflict},
 };

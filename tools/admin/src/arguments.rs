@@ -11,7 +11,7 @@ use userdocks::domain::{ApiKeyId, ApiKeyType, AppId, Name, SecretPrefix, Signing
 #[command(name = "userdocks-admin", version)]
 pub struct Arguments {
     #[command(flatten)]
-    pub names: Names,
+    pub resources: ResourceFlags,
 
     /// How to print what was done.
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
@@ -22,7 +22,7 @@ pub struct Arguments {
 }
 
 #[derive(Args)]
-pub struct Names {
+pub struct ResourceFlags {
     /// CloudFormation stack whose outputs name the table, the prefix and the KMS key [env: USERDOCKS_STACK]
     #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub stack: Option<String>,

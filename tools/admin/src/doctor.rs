@@ -13,8 +13,8 @@ use std::{
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
 use userdocks::{
+    api::Services,
     domain::{ApiKey, ApiKeyHash, ApiKeyId, App, AppId, SecretVersionId, SigningKeyState, Timestamp},
-    runtime::Services,
     secrets::{Purpose, SecretState, SecretVersion},
     store::{CorruptItem, Record, StoreError},
 };
@@ -57,7 +57,7 @@ impl Repair {
     async fn carry_out(&self, services: &Services) -> Result<(), AdminError> {
         match self {
             Self::Keep(app, version) => services.secrets.keep_app_secret(*app, *version).await?,
-            Self::LetGo(app, version) => services.secrets.let_go_of_app_secret(*app, *version).await?,
+            Self::LetGo(app, version) => services.secrets.release_app_secret(*app, *version).await?,
             Self::ReturnCurrent(app, version) => services.secrets.return_current(app, version).await?,
             Self::Restore(purpose) => services.secrets.restore(*purpose).await?,
             Self::ScheduleDeletion(purpose) => services.secrets.schedule_deletion(*purpose).await?,
@@ -94,8 +94,8 @@ pub async fn examine(
     show: Show<'_>,
 ) -> Result<Answer, AdminError> {
     let mut doctor = Doctor { services, min_age, repairs: repair, show, table_fits: None, repaired: 0, remaining: 0 };
-    Box::pin(doctor.examine_table(app)).await?;
-    Box::pin(doctor.examine_secrets(app)).await?;
+    doctor.examine_table(app).await?;
+    doctor.examine_secrets(app).await?;
     let Doctor { repaired, remaining, .. } = doctor;
     let problems = match remaining {
         0 => vec![],

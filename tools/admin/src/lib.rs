@@ -12,11 +12,11 @@ pub mod transfer;
 
 use serde_json::{Value, json};
 use userdocks::{
+    api::Services,
     domain::{
         ApiKey, ApiKeyId, ApiKeyImportError, App, AppId, KeyChangeRefused, NoRandomness, PublicKeyImportError,
         SigningKey, SigningKeyId, Timestamp,
     },
-    runtime::Services,
     secrets::SecretsError,
     store::{AppSummary, StoreError},
 };

@@ -18,8 +18,10 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde_json::Value;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 use userdocks::{
+    api::Services,
+    aws::{DynamoDb, SecretsManager},
     domain::{ApiKeyType, Name, escape_unprintable},
-    runtime::{Services, disable_core_dumps},
+    runtime::disable_core_dumps,
 };
 use userdocks_admin::{
     AdminError, Answer,
@@ -43,7 +45,7 @@ async fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     start_log();
-    let target = Target::new(arguments.names, |name| env::var(name).ok());
+    let target = Target::new(arguments.resources, |name| env::var(name).ok());
     let target = target.unwrap_or_else(|error| Arguments::command().error(ErrorKind::ValueValidation, error).exit());
     let command = arguments.command;
     let (only_reads, app) = (command.only_reads(), command.app_of_new_key());
@@ -115,18 +117,17 @@ async fn run(command: Command, target: Target, output: &mut Output) -> Result<An
     endpoints::check_variables()?;
     let sdk = aws::load().await?;
     let dynamodb_endpoint = endpoints::check_sdk(&sdk).await?;
-    let (names, kms_key) = target.resolve(&sdk).await?;
-    let (dynamodb, secrets_manager) = (aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
-    let mut services = Services::new(dynamodb, secrets_manager, names);
-    services.store = services.store.with_endpoint(dynamodb_endpoint);
-    services.secrets = services.secrets.with_kms_key(kms_key);
+    let resources = target.resolve(&sdk).await?;
+    let dynamodb = DynamoDb::from_sdk(aws_sdk_dynamodb::Client::new(&sdk), dynamodb_endpoint);
+    let secrets_manager = SecretsManager::from_sdk(aws_sdk_secretsmanager::Client::new(&sdk), None);
+    let services = Services::new(dynamodb, secrets_manager, resources);
     // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
     match command {
-        Command::Table(command) => Box::pin(run_table(command, &services)).await,
-        Command::App(command) => Box::pin(run_app(command, &services, output)).await,
-        Command::ApiKey(command) => Box::pin(run_api_key(command, &services)).await,
-        Command::Secret(command) => Box::pin(run_secret(command, &services)).await,
-        Command::SigningKey(command) => Box::pin(run_signing_key(command, &services)).await,
+        Command::Table(command) => run_table(command, &services).await,
+        Command::App(command) => run_app(command, &services, output).await,
+        Command::ApiKey(command) => run_api_key(command, &services).await,
+        Command::Secret(command) => run_secret(command, &services).await,
+        Command::SigningKey(command) => run_signing_key(command, &services).await,
         Command::Doctor { app, repair, min_age } => {
             doctor::examine(&services, app, min_age, repair, &mut output.rows("findings")).await
         }

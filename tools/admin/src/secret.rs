@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use userdocks::{
+    api::Services,
     domain::{App, AppId, Secret, Timestamp},
     rotation::PreparedRotation,
-    runtime::Services,
     store::StoreError,
 };
 

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 use userdocks::{
+    api::Services,
     domain::{
         App, AppId, GeneratedSigningKey, KeyChangeRefused, KeyLimits, PublicKey, SigningKey, SigningKeyId,
         SigningKeyState, Timestamp,
     },
-    runtime::Services,
     secrets::{Purpose, UnpublishedKey},
     store::{StoreError, waits_after_conflict},
 };

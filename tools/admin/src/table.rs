@@ -1,7 +1,7 @@
 //! `userdocks-admin table …`
 
 use serde_json::json;
-use userdocks::runtime::Services;
+use userdocks::api::Services;
 
 use crate::{AdminError, Answer};
 

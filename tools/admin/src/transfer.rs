@@ -11,11 +11,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use userdocks::{
+    api::Services,
     domain::{
         ApiKey, ApiKeyHash, ApiKeyId, ApiKeyType, App, AppId, Name, PublicKey, SecretVersionId, SigningKey,
         SigningKeyId, SigningKeyState, SigningKeys, Timestamp,
     },
-    runtime::Services,
 };
 
 use crate::{

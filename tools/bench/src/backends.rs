@@ -12,7 +12,10 @@ use std::{
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use serde_json::{Value, json};
-use userdocks::runtime::{Names, Services};
+use userdocks::{
+    api::Services,
+    aws::{DynamoDb, Resources, SecretsManager},
+};
 use userdocks_local::fixtures;
 use userdocks_test_support::{backend::start_embedded, tls::Authority};
 
@@ -119,9 +122,10 @@ async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<
             .build()
     };
     let dynamodb = aws_sdk_dynamodb::Client::new(&at(dynamodb));
-    let names = Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse()? };
+    let resources = Resources { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse()?, secrets_kms_key: None };
     let secrets_manager = aws_sdk_secretsmanager::Client::new(&at(secrets_manager));
-    let services = Services::new(dynamodb.clone(), secrets_manager, names);
+    let secrets_manager = SecretsManager::from_sdk(secrets_manager, None);
+    let services = Services::new(DynamoDb::from_sdk(dynamodb.clone(), None), secrets_manager, resources);
     services.store.create_table().await?;
     Ok(fixtures::provision(&services, &dynamodb, TABLE).await?)
 }

@@ -2,11 +2,11 @@
 
 use aws_sdk_dynamodb::{Client, error::DisplayErrorContext, types::AttributeValue};
 use userdocks::{
+    api::Services,
     domain::{
         ApiKey, ApiKeyType, ApiKeyValue, App, AppId, PublicKey, Secret, SecretVersionId, SigningKey, SigningKeyState,
         SigningKeys, Timestamp,
     },
-    runtime::Services,
     store::StoreError,
 };
 

@@ -18,10 +18,10 @@ use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 use userdocks::{
-    aws_json::{AwsJson, Protocol},
+    aws::{Protocol, Service as AwsService, SignedCalls},
     domain::{ApiKeyValue, App, AppId, SecretVersionId, Timestamp, WriteId},
     secrets::Secrets,
-    store::{Found, Store, StoreError},
+    store::{CallerRecords, Store, StoreError},
 };
 use userdocks_local::fixtures::{APP, READ_KEY};
 
@@ -65,7 +65,7 @@ fn app() -> AppId {
 }
 
 /// The caller and the write that the answer is about: the first API key of the fixtures, and "key" as `Idempotency-Key`.
-async fn find(store: &Store) -> Result<Option<Found>, StoreError> {
+async fn find(store: &Store) -> Result<Option<CallerRecords>, StoreError> {
     let hash = READ_KEY.parse::<ApiKeyValue>().unwrap().hash();
     let write = WriteId::new(&hash, &"key".parse().unwrap());
     store.find_caller(app(), &hash, Some(&write)).await
@@ -91,15 +91,15 @@ impl Service {
         *self.answer.lock().unwrap() = (200, body.to_string().into_bytes());
     }
 
-    fn direct(&self, protocol: Protocol) -> AwsJson {
+    fn direct(&self, protocol: Protocol) -> SignedCalls {
         let credentials = Credentials::new("test", "test", None, None, "test");
         let connector = SharedHttpConnector::new(self.clone());
-        AwsJson::new(protocol, ENDPOINT.to_owned(), REGION.to_owned(), credentials, connector)
+        SignedCalls::new(protocol, ENDPOINT.to_owned(), REGION.to_owned(), credentials, connector)
     }
 
     fn store(&self) -> Store {
         let connector = SharedHttpConnector::new(self.clone());
-        let client = || {
+        let client = move || {
             let config = aws_sdk_dynamodb::Config::builder()
                 .behavior_version(BehaviorVersion::latest())
                 .region(Region::new(REGION))
@@ -109,14 +109,14 @@ impl Service {
                 .build();
             aws_sdk_dynamodb::Client::from_conf(config)
         };
-        Store::new(client, Some(self.direct(Protocol::DYNAMODB)), "table".to_owned())
+        Store::new(AwsService::new(client, Some(self.direct(Protocol::DYNAMODB)), None), "table".to_owned())
     }
 
     /// What is accepted as the records of a caller can be written back, and is then read as the same.
     fn check_caller(&self) {
         let store = self.store();
         let Ok(Some(found)) = run(find(&store)) else { return };
-        let Found { api_key, app: Ok(app), done_write } = found else { return };
+        let CallerRecords { api_key, app: Ok(app), stored_result } = found else { return };
         for key in app.signing_keys.published() {
             let _ = key.public_key.jwk_components();
         }
@@ -128,7 +128,7 @@ impl Service {
         let read = run(find(&store)).unwrap().unwrap();
         assert_eq!((&read.api_key, read.app.as_ref()), (&api_key, Ok(&app)));
 
-        let Some(Ok(done)) = done_write else { return };
+        let Some(Ok(done)) = stored_result else { return };
         self.answer(&json!({}));
         let now = Timestamp::now();
         let changed = run(store.update_app(&app, app.clone(), now, Some(&done))).unwrap();
@@ -141,7 +141,7 @@ impl Service {
         let again = [&[record, asked[1]["Put"]["Item"].clone()], &written[1..]].concat();
         self.answer(&json!({"Responses": {"table": again}}));
         let read = run(find(&store)).unwrap().unwrap();
-        assert_eq!((read.app, read.done_write), (Ok(changed), Some(Ok(done))));
+        assert_eq!((read.app, read.stored_result), (Ok(changed), Some(Ok(done))));
     }
 
     /// What the transaction that was asked for does.
@@ -159,7 +159,8 @@ impl Service {
     /// is none, the error does not show what there is.
     fn check_secret(&self, status: u16, body: &[u8]) {
         let direct = self.direct(Protocol::SECRETS_MANAGER);
-        let secrets = Secrets::new(|| panic!("reads go without the SDK"), Some(direct), &"prefix".parse().unwrap());
+        let service = AwsService::new(|| panic!("reads use signed calls"), Some(direct), None);
+        let secrets = Secrets::new(service, &"prefix".parse().unwrap(), None);
         // Texts that nobody asks for need not be UTF-8.
         let answer: Option<Value> = serde_json::from_str(&String::from_utf8_lossy(body)).ok();
         let secret = answer.as_ref().and_then(|answer| answer.get("SecretString").or(answer.get(0))?.as_str());

@@ -14,10 +14,12 @@ use tokio::runtime::{Builder, Runtime};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt};
 use userdocks::{
+    api::{Context, Failure, Route, Services},
+    aws::{Clients, Configuration, Resources},
     domain::{App, KeyLimits, PublicKey, SigningKeyId, Timestamp},
-    http::{Failure, Request, Response},
+    http::Response,
     rotation::MAX_NEW_VERSIONS,
-    runtime::{Clients, Environment, Function, Names, Route, Services},
+    runtime::Function,
     store::Store,
 };
 use userdocks_local::fixtures::{self, APP, CHANGING_APP, ROTATING_APP};
@@ -174,17 +176,20 @@ async fn provide() -> (impl Fn(&str) -> Services, Vec<App>) {
     let (dynamodb, secrets_manager) = start_embedded().await.unwrap();
     let [dynamodb, secrets_manager] = [dynamodb, secrets_manager].map(|address| format!("http://{address}"));
     let sdk = sdk_config(&dynamodb);
-    let environment = Environment {
-        names: Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse().unwrap() },
+    let secret_prefix = SECRET_PREFIX.parse().unwrap();
+    let configuration = Configuration {
+        resources: Resources { table: TABLE.to_owned(), secret_prefix, secrets_kms_key: None },
         region: "us-east-1".to_owned(),
         dynamodb_endpoint: dynamodb.parse().ok(),
         secrets_manager_endpoint: secrets_manager.parse().ok(),
         credentials: Some(Credentials::new("test", "test", None, None, "test")),
         ca_bundle: None,
-        secrets_kms_key: None,
     };
-    let clients = Clients::new(&environment).unwrap();
-    let services = move |table: &str| clients.services(Names { table: table.to_owned(), ..environment.names.clone() });
+    let clients = Clients::new(&configuration).unwrap();
+    let services = move |table: &str| {
+        let resources = Resources { table: table.to_owned(), ..configuration.resources.clone() };
+        Services::new(clients.dynamodb(), clients.secrets_manager(), resources)
+    };
     for table in [TABLE, FULL_TABLE] {
         services(table).store.create_table().await.unwrap();
         fixtures::provision(&services(table), &aws_sdk_dynamodb::Client::new(&sdk), table).await.unwrap();
@@ -226,11 +231,11 @@ fn functions(services: impl Fn(&str) -> Services) -> Vec<(&'static str, Respond)
 
 fn function<H, F>(route: Route, handler: H, services: Services) -> Respond
 where
-    H: Fn(Arc<Request>, Arc<Services>) -> F + 'static,
+    H: Fn(Arc<Context>) -> F + 'static,
     F: Future<Output = Result<Response, Failure>> + 'static,
 {
     // A machine that stands still for a while is not what is looked for.
-    let route = Route { deadline: Duration::from_secs(60), ..route };
+    let route = route.with_deadline(Duration::from_secs(60));
     let function = Arc::new(Function::new(route, handler, services));
     Box::new(move |event| {
         let function = Arc::clone(&function);
