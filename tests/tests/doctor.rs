@@ -151,7 +151,7 @@ async fn versions_that_do_not_fit_the_record_are_found() {
     assert_found(&backend, app.id, &["orphaned-version"], &[]).await;
 
     let app = new_app(&backend).await;
-    secrets.let_go_of_app_secret(app.id, app.secret_version_id).await.unwrap();
+    secrets.release_app_secret(app.id, app.secret_version_id).await.unwrap();
     assert_found(&backend, app.id, &["unlabelled-version"], &[]).await;
 
     // Where the pinned version is gone, another may be the last that there is.
@@ -352,7 +352,11 @@ async fn a_table_and_secrets_that_do_not_belong_together_are_left_alone() {
     let backend = Backend::start().await;
     let app = new_app(&backend).await;
     let secrets_manager = backend.secrets_manager();
-    let other_stage = userdocks::secrets::Secrets::new(|| secrets_manager, None, &"other".parse().unwrap());
+    let other_stage = userdocks::secrets::Secrets::new(
+        userdocks::aws::SecretsManager::from_sdk(secrets_manager, None),
+        &"other".parse().unwrap(),
+        None,
+    );
     other_stage.create_app_secret(app.id, SecretVersionId::random(), &secret()).await.unwrap();
     other_stage.create_signing_key(app.id, SigningKeyId::random(), &secret()).await.unwrap().settled();
     other_stage.create_app_secret(AppId::random(), SecretVersionId::random(), &secret()).await.unwrap();

@@ -400,7 +400,7 @@ async fn parallel_keys_against_toggled_key_all_succeed() {
         Fate::Forwarded
     });
     // In this process: on a busy machine, 12 keys take longer than one request may.
-    let route = Route { deadline: Duration::from_secs(600), ..post_app_keys::ROUTE };
+    let route = post_app_keys::ROUTE.with_deadline(Duration::from_secs(600));
     let function = userdocks::runtime::Function::new(route, post_app_keys::handle, backend.services());
     let event = event("post-app-keys", None);
     let answers = join_all((0..KEYS).map(|_| function.respond(&event, "id"))).await;
