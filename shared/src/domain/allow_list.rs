@@ -167,24 +167,23 @@ mod tests {
         assert!(AllowList::default().is_within(&AllowList::default()));
     }
 
+    /// Networks of few addresses each, so that neighbours and overlaps are frequent.
     fn network() -> impl Strategy<Value = IpNet> {
-        let ipv4 =
-            (0_u32..16, 26_u8..=32).prop_map(|(low, prefix)| IpNet::new(Ipv4Addr::from(low * 16).into(), prefix));
-        let ipv6 =
-            (0_u128..16, 122_u8..=128).prop_map(|(low, prefix)| IpNet::new(Ipv6Addr::from(low * 16).into(), prefix));
+        let ipv4 = (0_u32..16, 28..=31_u8).prop_map(|(low, prefix)| IpNet::new(Ipv4Addr::from(low).into(), prefix));
+        let ipv6 = (0_u128..16, 124..=127_u8).prop_map(|(low, prefix)| IpNet::new(Ipv6Addr::from(low).into(), prefix));
         prop_oneof![ipv4, ipv6].prop_map(|network| network.unwrap().trunc())
     }
 
     proptest! {
         #[test]
-        fn inner_list_allows_only_what_outer_allows(inner in vec(network(), 0..4), outer in vec(network(), 0..4)) {
+        fn inner_list_allows_only_what_outer_allows(inner in vec(network(), 0..3), outer in vec(network(), 0..6)) {
             let (inner, outer) = (AllowList(inner), AllowList(outer));
-            let ipv4 = (0_u32..256).map(|low| IpAddr::from(Ipv4Addr::from(low)));
-            let ipv6 = (0_u128..256).map(|low| IpAddr::from(Ipv6Addr::from(low)));
+            let ipv4 = (0_u32..16).map(|low| IpAddr::from(Ipv4Addr::from(low)));
+            let ipv6 = (0_u128..16).map(|low| IpAddr::from(Ipv6Addr::from(low)));
             // The last address is in no network.
-            let addresses = ipv4.chain(ipv6).map(Some).chain([None, Some(Ipv4Addr::BROADCAST.into())]);
-            let covers = addresses.into_iter().all(|address| !inner.allows(address) || outer.allows(address));
-            prop_assert_eq!(inner.is_within(&outer), covers);
+            let mut addresses = ipv4.chain(ipv6).map(Some).chain([None, Some(Ipv4Addr::BROADCAST.into())]);
+            let is_covered = addresses.all(|address| !inner.allows(address) || outer.allows(address));
+            prop_assert_eq!(inner.is_within(&outer), is_covered);
         }
 
         #[test]

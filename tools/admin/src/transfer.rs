@@ -141,7 +141,7 @@ impl AppLine {
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
             last_used_at: key.last_used_at,
-            lifetime_seconds: (key.lifetime != key.expires_at.map(|end| end.since(key.created_at)))
+            lifetime_seconds: (key.lifetime != ApiKey::implied_lifetime(key.created_at, key.expires_at))
                 .then(|| key.lifetime.map_or(0, |lifetime| lifetime.as_secs().max(1))),
             issued_by: key.issued_by,
             allowed_cidrs: key.allow_list.networks().map(|network| network.to_string()).collect(),
@@ -216,7 +216,7 @@ impl ApiKeyLine {
             revoked_at: self.revoked_at,
             last_used_at: self.last_used_at,
             lifetime: match self.lifetime_seconds {
-                None => self.expires_at.map(|end| end.since(self.created_at)),
+                None => ApiKey::implied_lifetime(self.created_at, self.expires_at),
                 Some(seconds) => Some(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs),
             },
             issued_by: self.issued_by,

@@ -95,6 +95,13 @@ impl ApiKey {
         }
     }
 
+    /// Returns the lifetime of a key from a record of an earlier version, which has none: the time from creation to expiry,
+    /// in whole seconds and at least one.
+    #[must_use]
+    pub fn implied_lifetime(created_at: Timestamp, expires_at: Option<Timestamp>) -> Option<Duration> {
+        expires_at.map(|end| Duration::from_secs(end.since(created_at).as_secs().max(1)))
+    }
+
     /// Reads an API key's id, or `self` for this key.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ pub fn to_api_key(item: Attributes) -> Result<ApiKey, CorruptItem> {
     let expires_at: Option<Timestamp> = item.parse_optional(EXPIRES_AT)?;
     let lifetime = match item.has(LIFETIME_SECONDS) {
         true => Some(item.number(LIFETIME_SECONDS)?).filter(|seconds| *seconds > 0).map(Duration::from_secs),
-        false => expires_at.map(|end| end.since(created_at)),
+        false => ApiKey::implied_lifetime(created_at, expires_at),
     };
     let networks = if item.has(ALLOWED_CIDRS) { item.texts(ALLOWED_CIDRS)? } else { Vec::new() };
     Ok(ApiKey {
@@ -174,9 +174,13 @@ mod tests {
 
     #[test]
     fn lifetime_below_a_second_stays_limited() {
-        let key = ApiKey { lifetime: Some(Duration::ZERO), ..api_key() };
-        let read = to_api_key(from_api_key(AppId::random(), &key)).unwrap();
-        assert_eq!(read.lifetime, Some(Duration::from_secs(1)));
+        let short = Duration::from_millis(1);
+        let key = ApiKey { lifetime: Some(short), expires_at: Some(now() + short), ..api_key() };
+        for item in [earlier_record(&key), from_api_key(AppId::random(), &key)] {
+            let read = to_api_key(item).unwrap();
+            assert_eq!(read.lifetime, Some(Duration::from_secs(1)));
+            assert_eq!(to_api_key(from_api_key(AppId::random(), &read)), Ok(read));
+        }
     }
 
     #[test]
