@@ -1,5 +1,6 @@
 //! Ids, apps, API keys, signing keys and secrets: plain types and their rules, no I/O.
 
+mod allow_list;
 mod api_key;
 mod app;
 mod digest;
@@ -9,12 +10,15 @@ mod name;
 mod random;
 mod secret;
 mod secret_prefix;
+mod secret_status;
 mod signing_key;
 mod timestamp;
 
+pub use allow_list::{AllowList, MalformedAllowList};
 pub use api_key::{
-    ApiKey, ApiKeyHash, ApiKeyImportError, ApiKeyStatus, ApiKeyType, ApiKeyValue, MalformedApiKey, MalformedApiKeyType,
-    MalformedHash,
+    ApiKey, ApiKeyChangeError, ApiKeyChangeRefused, ApiKeyFields, ApiKeyHash, ApiKeyImportError, ApiKeyRequest,
+    ApiKeyStatus, ApiKeyType, ApiKeyValue, ApiKeys, IssuedApiKey, MalformedApiKey, MalformedApiKeyRequest,
+    MalformedApiKeyType, MalformedHash, NewApiKey, NewLifetime, ReplacedApiKey, Replacement, SecretFetch,
 };
 pub use app::{App, PreviousSecret};
 pub use digest::{fingerprint, hexadecimal, sha256_hex};
@@ -24,6 +28,7 @@ pub use name::{MalformedName, Name, escape_unprintable};
 pub use random::NoRandomness;
 pub use secret::Secret;
 pub use secret_prefix::{MalformedSecretPrefix, SecretPrefix};
+pub use secret_status::{HeldSecret, keys_losing_secret, secret_status};
 pub use signing_key::{
     GeneratedSigningKey, KeyChangeRefused, KeyLimits, MalformedPublicKey, MalformedSigningKeyState, PublicKey,
     PublicKeyImportError, SigningKey, SigningKeyState, SigningKeys, TwoKeysInUse,

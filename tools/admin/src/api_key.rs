@@ -24,7 +24,7 @@ pub async fn issue(
 ) -> Result<Answer, AdminError> {
     let value = ApiKeyValue::issue(kind)?;
     let now = Timestamp::now();
-    let key = ApiKey::new(&value, kind, name, now, expires_in.map(|time| now + time));
+    let key = ApiKey::new(&value, kind, name, now, expires_in);
     add(services, app, &key).await?;
     Ok(json!({ "apiKey": with_value(&key, &value, now) }).into())
 }
@@ -71,11 +71,14 @@ pub async fn rotate(
     }
     let value = ApiKeyValue::issue(old.kind)?;
     let expires_in = match expiry {
-        NewExpiry::SameLifetime => old.lifetime(),
+        NewExpiry::SameLifetime => old.lifetime,
         NewExpiry::After(time) => Some(time),
         NewExpiry::Never => None,
     };
-    let new = ApiKey::new(&value, old.kind, old.name.clone(), now, expires_in.map(|time| now + time));
+    let new = ApiKey {
+        allow_list: old.allow_list.clone(),
+        ..ApiKey::new(&value, old.kind, old.name.clone(), now, expires_in)
+    };
     let mut retired = old.clone();
     retired.retire(overlap, now);
     services.store.replace_api_key(app, &new, &old, &retired).await?;

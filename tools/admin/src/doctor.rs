@@ -173,7 +173,7 @@ impl Doctor<'_> {
             for record in records {
                 match record {
                     Err(corrupt) => findings.push(corrupt_item(&corrupt)),
-                    Ok(Record::StoredResult(_)) => {}
+                    Ok(Record::StoredResult(_) | Record::Index(..)) => {}
                     Ok(Record::App(app)) => {
                         without_app = without_app.filter(|group| group.app != app.id);
                         findings.extend(repeated_signing_keys(&app));

@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io::{BufRead, BufReader},
     path::Path,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use userdocks::{
     api::Services,
     domain::{
-        ApiKey, ApiKeyHash, ApiKeyId, ApiKeyType, App, AppId, Name, PublicKey, SecretVersionId, SigningKey,
+        AllowList, ApiKey, ApiKeyHash, ApiKeyId, ApiKeyType, App, AppId, Name, PublicKey, SecretVersionId, SigningKey,
         SigningKeyId, SigningKeyState, SigningKeys, Timestamp,
     },
 };
@@ -80,6 +81,13 @@ struct ApiKeyLine {
     revoked_at: Option<Timestamp>,
     #[serde(with = "optional_text")]
     last_used_at: Option<Timestamp>,
+    /// 0 for a key issued without end; absent if the lifetime is the time from creation to expiry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lifetime_seconds: Option<u64>,
+    #[serde(default, with = "optional_text", skip_serializing_if = "Option::is_none")]
+    issued_by: Option<ApiKeyId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    allowed_cidrs: Vec<String>,
 }
 
 /// Ids and times as the texts that they are everywhere else.
@@ -133,6 +141,10 @@ impl AppLine {
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
             last_used_at: key.last_used_at,
+            lifetime_seconds: (key.lifetime != ApiKey::implied_lifetime(key.created_at, key.expires_at))
+                .then(|| key.lifetime.map_or(0, |lifetime| lifetime.as_secs().max(1))),
+            issued_by: key.issued_by,
+            allowed_cidrs: key.allow_list.networks().map(|network| network.to_string()).collect(),
         });
         Self {
             format: FORMAT,
@@ -203,6 +215,13 @@ impl ApiKeyLine {
             expires_at: self.expires_at,
             revoked_at: self.revoked_at,
             last_used_at: self.last_used_at,
+            lifetime: match self.lifetime_seconds {
+                None => ApiKey::implied_lifetime(self.created_at, self.expires_at),
+                Some(seconds) => Some(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs),
+            },
+            issued_by: self.issued_by,
+            allow_list: AllowList::parse(&self.allowed_cidrs).map_err(|error| wrong(&error.to_string()))?,
+            last_fetch: None,
         })
     }
 }
@@ -360,6 +379,17 @@ mod tests {
         let line = line();
         let (app, api_keys) = AppLine::read(&line.to_string()).unwrap();
         assert!(app.signing_keys.iter().all(|key| key.is_imported));
+        assert_eq!(serde_json::to_value(AppLine::new(app, api_keys)).unwrap(), line);
+    }
+
+    #[test]
+    fn lifetime_lineage_and_allow_list_are_kept() {
+        let mut line = line();
+        line["apiKeys"][0]["lifetimeSeconds"] = json!(0);
+        line["apiKeys"][0]["issuedBy"] = json!(ApiKeyId::random().to_string());
+        line["apiKeys"][0]["allowedCidrs"] = json!(["192.0.2.0/24"]);
+        let (app, api_keys) = AppLine::read(&line.to_string()).unwrap();
+        assert_eq!(api_keys[0].lifetime, None);
         assert_eq!(serde_json::to_value(AppLine::new(app, api_keys)).unwrap(), line);
     }
 

@@ -32,6 +32,8 @@ const CHECKSUM_DIGITS: usize = 6;
 
 impl ApiKeyValue {
     pub const MAX_CHARACTERS: usize = 256;
+    /// The shortest key that is issued or imported.
+    const MIN_CHARACTERS: usize = 16;
 
     /// A new key, `ud_<type>_<32 base62><6 base62>`: 190 random bits and the checksum.
     ///
@@ -64,13 +66,20 @@ impl ApiKeyValue {
         }
         // HTTP drops white space around a header's value.
         let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && text.trim() == text;
-        if !printable || !(16..=Self::MAX_CHARACTERS).contains(&text.len()) {
+        if !printable || !(Self::MIN_CHARACTERS..=Self::MAX_CHARACTERS).contains(&text.len()) {
             return Err(ApiKeyImportError::Shape);
         }
         if type_of_own_key(text).is_some_and(|own| own != kind) {
             return Err(ApiKeyImportError::OtherType);
         }
         text.parse().map_err(|MalformedApiKey| ApiKeyImportError::Checksum)
+    }
+
+    /// Reads a token of a leak report. Returns `None` if no API key has this form, so that it needs no look-up.
+    #[must_use]
+    pub fn from_leak_report(token: &str) -> Option<Self> {
+        let is_long_enough = token.chars().nth(Self::MIN_CHARACTERS - 1).is_some();
+        if is_long_enough { token.parse().ok() } else { None }
     }
 
     #[must_use]
@@ -229,6 +238,17 @@ mod tests {
             assert_eq!(ApiKeyValue::import(&text, ApiKeyType::Read), Err(ApiKeyImportError::Wrapped), "{text}");
         }
         assert!(ApiKeyValue::import("\"a key from elsewhere\"", ApiKeyType::Read).is_ok());
+    }
+
+    #[test]
+    fn reported_token_has_form_of_key() {
+        let key = ApiKeyValue::issue(ApiKeyType::Write).unwrap();
+        for token in [key.expose(), &"x".repeat(16), &"é".repeat(256)] {
+            assert_eq!(ApiKeyValue::from_leak_report(token).unwrap().expose(), token);
+        }
+        for token in ["", &"x".repeat(15), &"x".repeat(257), &format!("{}x", key.expose())] {
+            assert_eq!(ApiKeyValue::from_leak_report(token), None, "{token}");
+        }
     }
 
     #[test]

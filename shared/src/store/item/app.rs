@@ -1,12 +1,12 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
     attribute::{
-        Attributes, CREATED_AT, IS_DISABLED, IS_IMPORTED, NAME, PK, PREVIOUS_SECRET_EXPIRES_AT,
+        Attributes, CREATED_AT, Changes, IS_DISABLED, IS_IMPORTED, NAME, PK, PREVIOUS_SECRET_EXPIRES_AT,
         PREVIOUS_SECRET_VERSION_ID, PUBLIC_KEY, SECRET_VERSION_ID, SIGNING_KEYS, STATE, UPDATED_AT, UUID, VERSION,
-        boolean, number, text,
+        boolean, difference, number, text,
     },
     key::{APP_PK_PREFIX, app_key},
     reader::{CorruptItem, Reader},
@@ -47,17 +47,9 @@ pub fn from_app(app: &App) -> Attributes {
     item
 }
 
-/// Returns the attributes that differ between an app's record as read and as it is to be stored. `None` stands for an
-/// attribute to remove.
-pub fn changes(read: &App, changed: &App) -> BTreeMap<String, Option<AttributeValue>> {
-    let (before, mut after) = (from_app(read), from_app(changed));
-    let differing = before.into_iter().filter_map(|(name, value)| match after.remove(&name) {
-        Some(new) if new == value => None,
-        other => Some((name, other)),
-    });
-    let mut differing: BTreeMap<_, _> = differing.collect();
-    differing.extend(after.into_iter().map(|(name, value)| (name, Some(value))));
-    differing
+/// Returns the changes of an app's record as read that turn it into the record to be stored.
+pub fn changes(read: &App, changed: &App) -> Changes {
+    difference(from_app(read), from_app(changed))
 }
 
 fn from_signing_key(key: &SigningKey) -> Attributes {
@@ -75,7 +67,7 @@ fn from_signing_key(key: &SigningKey) -> Attributes {
 pub fn to_app(item: Attributes) -> Result<App, CorruptItem> {
     let mut item = Reader::new(item);
     let id = item.parse_key(PK, APP_PK_PREFIX)?;
-    let keys = item.list(SIGNING_KEYS)?.into_iter().map(to_signing_key).collect::<Result<_, _>>()?;
+    let keys = item.maps(SIGNING_KEYS)?.into_iter().map(to_signing_key).collect::<Result<_, _>>()?;
     Ok(App {
         id,
         name: item.text(NAME)?,

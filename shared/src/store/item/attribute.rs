@@ -1,4 +1,7 @@
-use std::{collections::HashMap, fmt};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -31,6 +34,15 @@ pub const HINT: &str = "hint";
 pub const EXPIRES_AT: &str = "expiresAt";
 pub const REVOKED_AT: &str = "revokedAt";
 pub const LAST_USED_AT: &str = "lastUsedAt";
+/// 0 stands for a key issued without end. Records of earlier versions have none.
+pub const LIFETIME_SECONDS: &str = "lifetimeSeconds";
+pub const ISSUED_BY: &str = "issuedBy";
+pub const ALLOWED_CIDRS: &str = "allowedCidrs";
+pub const FETCHED_VERSION_ID: &str = "fetchedVersionId";
+pub const FETCHED_AT: &str = "fetchedAt";
+
+/// The app of the API key that an index item finds.
+pub const APP: &str = "app";
 
 pub const REQUEST: &str = "request";
 /// The result of a write. Named before results were called so; records of earlier versions must stay readable.
@@ -46,4 +58,22 @@ pub fn number(attribute: &str, value: u64) -> (String, AttributeValue) {
 
 pub fn boolean(attribute: &str, value: bool) -> (String, AttributeValue) {
     (attribute.to_owned(), AttributeValue::Bool(value))
+}
+
+pub fn texts(attribute: &str, values: impl Iterator<Item = impl fmt::Display>) -> (String, AttributeValue) {
+    (attribute.to_owned(), AttributeValue::L(values.map(|value| AttributeValue::S(value.to_string())).collect()))
+}
+
+/// Attributes to set, and with `None` those to remove.
+pub type Changes = BTreeMap<String, Option<AttributeValue>>;
+
+/// Returns the changes that turn the item `before` into the item `after`.
+pub fn difference(before: Attributes, mut after: Attributes) -> Changes {
+    let differing = before.into_iter().filter_map(|(name, value)| match after.remove(&name) {
+        Some(new) if new == value => None,
+        other => Some((name, other)),
+    });
+    let mut differing: Changes = differing.collect();
+    differing.extend(after.into_iter().map(|(name, value)| (name, Some(value))));
+    differing
 }

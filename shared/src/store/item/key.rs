@@ -9,6 +9,10 @@ pub const APP_PK_PREFIX: &str = "APP#";
 /// The sort key of an app's own record.
 pub const APP_SK: &str = "APP";
 pub const API_KEY_SK_PREFIX: &str = "APIKEY#";
+/// What the partition key of every index item begins with.
+pub const INDEX_PK_PREFIX: &str = "APIKEY#";
+/// The sort key of every index item.
+pub const INDEX_SK: &str = "APIKEY";
 pub const STORED_RESULT_SK_PREFIX: &str = "IDEMPOTENCY#";
 
 /// The primary key of an app's record.
@@ -24,6 +28,12 @@ pub fn api_key_key(app: AppId, hash: &ApiKeyHash) -> Attributes {
 /// The sort key of an API key's record.
 pub fn api_key_sk(hash: &ApiKeyHash) -> String {
     format!("{API_KEY_SK_PREFIX}{}", hash.as_str())
+}
+
+/// The primary key of the index item that finds an API key's app from its hash.
+pub fn index_key(hash: &ApiKeyHash) -> Attributes {
+    let pk = format!("{INDEX_PK_PREFIX}{}", hash.as_str());
+    HashMap::from([(PK.to_owned(), AttributeValue::S(pk)), (SK.to_owned(), AttributeValue::S(INDEX_SK.to_owned()))])
 }
 
 /// The primary key of a stored result.

@@ -3,6 +3,7 @@
 mod api_key;
 mod app;
 mod attribute;
+mod index;
 mod key;
 mod reader;
 mod record;
@@ -17,3 +18,10 @@ pub use key::{
 pub use reader::CorruptItem;
 pub use record::{Record, to_record};
 pub use stored_result::{from_stored_result, to_stored_result};
+#[expect(unused_imports, reason = "the store stores index items and changes of API keys from its next change on")]
+pub use {
+    api_key::api_key_changes,
+    attribute::Changes,
+    index::{from_index, to_index},
+    key::index_key,
+};

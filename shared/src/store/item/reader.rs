@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
     attribute::{Attributes, PK, SK},
-    key::{API_KEY_SK_PREFIX, APP_PK_PREFIX},
+    key::{API_KEY_SK_PREFIX, APP_PK_PREFIX, INDEX_PK_PREFIX},
 };
 use crate::domain::AppId;
 
@@ -34,13 +34,16 @@ pub struct Reader {
 impl Reader {
     pub fn new(attributes: Attributes) -> Self {
         /// Enough of an API key's hash to find its item.
-        const SHOWN_CHARACTERS: usize = API_KEY_SK_PREFIX.len() + 8;
+        const SHOWN_OF_HASH: usize = 8;
         let shown = |key| match attributes.get(key) {
             Some(AttributeValue::S(value)) => value.as_str(),
             _ => "?",
         };
-        let sk: String = shown(SK).chars().take(SHOWN_CHARACTERS).collect();
-        Self { item: format!("{}{KEYS_SEPARATOR}{sk}", shown(PK)), path: String::new(), attributes }
+        let cut = |value: &str, prefix: &str| value.chars().take(prefix.len() + SHOWN_OF_HASH).collect::<String>();
+        let pk =
+            if shown(PK).starts_with(INDEX_PK_PREFIX) { cut(shown(PK), INDEX_PK_PREFIX) } else { shown(PK).to_owned() };
+        let sk = cut(shown(SK), API_KEY_SK_PREFIX);
+        Self { item: format!("{pk}{KEYS_SEPARATOR}{sk}"), path: String::new(), attributes }
     }
 
     pub fn corrupt(&self, attribute: &str, problem: impl fmt::Display) -> CorruptItem {
@@ -102,12 +105,9 @@ impl Reader {
     }
 
     /// The maps of a list.
-    pub fn list(&mut self, attribute: &str) -> Result<Vec<Self>, CorruptItem> {
-        let AttributeValue::L(values) = self.take(attribute)? else {
-            return Err(self.corrupt(attribute, "not a list"));
-        };
-        let mut maps = Vec::with_capacity(values.len());
-        for (index, value) in values.into_iter().enumerate() {
+    pub fn maps(&mut self, attribute: &str) -> Result<Vec<Self>, CorruptItem> {
+        let mut maps = Vec::new();
+        for (index, value) in self.list(attribute)?.into_iter().enumerate() {
             let path = format!("{}{attribute}[{index}]", self.path);
             let AttributeValue::M(attributes) = value else {
                 return Err(self.corrupt(&path, "not a map"));
@@ -115,6 +115,22 @@ impl Reader {
             maps.push(Self { item: self.item.clone(), path: format!("{path}."), attributes });
         }
         Ok(maps)
+    }
+
+    /// The strings of a list.
+    pub fn texts(&mut self, attribute: &str) -> Result<Vec<String>, CorruptItem> {
+        let texts = self.list(attribute)?.into_iter().map(|value| match value {
+            AttributeValue::S(text) => Ok(text),
+            _ => Err(self.corrupt(attribute, "not a list of strings")),
+        });
+        texts.collect()
+    }
+
+    fn list(&mut self, attribute: &str) -> Result<Vec<AttributeValue>, CorruptItem> {
+        match self.take(attribute)? {
+            AttributeValue::L(values) => Ok(values),
+            _ => Err(self.corrupt(attribute, "not a list")),
+        }
     }
 }
 

@@ -4,10 +4,11 @@ use super::{
     api_key::to_api_key,
     app::to_app,
     attribute::{Attributes, PK, REQUEST, RESULT, SK, TTL},
-    key::{API_KEY_SK_PREFIX, APP_PK_PREFIX, APP_SK, STORED_RESULT_SK_PREFIX},
+    index::to_index,
+    key::{API_KEY_SK_PREFIX, APP_PK_PREFIX, APP_SK, INDEX_SK, STORED_RESULT_SK_PREFIX},
     reader::{CorruptItem, Reader},
 };
-use crate::domain::{ApiKey, App, AppId};
+use crate::domain::{ApiKey, ApiKeyHash, App, AppId};
 
 /// An item of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Record {
     App(Box<App>),
     /// An API key of an app, which may not exist.
     ApiKey(AppId, Box<ApiKey>),
+    /// The index item of an API key, and the app it names.
+    Index(ApiKeyHash, AppId),
     /// A stored result of an app, which may not exist.
     StoredResult(AppId),
 }
@@ -26,6 +29,9 @@ pub fn to_record(item: Attributes) -> Result<Record, CorruptItem> {
     };
     if sk == APP_SK {
         return to_app(item).map(|app| Record::App(Box::new(app)));
+    }
+    if sk == INDEX_SK {
+        return to_index(item).map(|(hash, app)| Record::Index(hash, app));
     }
     let app = Reader::new(item.clone()).parse_key(PK, APP_PK_PREFIX)?;
     if sk.starts_with(API_KEY_SK_PREFIX) {

@@ -1,0 +1,58 @@
+use super::{
+    attribute::{APP, Attributes, PK, TTL, number, text},
+    key::{INDEX_PK_PREFIX, index_key},
+    reader::{CorruptItem, Reader},
+};
+use crate::domain::{ApiKey, ApiKeyHash, AppId};
+
+/// The item that finds an API key's app from its hash. It may be deleted together with the key's record.
+#[cfg_attr(not(test), expect(dead_code, reason = "the store uses it from its next change on"))]
+pub fn from_index(app: AppId, key: &ApiKey) -> Attributes {
+    let mut item = index_key(&key.hash);
+    item.extend([text(APP, app)]);
+    item.extend(key.deletable_at().map(|moment| number(TTL, moment.seconds_since_epoch())));
+    item
+}
+
+pub fn to_index(item: Attributes) -> Result<(ApiKeyHash, AppId), CorruptItem> {
+    let mut item = Reader::new(item);
+    Ok((item.parse_key(PK, INDEX_PK_PREFIX)?, item.parse(APP)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        domain::{ApiKeyType, ApiKeyValue, Timestamp},
+        store::item::{attribute::SK, reader::tests::check_each_attribute},
+    };
+
+    fn key(kind: ApiKeyType) -> ApiKey {
+        let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
+        ApiKey::new(&ApiKeyValue::issue(kind).unwrap(), kind, String::new(), now, Some(Duration::from_secs(60)))
+    }
+
+    #[test]
+    fn index_item_finds_app_and_ends_with_record() {
+        let app = AppId::random();
+        for kind in ApiKeyType::ALL {
+            let key = key(kind);
+            let item = from_index(app, &key);
+            assert_eq!(item.get(TTL), super::super::from_api_key(app, &key).get(TTL));
+            assert_eq!(item.contains_key(TTL), kind == ApiKeyType::Read);
+            check_each_attribute(&item, &[SK, TTL], to_index);
+            assert_eq!(to_index(item), Ok((key.hash, app)));
+        }
+    }
+
+    #[test]
+    fn error_of_corrupt_index_item_cuts_hash() {
+        let key = key(ApiKeyType::Read);
+        let mut item = from_index(AppId::random(), &key);
+        item.remove(APP);
+        let error = to_index(item).unwrap_err().to_string();
+        assert!(error.contains(&key.hash.as_str()[..8]) && !error.contains(&key.hash.as_str()[..9]), "{error}");
+    }
+}
