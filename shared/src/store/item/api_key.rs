@@ -55,9 +55,10 @@ pub fn to_api_key(item: Attributes) -> Result<ApiKey, CorruptItem> {
     let mut item = Reader::new(item);
     let created_at: Timestamp = item.parse(CREATED_AT)?;
     let expires_at: Option<Timestamp> = item.parse_optional(EXPIRES_AT)?;
-    let lifetime = match item.has(LIFETIME_SECONDS) {
-        true => Some(item.number(LIFETIME_SECONDS)?).filter(|seconds| *seconds > 0).map(Duration::from_secs),
-        false => ApiKey::implied_lifetime(created_at, expires_at),
+    let lifetime = if item.has(LIFETIME_SECONDS) {
+        Some(item.number(LIFETIME_SECONDS)?).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    } else {
+        ApiKey::implied_lifetime(created_at, expires_at)
     };
     let networks = if item.has(ALLOWED_CIDRS) { item.texts(ALLOWED_CIDRS)? } else { Vec::new() };
     Ok(ApiKey {

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{ApiKeyType, ApiKeyValue, Timestamp},
-        store::item::{attribute::SK, reader::tests::check_each_attribute},
+        store::item::{api_key::from_api_key, attribute::SK, reader::tests::check_each_attribute},
     };
 
     fn key(kind: ApiKeyType) -> ApiKey {
@@ -40,7 +40,7 @@ mod tests {
         for kind in ApiKeyType::ALL {
             let key = key(kind);
             let item = from_index(app, &key);
-            assert_eq!(item.get(TTL), super::super::from_api_key(app, &key).get(TTL));
+            assert_eq!(item.get(TTL), from_api_key(app, &key).get(TTL));
             assert_eq!(item.contains_key(TTL), kind == ApiKeyType::Read);
             check_each_attribute(&item, &[SK, TTL], to_index);
             assert_eq!(to_index(item), Ok((key.hash, app)));
