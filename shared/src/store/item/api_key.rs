@@ -35,7 +35,6 @@ pub fn from_api_key(app: AppId, key: &ApiKey) -> Attributes {
 }
 
 /// Returns the changes of an API key's record as read that turn it into the record to be stored.
-#[cfg_attr(not(test), expect(dead_code, reason = "the store uses it from its next change on"))]
 pub fn api_key_changes(app: AppId, read: &ApiKey, changed: &ApiKey) -> Changes {
     let mut changes = difference(from_api_key(app, read), from_api_key(app, changed));
     if changes.contains_key(EXPIRES_AT) {

@@ -6,7 +6,6 @@ use super::{
 use crate::domain::{ApiKey, ApiKeyHash, AppId};
 
 /// The item that finds an API key's app from its hash. It may be deleted together with the key's record.
-#[cfg_attr(not(test), expect(dead_code, reason = "the store uses it from its next change on"))]
 pub fn from_index(app: AppId, key: &ApiKey) -> Attributes {
     let mut item = index_key(&key.hash);
     item.extend([text(APP, app)]);
