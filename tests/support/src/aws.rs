@@ -10,7 +10,9 @@ use std::{
 };
 
 use aws_config::{SdkConfig, retry::RetryConfig};
-use aws_sdk_dynamodb::{operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue};
+use aws_sdk_dynamodb::{
+    config::Credentials, operation::update_item::builders::UpdateItemFluentBuilder, types::AttributeValue,
+};
 use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
@@ -21,10 +23,10 @@ use axum::{
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, process::Command, sync::Notify};
-use userdocks::runtime::{Names, Services};
+use userdocks::runtime::{Clients, Environment, Names, Services};
 use userdocks_local::{embedded, fixtures};
 
-use crate::{binary, confidential, function::Environment};
+use crate::{binary, confidential, function};
 
 /// The table's name.
 pub const TABLE: &str = "table";
@@ -147,8 +149,8 @@ impl FakeAws {
 
     /// The environment in which a function or `userdocks-admin` calls the fake, as the template would set it.
     #[must_use]
-    pub fn environment(&self) -> Environment {
-        Environment::new(&[
+    pub fn environment(&self) -> function::Environment {
+        function::Environment::new(&[
             ("TABLE_NAME", TABLE),
             ("SECRET_PREFIX", SECRET_PREFIX),
             ("AWS_REGION", "us-east-1"),
@@ -162,8 +164,13 @@ impl FakeAws {
     /// The library's access to the services, through the SDK.
     #[must_use]
     pub fn services(&self) -> Services {
-        let names = Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse().unwrap() };
-        Services::new(self.dynamodb(), self.secrets_manager(), names)
+        Services::new(self.dynamodb(), self.secrets_manager(), names(TABLE))
+    }
+
+    /// The library's access to the services as a function has it: reads are signed calls without the SDK.
+    #[must_use]
+    pub fn signed_services(&self) -> Services {
+        signed_services(&self.endpoint, &self.endpoint, TABLE)
     }
 
     /// DynamoDB, to inspect and corrupt the table.
@@ -250,6 +257,25 @@ impl FakeAws {
 pub fn sdk_config(endpoint: &str) -> SdkConfig {
     let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(50));
     userdocks_local::sdk_config(endpoint).to_builder().retry_config(retries).build()
+}
+
+/// The library's access to services at these endpoints as a function has it.
+#[must_use]
+pub fn signed_services(dynamodb: &str, secrets_manager: &str, table: &str) -> Services {
+    let environment = Environment {
+        names: names(table),
+        region: "us-east-1".to_owned(),
+        dynamodb_endpoint: dynamodb.parse().ok(),
+        secrets_manager_endpoint: secrets_manager.parse().ok(),
+        credentials: Some(Credentials::new("test", "test", None, None, "test")),
+        ca_bundle: None,
+        secrets_kms_key: None,
+    };
+    Clients::new(&environment).unwrap().services(environment.names)
+}
+
+fn names(table: &str) -> Names {
+    Names { table: table.to_owned(), secret_prefix: SECRET_PREFIX.parse().unwrap() }
 }
 
 const FREE_PORT: &str = "127.0.0.1:0";

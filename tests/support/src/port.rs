@@ -2,7 +2,7 @@
 
 use tokio::net::TcpSocket;
 
-/// A port of this machine that no other program is given. A program that is told its number can listen on it.
+/// A port of this machine that the system gives to no other program. A program that knows its number can listen on it.
 pub struct ReservedPort {
     number: u16,
     /// Bound and never listening. The system passes over the port when it chooses one, and refuses connections to it.

@@ -35,7 +35,7 @@ impl TcpFault {
     pub const ALL: [Self; 4] = [Self::Refused, Self::Silent, Self::Reset, Self::ResetInResponse];
 }
 
-/// A proxy that forwards to a service, unless it is told to fail.
+/// A proxy that forwards to a service, unless it is set to fail.
 pub struct TcpProxy {
     port: ReservedPort,
     service: SocketAddr,

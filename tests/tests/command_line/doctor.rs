@@ -251,10 +251,10 @@ async fn secrets_inconsistent_with_table_are_found() {
     aws.admin_json(&["secret", "rotate", &app.id.to_string(), "--overlap", "0s"]).await;
     assert_found(&aws, app.id, &[], &[]).await;
 
-    let nobody = AppId::random();
-    secrets.create_app_secret(nobody, SecretVersionId::random(), &secret()).await.unwrap();
-    secrets.create_signing_key(nobody, SigningKeyId::random(), &secret()).await.unwrap().settled();
-    assert_found(&aws, nobody, &["secret-without-app", "secret-without-app"], &[]).await;
+    let unknown = AppId::random();
+    secrets.create_app_secret(unknown, SecretVersionId::random(), &secret()).await.unwrap();
+    secrets.create_signing_key(unknown, SigningKeyId::random(), &secret()).await.unwrap().settled();
+    assert_found(&aws, unknown, &["secret-without-app", "secret-without-app"], &[]).await;
 
     let app = new_app(&aws).await;
     let other = format!("{SECRET_PREFIX}/apps/{}/other", app.id);
@@ -294,7 +294,7 @@ async fn inconsistent_records_are_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_change_under_way_may_need_is_left_alone() {
+async fn versions_of_running_change_are_not_repaired() {
     let aws = FakeAws::start().await;
     let secrets = aws.services().secrets;
     let app = new_app(&aws).await.id;
@@ -307,7 +307,7 @@ async fn what_a_change_under_way_may_need_is_left_alone() {
 
 /// Its keys have the times that they had elsewhere, and those beyond a hundred are there before the app.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_api_keys_of_an_import_under_way_are_left_alone() {
+async fn api_keys_of_running_import_are_not_repaired() {
     let aws = FakeAws::start().await;
     let app = new_app(&aws).await.id;
     let (keys, _) = aws.services().store.list_api_keys(app).await.unwrap();
@@ -328,7 +328,7 @@ async fn the_api_keys_of_an_import_under_way_are_left_alone() {
 
 /// It is looked at once more just before its secrets are taken for orphans.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_app_that_was_just_made_keeps_its_secrets() {
+async fn new_app_keeps_its_secrets() {
     let aws = FakeAws::start().await;
     let app = new_app(&aws).await.id;
     aws.services().secrets.create_signing_key(app, SigningKeyId::random(), &secret()).await.unwrap().settled();
@@ -343,7 +343,7 @@ async fn an_app_that_was_just_made_keeps_its_secrets() {
 
 /// The same app in two stages, and the table of the one looked at with the secrets of the other.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_and_secrets_that_do_not_belong_together_are_left_alone() {
+async fn secrets_of_another_table_are_not_repaired() {
     let aws = FakeAws::start().await;
     let app = new_app(&aws).await;
     let secrets_manager = aws.secrets_manager();

@@ -49,7 +49,7 @@ async fn unprintable_name_is_rejected_and_stored_one_escaped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lifetime_is_at_least_a_minute() {
+async fn lifetime_is_at_least_one_minute() {
     let aws = FakeAws::start().await;
     let created = create_app(&aws).await;
     let (app, key) = (id(&created["app"]), id(&created["apiKeys"][0]));

@@ -16,7 +16,7 @@ use userdocks_test_support::aws::{FakeAws, SECRET_PREFIX, TABLE};
 use crate::commands::{assert_refused, text, writer_without_reader};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn aws_settings_of_the_aws_cli_are_accepted() {
+async fn settings_of_aws_cli_are_accepted() {
     let aws = FakeAws::start().await;
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config");

@@ -186,7 +186,7 @@ fn every_response_of_contract_is_described() {
     for fixture in Fixture::all() {
         let mut response = fixture.expected();
         if response.status == 201 {
-            // Of what is made anew the contract has the form; the document's example has that form, and is a value.
+            // The contract has only the form of new values, and the document's example is a value of that form.
             response.body = examples(&document.operation(&fixture.function), 201).remove(0).1;
         }
         document.operation(&fixture.function).assert_describes(&response);

@@ -61,7 +61,7 @@ async fn idempotency_key_of_another_route_conflicts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn stored_result_expires_after_a_day() {
+async fn stored_result_expires_after_one_day() {
     let api = Api::start().await;
     let app = api.create_app().await;
     let event = app.event("post-app-secrets").idempotency_key("daily");

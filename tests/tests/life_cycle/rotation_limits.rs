@@ -55,7 +55,7 @@ async fn invoke_around(
 ) -> (u16, Value) {
     let mut invocation = pin!(invoke(function, event));
     tokio::select! {
-        response = &mut invocation => panic!("each call was answered: {response:?}"),
+        response = &mut invocation => panic!("no response was lost: {response:?}"),
         () = aws.response_lost() => {}
     }
     aws.forward();

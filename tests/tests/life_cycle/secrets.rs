@@ -128,7 +128,7 @@ async fn unfinished_rotations_keep_pinned_version() {
 
 /// All versions of a secret have at most 20 labels together.
 #[tokio::test(flavor = "multi_thread")]
-async fn rotations_in_a_row_keep_labels_in_quota() {
+async fn repeated_rotations_keep_labels_in_quota() {
     let api = Api::start().await;
     let app = api.create_app().await;
     for _ in 0..8 {

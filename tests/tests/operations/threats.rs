@@ -170,7 +170,7 @@ async fn failure_caused_by_one_app_names_its_fault() {
 /// Prints how much longer a wrong key takes for an app with eight signing keys, whose record the function reads, than for an app
 /// that does not exist. docs/SECURITY.md has the figures.
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_keys_get_the_same_response_at_a_measured_ratio() {
+async fn wrong_keys_get_same_response_at_measured_ratio() {
     const ROUNDS: usize = 200;
     let aws = FakeAws::start().await;
     let app = TestApp::builder().standby_keys(7).create(&aws.services()).await;

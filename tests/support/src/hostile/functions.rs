@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use aws_sdk_dynamodb::config::Credentials;
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tracing::subscriber::DefaultGuard;
@@ -14,13 +13,13 @@ use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt};
 use userdocks::{
     domain::{App, KeyLimits, PublicKey, SigningKeyId, Timestamp},
     rotation::MAX_NEW_VERSIONS,
-    runtime::{Clients, Environment, Names, Services},
+    runtime::Services,
     store::Store,
 };
 
 use super::response::{app_id, assert_no_key};
 use crate::{
-    aws::{SECRET_PREFIX, TABLE, sdk_config, start_embedded},
+    aws::{TABLE, sdk_config, signed_services, start_embedded},
     contract::{FUNCTIONS, Route},
     fixtures::{APP, CHANGING_APP, ROTATING_APP},
     in_process::InProcess,
@@ -173,17 +172,7 @@ async fn provide() -> (impl Fn(&str) -> Services, Vec<App>) {
     let (dynamodb, secrets_manager) = start_embedded().await.unwrap();
     let [dynamodb, secrets_manager] = [dynamodb, secrets_manager].map(|address| format!("http://{address}"));
     let sdk = sdk_config(&dynamodb);
-    let environment = Environment {
-        names: Names { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse().unwrap() },
-        region: "us-east-1".to_owned(),
-        dynamodb_endpoint: dynamodb.parse().ok(),
-        secrets_manager_endpoint: secrets_manager.parse().ok(),
-        credentials: Some(Credentials::new("test", "test", None, None, "test")),
-        ca_bundle: None,
-        secrets_kms_key: None,
-    };
-    let clients = Clients::new(&environment).unwrap();
-    let services = move |table: &str| clients.services(Names { table: table.to_owned(), ..environment.names.clone() });
+    let services = move |table: &str| signed_services(&dynamodb, &secrets_manager, table);
     for table in [TABLE, FULL_TABLE] {
         services(table).store.create_table().await.unwrap();
         let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
