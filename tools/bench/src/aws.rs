@@ -1,4 +1,4 @@
-//! The services that functions call: embedded, with the fixtures in them, behind TLS on loopback.
+//! The AWS services that functions call: embedded, with the fixtures' apps, behind TLS on loopback.
 
 use std::{
     net::SocketAddr,
@@ -20,11 +20,11 @@ use crate::Failure;
 
 /// The table's name.
 pub const TABLE: &str = "bench";
-/// What the names of all secrets begin with.
+/// The prefix of all secrets' names.
 pub const SECRET_PREFIX: &str = "bench";
 const REGION: &str = "us-east-1";
 
-/// Both services, and what was asked of them.
+/// Both services and their calls.
 pub struct Aws {
     /// DynamoDB's HTTPS endpoint.
     pub dynamodb: String,
@@ -37,7 +37,7 @@ pub struct Aws {
     plain_dynamodb: String,
 }
 
-/// What passed through one front.
+/// The calls through one front.
 #[derive(Default)]
 pub struct Calls {
     count: AtomicU64,
@@ -45,7 +45,7 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// How many calls there were so far.
+    /// The number of calls so far.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
@@ -63,7 +63,7 @@ impl Calls {
 }
 
 impl Aws {
-    /// Starts everything on free ports and writes the certificate to trust into a file.
+    /// Starts both services on free ports, and writes the certificate to trust into a file.
     pub async fn start(ca_bundle: &Path) -> Result<Self, Failure> {
         let (dynamodb_address, secrets_manager_address) = start_embedded().await?;
         provision(dynamodb_address, secrets_manager_address).await?;
@@ -84,7 +84,7 @@ impl Aws {
         })
     }
 
-    /// The read units of the last call to DynamoDB, by having it done once more.
+    /// Repeats the last call of DynamoDB and returns its read units.
     pub async fn read_units(&self) -> Result<f64, Failure> {
         let last = self.dynamodb_calls.last.lock().map_err(|_| "poisoned")?.clone();
         let (head, body) = last
@@ -102,8 +102,10 @@ impl Aws {
                 request = request.header(name, value);
             }
         }
-        let answer: Value = request.body(call.to_string()).send().await?.json().await?;
-        answer["ConsumedCapacity"][0]["CapacityUnits"].as_f64().ok_or_else(|| format!("no capacity: {answer}").into())
+        let response: Value = request.body(call.to_string()).send().await?.json().await?;
+        response["ConsumedCapacity"][0]["CapacityUnits"]
+            .as_f64()
+            .ok_or_else(|| format!("no capacity: {response}").into())
     }
 }
 
