@@ -15,8 +15,8 @@ use std::{
 };
 
 /// The rooms of each rank, from the ground up.
-const RANKS: [&[&str]; 5] =
-    [&["domain", "aws"], &["store", "secrets", "http"], &["auth", "rotation"], &["api"], &["runtime"]];
+const RANKS: [&[&str]; 6] =
+    [&["domain"], &["aws"], &["store", "secrets", "http"], &["auth", "rotation"], &["api"], &["runtime"]];
 
 /// A module's path from the crate's root, which is empty.
 type Module = Vec<String>;
