@@ -23,7 +23,7 @@ fn next_response_has_change_of_source() {
 
     let message = response(&stack, "401-E4010-unknown-api-key");
     let (before, after) = ("Unauthorized Token or API key", "Changed");
-    change(&copy.join("shared/src/http/failure.rs"), before, after, &stack);
+    change(&copy.join("shared/src/api/failure.rs"), before, after, &stack);
     assert_eq!(response(&stack, "401-E4010-unknown-api-key"), message.replace(before, after));
     stack.stop();
 }
