@@ -1,123 +1,110 @@
 //! `userdocks-admin api-key …`
 
-use std::time::Duration;
+mod allow_list;
+mod find;
+mod revoke;
 
 use serde_json::{Value, json};
 use userdocks::{
     api::Services,
-    domain::{ApiKey, ApiKeyId, ApiKeyStatus, ApiKeyType, ApiKeyValue, App, AppId, Timestamp},
+    domain::{
+        ApiKey, ApiKeyChangeError, ApiKeyHash, ApiKeyId, ApiKeyType, ApiKeyValue, ApiKeys, App, AppId, IssuedApiKey,
+        Name, NewApiKey, ReplacedApiKey, Replacement, Timestamp,
+    },
     store::{StoreError, waits_after_conflict},
 };
 
-use crate::{AdminError, Answer, api_key_json, find_app};
+pub use self::{
+    allow_list::{AllowListChange, change_allow_list},
+    find::find,
+    revoke::{revoke, revoke_issued},
+};
+use crate::{AdminError, CommandOutput, find_app, json::api_key_json};
 
-/// Issues a new API key.
+/// What an operator who sets an allow list needs to know.
+const ALLOW_LIST_NOTE: &str = "An allow list is checked with the address that API Gateway sees. Behind CloudFront or a proxy \
+     that is the address of the edge, and the list rejects every caller. Functions of earlier versions do not check lists.";
+
+/// Issues an API key.
 ///
 /// # Errors
 /// There is no such app; or DynamoDB fails.
-pub async fn issue(
-    services: &Services,
-    app: AppId,
-    kind: ApiKeyType,
-    name: String,
-    expires_in: Option<Duration>,
-) -> Result<Answer, AdminError> {
-    let value = ApiKeyValue::issue(kind)?;
+pub async fn issue(services: &Services, app: AppId, request: NewApiKey) -> Result<CommandOutput, AdminError> {
     let now = Timestamp::now();
-    let key = ApiKey::new(&value, kind, name, now, expires_in);
+    let note = (!request.allow_list.is_unrestricted()).then_some(ALLOW_LIST_NOTE);
+    // The limits that depend on the app's other keys don't bind the operator.
+    let issued = ApiKeys::default().issue(request, None, now);
+    let IssuedApiKey { key, value } = issued.map_err(AdminError::NewApiKey)?;
     add(services, app, &key).await?;
-    Ok(json!({ "apiKey": with_value(&key, &value, now) }).into())
+    Ok(CommandOutput::from(json!({ "apiKey": with_value(&key, &value, now) })).with_note(note))
 }
 
 fn with_value(key: &ApiKey, value: &ApiKeyValue, now: Timestamp) -> Value {
-    let mut answer = api_key_json(key, now);
-    if let Some(fields) = answer.as_object_mut() {
+    let mut json = api_key_json(key, now);
+    if let Some(fields) = json.as_object_mut() {
         fields.insert("value".to_owned(), value.expose().into());
     }
-    answer
+    json
 }
 
-/// When the key that replaces another expires.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NewExpiry {
-    /// After the time for which the replaced key was issued.
-    SameLifetime,
-    /// After that time.
-    After(Duration),
-    /// Never.
-    Never,
-}
-
-/// Issues a new key of the same type and name, and lets the old one expire after `overlap`, or when it already would have.
+/// Issues a key that replaces another one, which expires after the overlap, or earlier if it already would have.
 ///
 /// # Errors
-/// The overlap is longer than 30 days; the app has no such key, or it is expired or revoked; a concurrent change won, or
-/// DynamoDB fails.
-pub async fn rotate(
-    services: &Services,
-    app: AppId,
-    id: ApiKeyId,
-    overlap: Duration,
-    expiry: NewExpiry,
-) -> Result<Answer, AdminError> {
-    if overlap > App::MAX_OVERLAP {
+/// The overlap is too long; the app has no such key, or it is expired or revoked; a concurrent change won, or DynamoDB fails.
+pub async fn rotate(services: &Services, app: AppId, request: Replacement) -> Result<CommandOutput, AdminError> {
+    if request.overlap > App::MAX_OVERLAP {
         return Err(AdminError::OverlapTooLong);
     }
-    let old = find(services, app, id).await?;
-    let now = Timestamp::now();
-    match old.status(now) {
-        ApiKeyStatus::Active => {}
-        status => return Err(AdminError::ApiKeyNotActive(id, status.name())),
-    }
-    let value = ApiKeyValue::issue(old.kind)?;
-    let expires_in = match expiry {
-        NewExpiry::SameLifetime => old.lifetime,
-        NewExpiry::After(time) => Some(time),
-        NewExpiry::Never => None,
-    };
-    let new = ApiKey {
-        allow_list: old.allow_list.clone(),
-        ..ApiKey::new(&value, old.kind, old.name.clone(), now, expires_in)
-    };
-    let mut retired = old.clone();
-    retired.retire(overlap, now);
-    services.store.replace_api_key(app, &new, &old, &retired).await?;
-    Ok(json!({ "apiKey": with_value(&new, &value, now), "previous": api_key_json(&retired, now) }).into())
+    let (id, now) = (request.replaced, Timestamp::now());
+    let note = request.allow_list.as_ref().is_some_and(|list| !list.is_unrestricted()).then_some(ALLOW_LIST_NOTE);
+    let mut keys = ApiKeys::new(services.store.list_api_keys(app).await?.0);
+    let replaced = keys.replace(request, None, now).map_err(|cause| refused(app, id, cause))?;
+    let ReplacedApiKey { issued: IssuedApiKey { key, value }, read, retired } = replaced;
+    services.store.replace_api_key(app, &key, &read, &retired).await?;
+    let json = json!({ "apiKey": with_value(&key, &value, now), "previous": api_key_json(&retired, now) });
+    Ok(CommandOutput::from(json).with_note(note))
 }
 
-/// The one API key of that id.
-async fn find(services: &Services, app: AppId, id: ApiKeyId) -> Result<ApiKey, AdminError> {
-    let mut keys = find_all(services, app, id).await?;
-    match (keys.pop(), keys.is_empty()) {
-        (Some(key), true) => Ok(key),
-        (Some(_), false) => Err(AdminError::AmbiguousApiKey(app, id)),
-        (None, _) => Err(AdminError::NoSuchApiKey(app, id)),
-    }
+fn refused(app: AppId, key: ApiKeyId, cause: ApiKeyChangeError) -> AdminError {
+    AdminError::ApiKeyChange { app, key, cause }
 }
 
-/// All API keys of that id: earlier versions imported files in which one id stood for several keys.
-async fn find_all(services: &Services, app: AppId, id: ApiKeyId) -> Result<Vec<ApiKey>, AdminError> {
-    let (mut keys, _) = services.store.list_api_keys(app).await?;
-    keys.retain(|key| key.id == id);
-    if keys.is_empty() { Err(AdminError::NoSuchApiKey(app, id)) } else { Ok(keys) }
-}
-
-/// Takes in an API key from elsewhere.
+/// Adds an API key of another system.
 ///
 /// # Errors
-/// It could never be presented with success; there is no such app, or it has the key; or DynamoDB fails.
+/// It could never be presented with success; there is no such app; this or another app has it; or DynamoDB fails.
 pub async fn import(
     services: &Services,
     app: AppId,
     kind: ApiKeyType,
-    name: String,
+    name: Name,
     value: &str,
-) -> Result<Answer, AdminError> {
+) -> Result<CommandOutput, AdminError> {
     let value = ApiKeyValue::import(value, kind)?;
     let now = Timestamp::now();
-    let key = ApiKey::new(&value, kind, name, now, None);
+    let key = ApiKey::new(&value, kind, name.into(), now, None);
     add(services, app, &key).await?;
     Ok(json!({ "apiKey": api_key_json(&key, now) }).into())
+}
+
+/// Adds an API key of another system of which only the SHA-256 is known.
+///
+/// # Errors
+/// There is no such app; this or another app has the key; or DynamoDB fails.
+pub async fn import_hash(
+    services: &Services,
+    app: AppId,
+    kind: ApiKeyType,
+    name: Name,
+    hash: ApiKeyHash,
+    hint: String,
+) -> Result<CommandOutput, AdminError> {
+    const NOTE: &str = "The key's type and length could not be checked: a key that itself names the other type, or that has \
+                        other than 16 to 256 printable ASCII characters, may never be accepted.";
+    let now = Timestamp::now();
+    let key = ApiKey::with_hash(hash, hint, kind, name.into(), now, None);
+    add(services, app, &key).await?;
+    Ok(CommandOutput::from(json!({ "apiKey": api_key_json(&key, now) })).with_note(Some(NOTE)))
 }
 
 async fn add(services: &Services, app: AppId, key: &ApiKey) -> Result<(), AdminError> {
@@ -133,40 +120,37 @@ async fn add(services: &Services, app: AppId, key: &ApiKey) -> Result<(), AdminE
             // An earlier attempt, whose response was lost.
             Some(stored) if stored.id == key.id => return Ok(()),
             Some(_) => return Err(AdminError::ApiKeyExists(app)),
-            // Another change of the app was under way.
-            None => tokio::time::sleep(waits.next().ok_or(StoreError::Contended)?).await,
+            None => check_other_apps(services, app, std::slice::from_ref(key)).await?,
         }
+        // Another change of the app was under way.
+        tokio::time::sleep(waits.next().ok_or(StoreError::Contended)?).await;
     }
 }
 
-/// Lists an app's API keys, oldest first, and names the records that can't be read.
+/// Checks that no other app has one of those API keys.
+///
+/// # Errors
+/// [`AdminError::ApiKeyOfOtherApp`]; or an index item is corrupt, or DynamoDB fails.
+pub(crate) async fn check_other_apps(services: &Services, app: AppId, keys: &[ApiKey]) -> Result<(), AdminError> {
+    let hashes: Vec<_> = keys.iter().map(|key| key.hash.clone()).collect();
+    let mut index = services.store.find_index_items(&hashes).await?;
+    for key in keys {
+        match index.remove(&key.hash).transpose().map_err(StoreError::from)? {
+            Some(other) if other != app => return Err(AdminError::ApiKeyOfOtherApp { key: key.id, other }),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Lists an app's API keys, oldest first, and names unreadable records.
 ///
 /// # Errors
 /// There is no such app; or DynamoDB fails.
-pub async fn list(services: &Services, app: AppId) -> Result<Answer, AdminError> {
+pub async fn list(services: &Services, app: AppId) -> Result<CommandOutput, AdminError> {
     find_app(services, app).await?;
     let now = Timestamp::now();
     let (keys, corrupt) = services.store.list_api_keys(app).await?;
-    let value = json!({ "apiKeys": keys.iter().map(|key| api_key_json(key, now)).collect::<Vec<_>>() });
-    Ok(Answer { value, problems: corrupt.iter().map(ToString::to_string).collect() })
-}
-
-/// Revokes an API key, and every other one of the same id; one that is revoked stays as it is.
-///
-/// # Errors
-/// The app has no such key; or DynamoDB fails.
-pub async fn revoke(services: &Services, app: AppId, id: ApiKeyId) -> Result<Answer, AdminError> {
-    let now = Timestamp::now();
-    for key in find_all(services, app, id).await? {
-        let mut revoked = key.clone();
-        revoked.revoke(now);
-        match services.store.revoke_api_key(app, &key, &revoked, now).await {
-            // Someone else may have revoked it; or this command did, and the SDK asked again because no answer came.
-            Ok(()) | Err(StoreError::Conflict) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let keys = find_all(services, app, id).await?;
-    let key = keys.first().ok_or(AdminError::NoSuchApiKey(app, id))?;
-    Ok(json!({ "apiKey": api_key_json(key, now) }).into())
+    let keys: Vec<_> = keys.iter().map(|key| api_key_json(key, now)).collect();
+    Ok(CommandOutput::new(json!({ "apiKeys": keys }), &corrupt))
 }
