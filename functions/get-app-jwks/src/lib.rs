@@ -6,10 +6,10 @@ use serde::Serialize;
 use userdocks::{
     api::{CacheControl, Context, Failure, FailureKind, Fault, Route, json, revalidated},
     domain::SigningKey,
-    http::Response,
+    http::{Method, Response},
 };
 
-pub const ROUTE: Route = Route::public("/api/v1/apps/{appUuid}/jwks.json");
+pub const ROUTE: Route = Route::public(Method::GET, "/api/v1/apps/{appUuid}/jwks.json").cross_origin();
 
 /// Returns the keys in use, previous and standby. A disabled app has them, too: tokens in flight must still verify.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {

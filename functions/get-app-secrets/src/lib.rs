@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use userdocks::{
-    api::{Context, Envelope, Failure, LegacySuccess, Route, json, success},
-    domain::Secret,
+    api::{Context, Envelope, Failure, LegacySuccess, Route, etag, json, names, success},
+    domain::{Secret, SecretVersionId, fingerprint},
     http::{Response, StatusCode},
 };
 
@@ -18,29 +18,43 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let caller = cx.authenticate().await?;
     let includes_previous = cx.request.query_choice("include", &["previous"])?.is_some();
     let (app, secrets) = (caller.app(), &cx.services.secrets);
-    let secret = secrets.app_secret(app.id, app.secret_version_id).await?;
-    if !includes_previous {
-        cx.audit.record_subject(app.secret_version_id);
-        let data = Data { secret: secret.expose() };
-        return Ok(success(StatusCode::OK, json(&LegacySuccess::new("OK", data))?));
-    }
-    let previous = app.previous_secret(cx.now);
-    let previous_secret = match previous {
-        Some(previous) => Some(secrets.app_secret(app.id, previous.version_id).await?),
-        None => None,
-    };
+    let previous = app.previous_secret(cx.now).filter(|_| includes_previous);
     match previous {
         Some(previous) => {
             cx.audit.record_subject(format_args!("{} {}", app.secret_version_id, previous.version_id));
         }
         None => cx.audit.record_subject(app.secret_version_id),
     }
+    let etag = etag_of_versions(app.secret_version_id, previous.map(|previous| previous.version_id), includes_previous);
+    // Decided before Secrets Manager is called. `*` gets the secret.
+    if cx.request.header("if-none-match").is_some_and(|tags| names(&tags, &etag)) {
+        cx.note_fetch(&caller, app.secret_version_id);
+        return Ok(success(StatusCode::NOT_MODIFIED, String::new()).with_header("etag", etag));
+    }
+    let secret = secrets.app_secret(app.id, app.secret_version_id).await?;
+    if !includes_previous {
+        let body = json(&LegacySuccess::new("OK", Data { secret: secret.expose() }))?;
+        cx.note_fetch(&caller, app.secret_version_id);
+        return Ok(success(StatusCode::OK, body).with_header("etag", etag));
+    }
+    let previous_secret = match previous {
+        Some(previous) => Some(secrets.app_secret(app.id, previous.version_id).await?),
+        None => None,
+    };
     let data = DataWithPrevious {
         secret: secret.expose(),
         previous_secret: previous_secret.as_deref().map(Secret::expose),
         previous_expires_at: previous.map(|previous| previous.expires_at.to_string()),
     };
-    Ok(success(StatusCode::OK, json(&LegacySuccess::new("OK", data))?))
+    let body = json(&LegacySuccess::new("OK", data))?;
+    cx.note_fetch(&caller, app.secret_version_id);
+    Ok(success(StatusCode::OK, body).with_header("etag", etag))
+}
+
+/// The tag of a response, made from the versions that it returns and never from a secret.
+fn etag_of_versions(current: SecretVersionId, previous: Option<SecretVersionId>, includes_previous: bool) -> String {
+    let previous = previous.map(|version| version.to_string()).unwrap_or_default();
+    etag(&fingerprint(&[&current.to_string(), &previous, &includes_previous.to_string()]))
 }
 
 #[derive(Serialize)]

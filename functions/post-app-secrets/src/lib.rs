@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Serialize};
 use userdocks::{
-    api::{Context, Envelope, Failure, FailureKind, LegacySuccess, NewWrite, Route, Write, json, success},
+    api::{
+        Context, Envelope, Failure, FailureKind, LegacySuccess, NewWrite, Route, Write, json, success, whole_number,
+    },
     domain::{App, Secret, SecretVersionId, Timestamp},
     http::{Method, Response, StatusCode},
     rotation::{self, PreparedRotation},
@@ -23,12 +25,6 @@ struct Body {
 
 fn default_overlap() -> u64 {
     App::DEFAULT_OVERLAP.as_secs()
-}
-
-/// Accepts 3600.0 as 3600, because JSON has one kind of number.
-fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let number = f64::deserialize(deserializer)?;
-    if number >= 0.0 && number.fract() == 0.0 { Ok(number as u64) } else { Err(Error::custom("not a whole number")) }
 }
 
 /// The stored result of a rotation; never the secret.

@@ -2,7 +2,7 @@ use std::fmt::Display;
 
 use crate::{
     auth::AuthError,
-    domain::{KeyChangeRefused, NoRandomness},
+    domain::{ApiKeyChangeError, KeyChangeRefused, NoRandomness},
     http::{MalformedBody, MalformedParameter, StatusCode},
     secrets::SecretsError,
     store::StoreError,
@@ -114,7 +114,7 @@ impl From<FailureKind> for Failure {
 impl From<AuthError> for Failure {
     fn from(error: AuthError) -> Self {
         match error {
-            AuthError::Browser(_) => Self::new(FailureKind::Unauthorized, error),
+            AuthError::Browser(_) | AuthError::AddressNotAllowed(_) => Self::new(FailureKind::Unauthorized, error),
             AuthError::InvalidCredentials(_) => FailureKind::Unauthorized.into(),
             AuthError::WrongType(_) => FailureKind::WrongKeyType.into(),
             AuthError::MalformedAppId | AuthError::MalformedIdempotencyKey(_) => FailureKind::BadRequest.into(),
@@ -156,6 +156,18 @@ impl From<KeyChangeRefused> for Failure {
             }
         };
         Self::new(kind, refused)
+    }
+}
+
+impl From<ApiKeyChangeError> for Failure {
+    fn from(error: ApiKeyChangeError) -> Self {
+        let kind = match error {
+            ApiKeyChangeError::Malformed(_) | ApiKeyChangeError::TypeMismatch => FailureKind::BadRequest,
+            ApiKeyChangeError::NoSuchKey => FailureKind::NotFound,
+            ApiKeyChangeError::Refused(_) => FailureKind::Conflict,
+            ApiKeyChangeError::NoRandomness(_) => FailureKind::Internal,
+        };
+        Self::new(kind, error)
     }
 }
 

@@ -7,10 +7,10 @@ use serde::Serialize;
 use super::{
     envelope::Envelope,
     failure::{Failure, FailureKind},
-    route::{Access, Route},
+    route::Route,
 };
 use crate::{
-    domain::{SigningKeys, sha256_hex},
+    domain::{SigningKeys, Timestamp, sha256_hex},
     http::{Payload, Request, Response, StatusCode},
 };
 
@@ -54,8 +54,8 @@ pub fn success(status: StatusCode, body: String) -> Response {
 /// section 13.1.2).
 #[must_use]
 pub fn revalidated(request: &Request, body: String, cache_control: CacheControl) -> Response {
-    let etag = etag(&body);
-    let is_known = request.header("if-none-match").is_some_and(|tags| names(&tags, &etag));
+    let etag = etag(&sha256_hex(body.as_bytes()));
+    let is_known = request.header("if-none-match").is_some_and(|tags| names(&tags, "*") || names(&tags, &etag));
     let response = if is_known {
         Response::new(StatusCode::NOT_MODIFIED, String::new())
     } else {
@@ -71,13 +71,21 @@ pub fn failure(envelope: Envelope, kind: FailureKind) -> Response {
 
 /// Adds the headers that every response of the route has.
 #[must_use]
-pub fn complete(response: Response, route: &Route, request: &Request) -> Payload {
+pub fn complete(
+    response: Response,
+    route: &Route,
+    request: &Request,
+    api_key_expires_at: Option<Timestamp>,
+) -> Payload {
     let status = response.status();
     let mut response =
         response.with_header("content-type", "application/json").with_header("x-request-id", request.id().to_owned());
-    if route.access() == Access::Public {
+    if route.is_cross_origin() {
         // <https://fetch.spec.whatwg.org/#http-cors-protocol>
         response = response.with_header("access-control-allow-origin", "*");
+    }
+    if let Some(expires_at) = api_key_expires_at {
+        response = response.with_header("x-api-key-expires-at", expires_at.to_string());
     }
     if status == StatusCode::UNAUTHORIZED {
         response = response.with_header("www-authenticate", r#"ApiKey realm="userdocks""#);
@@ -85,15 +93,16 @@ pub fn complete(response: Response, route: &Route, request: &Request) -> Payload
     response.into_payload(request.format())
 }
 
-/// The first half of the body's SHA-256.
-fn etag(body: &str) -> String {
-    let digest = sha256_hex(body.as_bytes());
-    format!("\"{}\"", digest.get(..32).unwrap_or_default())
+/// A strong tag: the first half of a SHA-256.
+#[must_use]
+pub fn etag(sha256_hex: &str) -> String {
+    format!("\"{}\"", sha256_hex.get(..32).unwrap_or_default())
 }
 
 /// Whether an `if-none-match` names the tag. The comparison is weak (RFC 9110, section 8.8.3.2).
-fn names(if_none_match: &str, etag: &str) -> bool {
-    if_none_match.split(',').map(str::trim).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+#[must_use]
+pub fn names(if_none_match: &str, etag: &str) -> bool {
+    if_none_match.split(',').map(str::trim).any(|tag| tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
 /// Counts the bytes that are written to it.
@@ -115,7 +124,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::api::LegacySuccess;
+    use crate::{api::LegacySuccess, http::Method};
 
     const ROUTE: Route = Route::read("/test", Envelope::List);
 
@@ -126,7 +135,7 @@ mod tests {
     }
 
     fn payload(response: Response, route: &Route) -> Value {
-        serde_json::to_value(complete(response, route, &request(""))).unwrap()
+        serde_json::to_value(complete(response, route, &request(""), None)).unwrap()
     }
 
     #[test]
@@ -136,7 +145,10 @@ mod tests {
         assert_eq!((&success["headers"], &success["body"]), (&expected, &"1".into()));
         let unauthorized = payload(failure(Envelope::List, FailureKind::Unauthorized), &ROUTE);
         assert_eq!(unauthorized["headers"]["www-authenticate"], r#"ApiKey realm="userdocks""#);
-        let public = payload(failure(Envelope::List, FailureKind::NotFound), &Route::public("/test"));
+        let public = payload(
+            failure(Envelope::List, FailureKind::NotFound),
+            &Route::public(Method::GET, "/test").cross_origin(),
+        );
         assert_eq!(public["headers"]["access-control-allow-origin"], "*");
     }
 

@@ -6,7 +6,7 @@ use crate::{auth::Requirement, domain::ApiKeyType, http::Method};
 /// The callers that a route accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everyone, scripts of any origin included.
+    /// Everyone.
     Public,
     /// Holders of an API key of the path's app.
     ApiKey(Requirement),
@@ -20,6 +20,7 @@ pub struct Route {
     path: &'static str,
     envelope: Envelope,
     calls_secrets_manager: bool,
+    is_cross_origin: bool,
     deadline: Duration,
 }
 
@@ -27,10 +28,10 @@ impl Route {
     /// The deadline of a route that only waits for AWS services.
     const DEADLINE: Duration = Duration::from_millis(3500);
 
-    /// A `GET` route for everyone.
+    /// A route for everyone.
     #[must_use]
-    pub const fn public(path: &'static str) -> Self {
-        Self::new(Access::Public, Method::GET, path, Envelope::List)
+    pub const fn public(method: Method, path: &'static str) -> Self {
+        Self::new(Access::Public, method, path, Envelope::List)
     }
 
     /// A `GET` route for read keys.
@@ -46,13 +47,21 @@ impl Route {
     }
 
     const fn new(access: Access, method: Method, path: &'static str, envelope: Envelope) -> Self {
-        Self { access, method, path, envelope, calls_secrets_manager: false, deadline: Self::DEADLINE }
+        let (calls_secrets_manager, is_cross_origin) = (false, false);
+        Self { access, method, path, envelope, calls_secrets_manager, is_cross_origin, deadline: Self::DEADLINE }
     }
 
     /// The handler calls Secrets Manager, so the start opens a connection.
     #[must_use]
     pub const fn with_secrets_manager(mut self) -> Self {
         self.calls_secrets_manager = true;
+        self
+    }
+
+    /// Scripts of any origin may read the responses.
+    #[must_use]
+    pub const fn cross_origin(mut self) -> Self {
+        self.is_cross_origin = true;
         self
     }
 
@@ -90,6 +99,11 @@ impl Route {
     #[must_use]
     pub const fn calls_secrets_manager(&self) -> bool {
         self.calls_secrets_manager
+    }
+
+    #[must_use]
+    pub const fn is_cross_origin(&self) -> bool {
+        self.is_cross_origin
     }
 
     #[must_use]

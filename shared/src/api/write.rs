@@ -11,7 +11,7 @@ use crate::{
     auth::Caller,
     domain::{App, StoredResult, Timestamp, fingerprint},
     http::{Response, StatusCode},
-    store::{StoreError, waits_after_conflict},
+    store::{ApiKeyChange, StoreError, waits_after_conflict},
 };
 
 /// A write by an authenticated caller.
@@ -68,7 +68,8 @@ impl Context {
 
     /// Distinguishes this request from others by the same caller for the same app.
     fn fingerprint(&self) -> String {
-        let key = self.request.path_parameter("keyUuid").unwrap_or_default();
+        let keys = ["keyUuid", "apiKeyUuid"].map(|name| self.request.path_parameter(name));
+        let key = keys.into_iter().flatten().next().unwrap_or_default();
         // A body that is not valid text must not share a fingerprint with an empty body.
         let body = self.request.body_text().unwrap_or("\0".into());
         fingerprint(&[&self.route().to_string(), key, &self.request.query(), &body])
@@ -76,6 +77,11 @@ impl Context {
 }
 
 impl NewWrite<'_> {
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
     /// The caller's app, as it was read.
     #[must_use]
     pub fn app(&self) -> &App {
@@ -87,14 +93,24 @@ impl NewWrite<'_> {
     ///
     /// Returns the result that counts: a parallel request may have done the same write first.
     pub async fn commit(self, changed: App, result: String) -> Result<String, Failure> {
-        let Self { context, caller, fingerprint } = self;
-        let (read, store) = (caller.app(), &context.services.store);
-        if changed == *read && caller.write_id().is_none() {
+        if changed == *self.app() && self.caller.write_id().is_none() {
             return Ok(result);
         }
+        self.store(changed, &[], result).await
+    }
+
+    /// Stores changes of the app's API keys like [`NewWrite::commit`].
+    pub async fn commit_api_keys(self, changes: &[ApiKeyChange], result: String) -> Result<String, Failure> {
+        let app = self.app().clone();
+        if changes.is_empty() { self.commit(app, result).await } else { self.store(app, changes, result).await }
+    }
+
+    async fn store(self, changed: App, key_changes: &[ApiKeyChange], result: String) -> Result<String, Failure> {
+        let Self { context, caller, fingerprint } = self;
+        let (read, store) = (caller.app(), &context.services.store);
         let stored =
             caller.write_id().map(|id| StoredResult::new(id.clone(), fingerprint, result.clone(), context.now));
-        match (store.update_app(read, changed, context.now, stored.as_ref()).await, stored) {
+        match (store.update_app_and_api_keys(read, changed, context.now, key_changes, stored.as_ref()).await, stored) {
             (Ok(_), _) => Ok(result),
             (Err(StoreError::Conflict), Some(mine)) => match store.find_stored_result(read.id, &mine.id).await? {
                 Some(theirs) if theirs.is_kept(context.now) => {

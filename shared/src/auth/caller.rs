@@ -45,6 +45,8 @@ pub enum AuthError {
     Browser(&'static str),
     #[error("no valid credentials for this app")]
     InvalidCredentials(Option<ApiKeyId>),
+    #[error("the API key's allow list does not include the caller's address")]
+    AddressNotAllowed(ApiKeyId),
     #[error("the declared or the real type of the API key is not the route's")]
     WrongType(Option<ApiKeyId>),
     #[error("the path's app id is not a UUID")]
@@ -62,7 +64,7 @@ impl AuthError {
     pub fn api_key(&self) -> Option<ApiKeyId> {
         match self {
             Self::InvalidCredentials(key) | Self::WrongType(key) => *key,
-            Self::AppDisabled(key) | Self::MalformedIdempotencyKey(key) => Some(*key),
+            Self::AddressNotAllowed(key) | Self::AppDisabled(key) | Self::MalformedIdempotencyKey(key) => Some(*key),
             Self::Browser(_) | Self::MalformedAppId | Self::Store(_) => None,
         }
     }

@@ -3,7 +3,7 @@ use super::{
     credentials::Credentials,
 };
 use crate::{
-    domain::{ApiKeyStatus, ApiKeyType, ApiKeyValue, AppId, IdempotencyKey, Timestamp, WriteId},
+    domain::{ApiKey, ApiKeyStatus, ApiKeyType, ApiKeyValue, AppId, IdempotencyKey, Timestamp, WriteId},
     http::Request,
     store::{CallerRecords, Store, StoreError},
 };
@@ -18,11 +18,12 @@ pub struct Requirement {
 
 /// Authenticates the caller for the path's app. The first check that fails decides the error.
 ///
-/// The error does not tell which of "no such app", "no such key", "revoked" and "expired" applies (check 6).
+/// The response does not tell which case of check 6 applies. `accepted` is called when the key has passed check 7.
 pub async fn authenticate(
     request: &Request,
     Requirement { api_key_type, rejects_browsers }: Requirement,
     store: &Store,
+    accepted: impl FnOnce(&ApiKey),
 ) -> Result<Caller, AuthError> {
     let credentials = Credentials::from_request(request);
     // 0: a browser.
@@ -53,7 +54,7 @@ pub async fn authenticate(
     let idempotency_key = credentials.idempotency_key.as_deref().map(str::parse::<IdempotencyKey>);
     let idempotency_key = idempotency_key.filter(|_| api_key_type == ApiKeyType::Write).transpose();
     let write_id = idempotency_key.as_ref().ok().and_then(Option::as_ref).map(|key| WriteId::new(&hash, key));
-    // 6: no such app or key, or the key is revoked or expired.
+    // 6: no such app or key, or the key is revoked, expired or not allowed at the caller's address.
     let records = store.find_caller(app_id, &hash, write_id.as_ref()).await?;
     let Some(CallerRecords { api_key, app, stored_result }) = records else {
         return Err(AuthError::InvalidCredentials(None));
@@ -63,10 +64,14 @@ pub async fn authenticate(
     if api_key.status(now) != ApiKeyStatus::Active {
         return Err(AuthError::InvalidCredentials(Some(api_key.id)));
     }
+    if !api_key.allow_list.allows(request.source_ip()) {
+        return Err(AuthError::AddressNotAllowed(api_key.id));
+    }
     // 7: the key's real type is not the route's.
     if api_key.kind != api_key_type {
         return Err(AuthError::WrongType(Some(api_key.id)));
     }
+    accepted(&api_key);
     // 8: the app is disabled.
     let app = app.map_err(StoreError::from)?;
     if app.is_disabled {

@@ -3,11 +3,11 @@
 mod caller;
 mod checks;
 mod credentials;
-mod last_use;
+mod notes;
 
 pub use self::{
     caller::{AuthError, Caller},
     checks::{Requirement, authenticate},
     credentials::app_id,
-    last_use::LastUse,
+    notes::Notes,
 };

@@ -53,7 +53,7 @@ where
 
     pub(super) fn payload(&self, context: &Context, outcome: Result<Response, Failure>) -> Payload {
         let response = outcome.unwrap_or_else(|failure| api::failure(self.route.envelope(), failure.kind));
-        api::complete(response, &self.route, &context.request)
+        api::complete(response, &self.route, &context.request, context.api_key_expires_at())
     }
 }
 

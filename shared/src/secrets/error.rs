@@ -1,7 +1,6 @@
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::retries::LIMIT_REACHED;
 use crate::{
     aws::FailedCall,
     domain::{Secret, SecretVersionId},
@@ -41,6 +40,9 @@ impl SecretsError {
     /// The error code for a secret or a version that is not there.
     pub(super) const MISSING: &str = "ResourceNotFoundException";
 
+    /// The error code of Secrets Manager's quotas: versions and labels of a secret, secrets of a region.
+    pub(super) const LIMIT_REACHED: &str = "LimitExceededException";
+
     pub(super) fn new(name: &str, error: FailedCall) -> Self {
         let name = name.to_owned();
         let is_throttling = error.is_throttling();
@@ -55,7 +57,7 @@ impl SecretsError {
     /// The error of a call that stored a version with `value`.
     pub(super) fn from_put(name: &str, error: FailedCall, value: &Secret) -> Self {
         let failed = match error.code.as_deref() {
-            Some(LIMIT_REACHED) => Self::TooManyVersions { name: name.to_owned(), cause: error.cause },
+            Some(Self::LIMIT_REACHED) => Self::TooManyVersions { name: name.to_owned(), cause: error.cause },
             _ => Self::new(name, error),
         };
         failed.without(value)

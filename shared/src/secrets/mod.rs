@@ -13,7 +13,7 @@ use std::{
 
 use lru::LruCache;
 
-use self::retries::{LIMIT_REACHED, one_attempt_at_a_limit, until_visible};
+use self::retries::{one_attempt_at_a_limit, until_visible};
 pub use self::{
     error::SecretsError,
     inspection::{Purpose, SecretNames, SecretState, SecretVersion},
@@ -150,7 +150,7 @@ impl Secrets {
             Err(error) if error.code.as_deref() == Some(Self::EXISTS) => Ok(unpublished),
             Err(error) => {
                 // Other errors may follow an attempt that has created the secret.
-                if matches!(error.code.as_deref(), Some(LIMIT_REACHED | "AccessDeniedException")) {
+                if matches!(error.code.as_deref(), Some(SecretsError::LIMIT_REACHED | "AccessDeniedException")) {
                     unpublished.settled();
                 }
                 Err(SecretsError::new(&name, error).without(private_key))

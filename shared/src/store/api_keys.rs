@@ -1,43 +1,54 @@
 //! Adding, replacing and revoking API keys, and noting their use.
 
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem, Update};
+use aws_sdk_dynamodb::{
+    error::BuildError,
+    types::{AttributeValue, TransactWriteItem, builders::UpdateBuilder},
+};
 use tokio::time::sleep;
 
 use super::{
     Store,
     error::StoreError,
     item,
-    transactions::{into_transaction, waits_after_conflict},
+    transactions::{into_transaction, update, waits_after_conflict},
 };
-use crate::{
-    aws::send,
-    domain::{ApiKey, ApiKeyHash, AppId, Timestamp},
-};
+use crate::domain::{ApiKey, ApiKeyHash, AppId, Timestamp};
+
+/// A change of an API key, stored in one transaction with its app.
+#[derive(Debug)]
+pub enum ApiKeyChange {
+    Create(Box<ApiKey>),
+    /// Fails if the key is revoked, or no longer as it was read.
+    Update {
+        read: Box<ApiKey>,
+        changed: Box<ApiKey>,
+    },
+}
 
 impl Store {
     /// Adds an API key to an app.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where there is no such app or the key is already there; or DynamoDB fails.
+    /// [`StoreError::Conflict`] if there is no such app, or it or another app has the key.
     pub async fn add_api_key(&self, app: AppId, key: &ApiKey) -> Result<(), StoreError> {
         let app_exists = self.check_app(app, "attribute_exists(#pk)");
-        self.transact([app_exists, into_transaction(self.put_new(item::from_api_key(app, key)))]).await
+        self.transact(std::iter::once(app_exists).chain(self.new_api_key(app, key))).await
     }
 
     /// Deletes an API key of an app that does not exist.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] where the app exists; or DynamoDB fails.
+    /// [`StoreError::Conflict`] if the app exists.
     pub async fn delete_api_key_without_app(&self, app: AppId, hash: &ApiKeyHash) -> Result<(), StoreError> {
-        let deletion = self.deletion(item::api_key_key(app, hash));
-        self.transact([self.check_app(app, "attribute_not_exists(#pk)"), deletion]).await
+        let no_app = self.check_app(app, "attribute_not_exists(#pk)")?;
+        self.delete_api_key_items(app, item::api_key_key(app, hash), item::index_key(hash), Some(no_app)).await
     }
 
-    /// Adds an API key to an app and lets the one that it replaces expire as `retired` says, all or nothing. Counts the
-    /// app's `version` up, so that a write in flight by the replaced key fails.
+    /// Adds an API key to an app and retires the key that it replaces, all or nothing. Counts the app's `version` up, so
+    /// that a write in flight by the replaced key fails.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if the replaced key is gone, revoked or changed since; or DynamoDB fails.
+    /// [`StoreError::Conflict`] if the replaced key is gone, revoked or changed since.
     pub async fn replace_api_key(
         &self,
         app: AppId,
@@ -45,77 +56,77 @@ impl Store {
         read: &ApiKey,
         retired: &ApiKey,
     ) -> Result<(), StoreError> {
-        let end = retired.expires_at.unwrap_or(retired.updated_at);
-        let retirement = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(item::api_key_key(app, &retired.hash)))
-            .update_expression("SET #expires = :end, #updated = :now")
-            .condition_expression("#updated = :read AND attribute_not_exists(#revoked)")
-            .expression_attribute_names("#expires", item::EXPIRES_AT)
-            .expression_attribute_names("#updated", item::UPDATED_AT)
-            .expression_attribute_names("#revoked", item::REVOKED_AT)
-            .expression_attribute_values(":end", AttributeValue::S(end.to_string()))
-            .expression_attribute_values(":now", AttributeValue::S(retired.updated_at.to_string()))
-            .expression_attribute_values(":read", AttributeValue::S(read.updated_at.to_string()))
-            .build()
-            .map(|update| TransactWriteItem::builder().update(update).build());
-        let new = into_transaction(self.put_new(item::from_api_key(app, new)));
-        let changes = [new, retirement].into_iter().collect::<Result<_, _>>()?;
+        let items = self.new_api_key(app, new).into_iter().chain([self.changed_api_key(app, read, retired)]);
         let is_as_read = |key: &ApiKey| key.updated_at == read.updated_at && key.revoked_at.is_none();
-        self.change_api_key(app, &read.hash, changes, retired.updated_at, is_as_read).await
+        self.change_api_key(app, &read.hash, items.collect::<Result<_, _>>()?, retired.updated_at, is_as_read).await?;
+        self.end_index(app, retired).await;
+        Ok(())
     }
 
-    /// Notes that an API key was used at `now`: forward only, at most once an hour. It takes no notice of a revocation:
-    /// noting the last use of a key that was just revoked does no harm, and `revokedAt` stays out of the permission.
-    ///
-    /// # Errors
-    /// DynamoDB fails.
-    pub async fn note_use(&self, app: AppId, hash: &ApiKeyHash, now: Timestamp) -> Result<(), StoreError> {
-        let noting = self
-            .dynamodb
-            .client()
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(item::api_key_key(app, hash)))
-            .update_expression("SET #used = :now")
-            .condition_expression("attribute_exists(#pk) AND (attribute_not_exists(#used) OR #used <= :old)")
-            .expression_attribute_names("#pk", item::PK)
-            .expression_attribute_names("#used", item::LAST_USED_AT)
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .expression_attribute_values(
-                ":old",
-                AttributeValue::S(now.before(ApiKey::LAST_USED_PRECISION).to_string()),
-            );
-        match send(noting.send()).await.map_err(|error| self.failed(error)) {
-            Ok(_) | Err(StoreError::Conflict) => Ok(()),
-            Err(error) => Err(error),
+    pub(super) fn api_key_items(
+        &self,
+        app: AppId,
+        change: &ApiKeyChange,
+    ) -> Vec<Result<TransactWriteItem, BuildError>> {
+        match change {
+            ApiKeyChange::Create(key) => self.new_api_key(app, key).into(),
+            ApiKeyChange::Update { read, changed } => vec![self.changed_api_key(app, read, changed)],
         }
     }
 
-    /// Revokes an API key from `now` on; one that is revoked stays as it is. Counts the app's `version` up, so that a
-    /// write in flight by the key fails.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the key is gone or was revoked before; or DynamoDB fails.
-    pub async fn revoke_api_key(&self, app: AppId, hash: &ApiKeyHash, now: Timestamp) -> Result<(), StoreError> {
-        let revocation = Update::builder()
-            .table_name(&self.table)
-            .set_key(Some(item::api_key_key(app, hash)))
-            .update_expression("SET #revoked = :now, #updated = :now")
-            .condition_expression("attribute_exists(#pk) AND attribute_not_exists(#revoked)")
-            .expression_attribute_names("#pk", item::PK)
-            .expression_attribute_names("#revoked", item::REVOKED_AT)
-            .expression_attribute_names("#updated", item::UPDATED_AT)
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
-            .build()
-            .map(|update| TransactWriteItem::builder().update(update).build())?;
-        match self.change_api_key(app, hash, vec![revocation.clone()], now, |key| key.revoked_at.is_none()).await {
-            Err(StoreError::Contended) => self.revoke_and_then_count_up(app, revocation, now).await,
-            revoked => revoked,
-        }
+    /// The record of a new key, and its index item.
+    pub(super) fn new_api_key(&self, app: AppId, key: &ApiKey) -> [Result<TransactWriteItem, BuildError>; 2] {
+        [into_transaction(self.put_new(item::from_api_key(app, key))), self.put_index(app, key)]
     }
 
-    /// A thief can write to the app's record without pause, but not to the API key's: revokes it first, and then counts up.
+    /// Changes a key that is not revoked and still as it was read.
+    fn changed_api_key(&self, app: AppId, read: &ApiKey, changed: &ApiKey) -> Result<TransactWriteItem, BuildError> {
+        let update = self
+            .api_key_update(app, read, changed)
+            .condition_expression("#updatedAt = :read AND attribute_not_exists(#revokedAt)")
+            .expression_attribute_names("#updatedAt", item::UPDATED_AT)
+            .expression_attribute_values(":read", AttributeValue::S(read.updated_at.to_string()))
+            .build()?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// Revokes a key that is not revoked, whatever else has changed.
+    fn revoked_api_key(&self, app: AppId, read: &ApiKey, revoked: &ApiKey) -> Result<TransactWriteItem, BuildError> {
+        let update = self
+            .api_key_update(app, read, revoked)
+            .condition_expression("attribute_exists(#pk) AND attribute_not_exists(#revokedAt)")
+            .expression_attribute_names("#pk", item::PK)
+            .build()?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    fn api_key_update(&self, app: AppId, read: &ApiKey, changed: &ApiKey) -> UpdateBuilder {
+        update(&self.table, item::api_key_key(app, &read.hash), item::api_key_changes(app, read, changed))
+            .expression_attribute_names("#revokedAt", item::REVOKED_AT)
+    }
+
+    /// Stores the revocation of an API key. Counts the app's `version` up, so that a write in flight by the key fails.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the key is gone, or was revoked since it was read.
+    pub async fn revoke_api_key(&self, app: AppId, read: &ApiKey, now: Timestamp) -> Result<(), StoreError> {
+        if read.revoked_at.is_some() {
+            return Err(StoreError::Conflict);
+        }
+        let mut revoked = read.clone();
+        revoked.revoke(now);
+        let revocation = self.revoked_api_key(app, read, &revoked)?;
+        let is_active = |key: &ApiKey| key.revoked_at.is_none();
+        let change = self.change_api_key(app, &read.hash, vec![revocation.clone()], now, is_active);
+        match change.await {
+            Err(StoreError::Contended) => self.revoke_and_then_count_up(app, revocation, now).await?,
+            changed => changed?,
+        }
+        self.end_index(app, &revoked).await;
+        Ok(())
+    }
+
+    /// Revokes the key first and then counts up. A thief can change the app's record without pause, but not the key's.
     async fn revoke_and_then_count_up(
         &self,
         app: AppId,
@@ -137,9 +148,9 @@ impl Store {
         Err(StoreError::Failed(cause.to_owned()))
     }
 
-    /// Commits `changes` of an API key and one more change of its app, as one transaction. The count needs no version that
-    /// was read, so only a concurrent transaction stands in the way: the operator's command tries again while the key's
-    /// record `is_as_read`.
+    /// Commits `changes` of an API key in one transaction with the count of its app's changes. The count needs no version
+    /// that was read, so only a concurrent transaction can win: the operator's command tries again while the key's record
+    /// `is_as_read`.
     async fn change_api_key(
         &self,
         app: AppId,
@@ -156,7 +167,7 @@ impl Store {
                 other => return other,
             }
             let mut found = self.find_all(vec![item::app_key(app), item::api_key_key(app, hash)]).await?;
-            // An API key without an app is no use to anyone, but can still be revoked.
+            // An API key without an app can still be revoked.
             of_app = match found.iter().position(|item| item::has_sk(item, item::APP_SK)) {
                 Some(index) => {
                     found.swap_remove(index);

@@ -3,7 +3,9 @@
 mod api_keys;
 mod apps;
 mod error;
+mod index;
 mod item;
+mod notes;
 mod pages;
 mod reads;
 mod table;
@@ -12,6 +14,7 @@ mod transactions;
 use aws_sdk_dynamodb::config::Region;
 
 pub use self::{
+    api_keys::ApiKeyChange,
     error::StoreError,
     item::{AppSummary, CorruptItem, Record, to_record as decode},
     pages::Pages,

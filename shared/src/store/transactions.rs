@@ -4,10 +4,17 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     error::BuildError,
-    types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update, builders::PutBuilder},
+    types::{
+        AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update,
+        builders::{PutBuilder, UpdateBuilder},
+    },
 };
 
-use super::{Store, error::StoreError, item};
+use super::{
+    Store,
+    error::StoreError,
+    item::{self, Changes},
+};
 use crate::{
     aws::{Item, send},
     domain::{AppId, Timestamp},
@@ -69,6 +76,28 @@ impl Store {
         let writing = self.dynamodb.client().transact_write_items().set_transact_items(Some(items));
         send(writing.send()).await.map(drop).map_err(|error| self.failed(error))
     }
+}
+
+/// Builds the update of an item from its changes, which must set at least one attribute.
+pub(super) fn update(table: &str, key: Item, changes: Changes) -> UpdateBuilder {
+    let mut update = Update::builder().table_name(table).set_key(Some(key));
+    let (mut set, mut removed) = (Vec::new(), Vec::new());
+    for (attribute, value) in changes {
+        let name = format!("#{attribute}");
+        match value {
+            Some(value) => {
+                set.push(format!("{name} = :{attribute}"));
+                update = update.expression_attribute_values(format!(":{attribute}"), value);
+            }
+            None => removed.push(name.clone()),
+        }
+        update = update.expression_attribute_names(name, attribute);
+    }
+    let mut expression = format!("SET {}", set.join(", "));
+    if !removed.is_empty() {
+        expression.push_str(&format!(" REMOVE {}", removed.join(", ")));
+    }
+    update.update_expression(expression)
 }
 
 pub(super) fn into_transaction(put: PutBuilder) -> Result<TransactWriteItem, BuildError> {

@@ -1,5 +1,5 @@
-//! What may be in no log: every API key, right or wrong, every secret and every private key that the tests come across, and
-//! whatever looks like one.
+//! Values that no log may contain: every API key, valid or not, every secret and every private key that a test has seen, and
+//! everything that looks like one.
 
 use std::{
     collections::BTreeSet,
@@ -14,14 +14,14 @@ use serde_json::Value;
 static VALUES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 static LINES: AtomicUsize = AtomicUsize::new(0);
 
-/// Shorter ones are words that may stand in a log for other reasons.
+/// Shorter values are words that may be in a log for other reasons.
 const SHORTEST: usize = 8;
 
-/// What begins a value that no test has to have come across.
+/// Beginnings of confidential values that no test has seen.
 const SIGNS: [&str; 7] =
     ["ud_read_", "ud_write_", "PRIVATE KEY", "AWS4-HMAC", "SecretString", "x-api-key", "authorization"];
 
-/// Text as the words that a log would have of it, whichever way it escapes the rest.
+/// The words of a text that stay the same when a log escapes it.
 fn words(text: &str) -> BTreeSet<&str> {
     text.split(|character: char| !character.is_ascii_graphic() || "\"'\\,:;{}[]()".contains(character)).collect()
 }
@@ -31,7 +31,7 @@ fn note(value: &str) {
     VALUES.lock().unwrap().extend(parts);
 }
 
-/// Notes the API key that an event carries, under whatever spelling of the header.
+/// Notes the API key in an event, whatever the case of the header's name.
 pub fn note_event(event: &str) {
     let event: Value = serde_json::from_str(event).unwrap_or_default();
     for (name, value) in event["headers"].as_object().into_iter().flatten() {
@@ -41,20 +41,20 @@ pub fn note_event(event: &str) {
     }
 }
 
-/// Notes every secret in an answer of a function, or in what passes between a function and Secrets Manager.
-pub fn note_answer(answer: &str) {
-    let answer: Value = serde_json::from_str(answer).unwrap_or_default();
+/// Notes every secret in a function's response or in a call of Secrets Manager or its response.
+pub fn note_response(response: &str) {
+    let response: Value = serde_json::from_str(response).unwrap_or_default();
     for pointer in ["/data/secret", "/data/previousSecret", "/SecretString"] {
-        note(answer.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
+        note(response.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
     }
 }
 
-/// Fails where a log holds what it may not.
+/// Fails if a log contains a confidential value.
 pub fn assert_absent(log: &str) {
     for sign in SIGNS {
         assert!(!log.contains(sign), "{sign} is in a log: {log}");
     }
-    // A copy: whoever waits for the original is a service that somebody waits for.
+    // A copy, because services of other tests wait for the original.
     let values = VALUES.lock().unwrap().clone();
     for word in words(log) {
         for value in &values {

@@ -1,4 +1,4 @@
-//! The contract, written a second time and without the code: what each fixture under `events/` is answered with.
+//! The contract, written a second time and without the code: the response to each fixture under `events/`.
 
 use std::{fs, path::PathBuf};
 
@@ -8,7 +8,57 @@ use base64::{
 };
 use serde_json::{Value, json};
 
-use crate::project;
+use crate::{event::Event, project};
+
+/// A route of the API.
+pub struct Route {
+    /// Its function.
+    pub function: &'static str,
+    /// Its HTTP method.
+    pub method: &'static str,
+    /// Its path, as the template has it.
+    pub path: &'static str,
+    /// The type of API key that it requires; none if it is public.
+    pub key_type: Option<&'static str>,
+}
+
+const fn route(
+    function: &'static str,
+    method: &'static str,
+    path: &'static str,
+    key_type: Option<&'static str>,
+) -> Route {
+    Route { function, method, path, key_type }
+}
+
+/// All routes.
+pub const ROUTES: [Route; 8] = [
+    route("get-app-secrets", "GET", "/api/v1/apps/{appId}/secrets", Some("read")),
+    route("get-app-keys", "GET", "/api/v1/apps/{appUuid}/keys", Some("read")),
+    route("get-app-jwks", "GET", "/api/v1/apps/{appUuid}/jwks.json", None),
+    route("post-app-keys", "POST", "/api/v1/apps/{appUuid}/keys", Some("write")),
+    route("put-app-key", "PUT", "/api/v1/apps/{appUuid}/keys/{keyUuid}", Some("write")),
+    route("delete-app-key", "DELETE", "/api/v1/apps/{appUuid}/keys/{keyUuid}", Some("write")),
+    route("post-app-secrets", "POST", "/api/v1/apps/{appId}/secrets", Some("write")),
+    route("delete-previous-app-secret", "DELETE", "/api/v1/apps/{appId}/secrets/previous", Some("write")),
+];
+
+impl Route {
+    /// The route of a function.
+    #[must_use]
+    pub fn of(function: &str) -> &'static Self {
+        ROUTES.iter().find(|route| route.function == function).unwrap_or_else(|| panic!("no function {function}"))
+    }
+
+    /// The route of a `routeKey`, such as `GET /path`.
+    #[must_use]
+    pub fn of_key(key: &str) -> &'static Self {
+        let found = key
+            .split_once(' ')
+            .and_then(|(method, path)| ROUTES.iter().find(|route| route.method == method && route.path == path));
+        found.unwrap_or_else(|| panic!("no route {key}"))
+    }
+}
 
 /// The functions of all routes.
 pub const FUNCTIONS: [&str; 8] = [
@@ -29,7 +79,7 @@ pub const READING: [&str; 2] = ["get-app-secrets", "get-app-keys"];
 pub struct Fixture {
     /// The function it is for.
     pub function: String,
-    /// The file's name without its ending; begins with the answer's status and code.
+    /// The file's name without its ending. It begins with the response's status and code.
     pub case: String,
     /// The event, as it is in the file.
     pub event: String,
@@ -84,9 +134,15 @@ impl Fixture {
         serde_json::from_str(&self.event).unwrap()
     }
 
-    /// The answer that the contract says, to the letter; of what is made anew it has the form.
+    /// The event, to be changed.
     #[must_use]
-    pub fn expected(&self) -> Expected {
+    pub fn to_event(&self) -> Event {
+        self.json().into()
+    }
+
+    /// The contract's response: exact, but with forms in the place of random values and times.
+    #[must_use]
+    pub fn expected(&self) -> Response {
         match self.status() {
             status @ (200 | 201 | 304) => success(&self.function, &self.case, status),
             _ => failure(&self.function, &self.case[4..9]),
@@ -99,29 +155,29 @@ impl Fixture {
         self.case[..3].parse().unwrap()
     }
 
-    /// Fails unless the answer is what the contract says, to the letter; of what is made anew, unless it has the form.
-    pub fn assert_answered(&self, mut answer: Expected) {
+    /// Fails unless the response is exactly the contract's, except for random values and times of the right form.
+    pub fn assert_response(&self, mut response: Response) {
         if self.status() == 201 {
-            answer.body = without_what_is_new(&answer.body);
+            response.body = without_new_values(&response.body);
         }
-        assert_eq!(answer, self.expected(), "{} {}", self.function, self.case);
+        assert_eq!(response, self.expected(), "{} {}", self.function, self.case);
     }
 }
 
-/// An answer, without its request id.
+/// A response without its request id.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Expected {
+pub struct Response {
     /// The HTTP status.
     pub status: u16,
     /// The exact body.
     pub body: String,
-    /// All headers but `x-request-id`, sorted.
+    /// All headers except `x-request-id`, sorted.
     pub headers: Vec<(String, String)>,
 }
 
 /// The failure of that code, in the envelope of the function's route.
 #[must_use]
-pub fn failure(function: &str, code: &str) -> Expected {
+pub fn failure(function: &str, code: &str) -> Response {
     let (status, message) = match code {
         "E4010" => (401, "Unauthorized Token or API key"),
         "E4011" => (401, "Unauthorized API key type"),
@@ -130,7 +186,7 @@ pub fn failure(function: &str, code: &str) -> Expected {
         "E4040" => (404, "Not Found"),
         "E4090" => (409, "Conflict"),
         "E0000" => (500, "Internal Server Error"),
-        _ => panic!("no such code: {code}"),
+        _ => panic!("no code {code}"),
     };
     let body = if function.contains("secret") {
         format!(r#"{{"success":false,"error":"{message}","message":null,"data":null}}"#)
@@ -144,10 +200,10 @@ pub fn failure(function: &str, code: &str) -> Expected {
     if status == 401 {
         headers.push(("www-authenticate", r#"ApiKey realm="userdocks""#));
     }
-    Expected { status, body, headers: owned(&headers) }
+    Response { status, body, headers: owned(&headers) }
 }
 
-fn success(function: &str, case: &str, status: u16) -> Expected {
+fn success(function: &str, case: &str, status: u16) -> Response {
     let json = ("content-type", "application/json");
     let no_store = owned(&[("cache-control", "no-store"), json]);
     let revalidated = |etag| owned(&[("cache-control", "private, no-cache"), json, ("etag", etag)]);
@@ -160,8 +216,8 @@ fn success(function: &str, case: &str, status: u16) -> Expected {
         let length = items.len();
         format!(r#"{{"kind":"appKeys","totalItems":{length},"itemsLength":{length},"items":[{}]}}"#, items.join(","))
     };
-    let in_use = |state| item("9", "2026-02-01T00:00:00.000Z", "in-use.pem", state);
-    let previous = item("8", "2026-01-01T00:00:00.000Z", "previous.pem", "");
+    let in_use = |state| item("9", "2026-02-01T00:00:00.000Z", state);
+    let previous = item("8", "2026-01-01T00:00:00.000Z", "");
     let (body, headers) = match (function, case) {
         ("get-app-secrets", "200-include-previous") => {
             let data = r#"{"secret":"test-secret-of-the-fixture-app","previousSecret":null,"previousExpiresAt":null}"#;
@@ -178,26 +234,26 @@ fn success(function: &str, case: &str, status: u16) -> Expected {
         ("get-app-jwks", _) => (jwks(), public("\"6b176debc79e23cf1cf525928265c934\"")),
         ("post-app-keys", _) => (list(&[NEW_KEY.to_owned()]), no_store),
         ("put-app-key", _) => (list(&[in_use("in_use")]), no_store),
-        ("delete-app-key", _) => (list(&[item("7", "2026-01-01T00:00:00.000Z", "revoked.pem", "revoked")]), no_store),
+        ("delete-app-key", _) => (list(&[item("7", "2026-01-01T00:00:00.000Z", "revoked")]), no_store),
         ("post-app-secrets", _) => {
             (legacy("Created", r#"{"secret":"<64 characters>","previousExpiresAt":"<time>"}"#), no_store)
         }
         ("delete-previous-app-secret", _) => {
             (legacy("OK", r#"{"previousSecret":null,"previousExpiresAt":null}"#), no_store)
         }
-        other => panic!("no such case: {other:?}"),
+        other => panic!("no case {other:?}"),
     };
-    Expected { status, body: if status == 304 { String::new() } else { body }, headers }
+    Response { status, body: if status == 304 { String::new() } else { body }, headers }
 }
 
 const NEW_KEY: &str = r#"{"uuid":"<key id>","createdAt":"<time>","updatedAt":"<time>","type":{"uuid":"appkeytype_11111111-1111-1111-1111-111111111111","name":"public","createdAt":"2026-01-01T00:00:00.000Z","updatedAt":"2026-01-01T00:00:00.000Z"},"value":"<RSA-4096>","state":"standby"}"#;
 
-/// Replaces what differs from call to call by its form.
+/// Replaces random values and times by their forms.
 #[must_use]
-pub fn without_what_is_new(body: &str) -> String {
+pub fn without_new_values(body: &str) -> String {
     let mut body: Value = serde_json::from_str(body).unwrap();
     let form = |value: &mut Value, form: &str, is_good: fn(&str) -> bool| {
-        assert!(value.as_str().is_some_and(is_good), "{value} is no {form}");
+        assert!(value.as_str().is_some_and(is_good), "{value} is not {form}");
         *value = form.into();
     };
     let is_time = |text: &str| text.len() == 24 && text.as_bytes()[19] == b'.' && text.ends_with('Z');
@@ -216,10 +272,10 @@ pub fn without_what_is_new(body: &str) -> String {
     body.to_string()
 }
 
-/// A key of the fixtures as the list envelope has it; with its state where one is given.
-fn item(digit: &str, created: &str, file: &str, state: &str) -> String {
+/// A key of the fixtures in the list envelope, with its state if one is given.
+fn item(digit: &str, created: &str, state: &str) -> String {
     let uuid = key_id(digit);
-    let pem = Value::from(pem(file));
+    let pem = Value::from(pem(&uuid));
     let state = if state.is_empty() { String::new() } else { format!(r#","state":"{state}""#) };
     format!(
         r#"{{"uuid":"{uuid}","createdAt":"{created}","updatedAt":"2026-02-01T00:00:00.000Z","type":{{"uuid":"appkeytype_11111111-1111-1111-1111-111111111111","name":"public","createdAt":"2026-01-01T00:00:00.000Z","updatedAt":"2026-01-01T00:00:00.000Z"}},"value":{pem}{state}}}"#
@@ -230,22 +286,26 @@ fn key_id(digit: &str) -> String {
     format!("appkey_{0}-{1}-4{2}-8{2}-{3}", digit.repeat(8), digit.repeat(4), digit.repeat(3), digit.repeat(12))
 }
 
-fn pem(file: &str) -> String {
-    fs::read_to_string(project().join("tools/local/src/fixtures").join(file)).unwrap()
+fn pem(key_id: &str) -> String {
+    let apps = fs::read_to_string(project().join("events/apps.json")).unwrap();
+    let apps: Value = serde_json::from_str(&apps).unwrap();
+    let keys = apps.as_array().unwrap().iter().flat_map(|app| app["signingKeys"].as_array().unwrap());
+    let key = keys.into_iter().find(|key| key["uuid"] == key_id).unwrap();
+    key["publicKey"].as_str().unwrap().to_owned()
 }
 
-/// The key in use, the previous and the standby one; the moduli cut by hand from where RSA-4096's SPKI has them.
+/// The key in use, the previous and the standby one, with each modulus cut from its place in an RSA-4096 SPKI.
 fn jwks() -> String {
-    let key = |digit: &str, file: &str| {
-        let encoded: String = pem(file).lines().filter(|line| !line.starts_with('-')).collect();
+    let key = |digit: &str| {
+        let kid = key_id(digit);
+        let encoded: String = pem(&kid).lines().filter(|line| !line.starts_with('-')).collect();
         let der = STANDARD.decode(encoded).unwrap();
         // 550 bytes: 33 before the modulus, 512 of it, and 02 03 01 00 01, the exponent.
         assert_eq!((der.len(), &der[545..]), (550, &[2, 3, 1, 0, 1][..]));
         let n = URL_SAFE_NO_PAD.encode(&der[33..545]);
-        let kid = key_id(digit);
         format!(r#"{{"kty":"RSA","use":"sig","alg":"RS256","kid":"{kid}","n":"{n}","e":"AQAB"}}"#)
     };
-    let keys = [key("9", "in-use.pem"), key("8", "previous.pem"), key("a", "standby.pem")];
+    let keys = [key("9"), key("8"), key("a")];
     format!(r#"{{"keys":[{}]}}"#, keys.join(","))
 }
 
@@ -253,9 +313,9 @@ fn owned(headers: &[(&str, &str)]) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// Takes an answer of payload format 2.0 apart: the answer, and its `x-request-id`.
+/// Reads a response from a payload of format 2.0. Returns it and its `x-request-id`.
 #[must_use]
-pub fn read_payload(payload: &Value) -> (Expected, String) {
+pub fn read_payload(payload: &Value) -> (Response, String) {
     let mut headers: Vec<(String, String)> = payload["headers"]
         .as_object()
         .unwrap()
@@ -263,10 +323,10 @@ pub fn read_payload(payload: &Value) -> (Expected, String) {
         .map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned()))
         .collect();
     headers.sort();
-    let id = headers.iter().position(|(name, _)| name == "x-request-id").expect("every answer has an x-request-id");
+    let id = headers.iter().position(|(name, _)| name == "x-request-id").expect("every response has an x-request-id");
     let (_, id) = headers.remove(id);
     assert_eq!(payload["isBase64Encoded"], false);
     assert!(payload.get("cookies").is_none_or(|cookies| *cookies == json!([])), "{payload}");
     let status = u16::try_from(payload["statusCode"].as_u64().unwrap()).unwrap();
-    (Expected { status, body: payload["body"].as_str().unwrap().to_owned(), headers }, id)
+    (Response { status, body: payload["body"].as_str().unwrap().to_owned(), headers }, id)
 }

@@ -1,21 +1,16 @@
-//! An AWS that other people wrote (MiniStack, <https://github.com/ministackorg/ministack>), without containers, and the
+//! An emulator of AWS by another project, MiniStack (<https://github.com/ministackorg/ministack>), without containers, and the
 //! stack that SAM deploys to it.
 
 use std::{
     env,
     fs::{self, Permissions, read_to_string},
-    io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
 };
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use reqwest::{
     Method,
     blocking::{RequestBuilder, Response},
@@ -30,9 +25,17 @@ use userdocks::{
 use userdocks_local::fixtures;
 
 use crate::{
-    backend::sdk_config, binary, contract::FUNCTIONS, gaps, http::client, project, readme, rotation::App,
-    stack::free_port,
+    app_client::AppClient,
+    aws::sdk_config,
+    binary,
+    contract::FUNCTIONS,
+    http::client,
+    port::ReservedPort,
+    program::{Program, Stream},
+    project, readme,
 };
+
+pub mod workarounds;
 
 /// The stage that the tests deploy.
 pub const STAGE: &str = "staging";
@@ -46,23 +49,25 @@ const ROOT: &str = "test";
 
 /// A running emulator.
 pub struct Emulator {
-    process: Child,
     /// The endpoint of all its services.
     pub endpoint: String,
     folder: TempDir,
     runtime: Runtime,
     sdk: SdkConfig,
+    _program: Program,
+    _port: ReservedPort,
 }
 
 impl Emulator {
-    /// Starts an emulator on a free port, and waits until it listens. It lets every call pass unless it
-    /// `enforces_permissions`.
+    /// Starts an emulator on a free port and waits until it listens. It allows every call unless it `enforces_permissions`.
     #[must_use]
     pub fn start(enforces_permissions: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write_aws_cli(folder.path());
-        let port = free_port();
-        let mut process = Command::new(tools("ministack/bin").join("ministack"))
+        let port = ReservedPort::new();
+        // `make ministack` installs it.
+        let mut command = Command::new(tools("ministack/bin").join("ministack"));
+        command
             .env_clear()
             .env("PATH", env::var_os("PATH").unwrap())
             .env("HOME", folder.path())
@@ -70,32 +75,23 @@ impl Emulator {
             .env("STATE_DIR", folder.path())
             .env("S3_DATA_DIR", folder.path())
             .env("BIND_HOST", "127.0.0.1")
-            .env("GATEWAY_PORT", port.to_string())
+            .env("GATEWAY_PORT", port.number().to_string())
             .env("IOT_MTLS_ENABLED", "0")
             .env("SFTP_ENABLED", "0")
             .env("AUTH", enforces_permissions.to_string())
             .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|error| panic!("no emulator, `make ministack` installs it: {error}"));
-        let mut output = BufReader::new(process.stderr.take().unwrap());
-        let mut printed = String::new();
-        let endpoint = format!("http://127.0.0.1:{port}");
-        while !printed.contains(&format!("Running on {endpoint}")) {
-            assert_ne!(output.read_line(&mut printed).unwrap(), 0, "the emulator ended:\n{printed}");
-        }
-        // A process that prints into a closed pipe ends.
-        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-        let runtime = Runtime::new().unwrap();
+            .stdin(Stdio::null());
+        let endpoint = format!("http://127.0.0.1:{}", port.number());
+        let listens = format!("Running on {endpoint}");
+        let started = Program::start(&mut command, Stream::Error, |line| line.contains(&listens).then_some(()));
         // The emulator knows the account's root by these.
         let root = SharedCredentialsProvider::new(Credentials::new(ROOT, ROOT, None, None, "emulator"));
         let sdk = sdk_config(&endpoint).to_builder().credentials_provider(root).build();
-        Self { process, endpoint, folder, runtime, sdk }
+        let runtime = Runtime::new().unwrap();
+        Self { endpoint, folder, runtime, sdk, _program: started.program, _port: port }
     }
 
-    /// A program of the developer's shell, with the emulator in place of AWS.
+    /// A command in the developer's shell, with the emulator in place of AWS.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let mut command = crate::command(program);
@@ -119,10 +115,10 @@ impl Emulator {
         command
     }
 
-    /// Runs a line in the developer's shell; what it printed.
+    /// Runs a line in the developer's shell and returns what it printed.
     ///
     /// # Errors
-    /// The line fails; everything that it printed.
+    /// Everything that the line printed, if it fails.
     pub fn shell(&self, line: &str) -> Result<String, String> {
         let output = self.command("sh").args(["-ec", line]).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -130,10 +126,10 @@ impl Emulator {
         if output.status.success() { Ok(printed) } else { Err(format!("{line}: {printed}{}", text(&output.stderr))) }
     }
 
-    /// What the AWS CLI prints.
+    /// Runs the AWS CLI and returns the JSON that it prints.
     ///
     /// # Errors
-    /// The call fails; why.
+    /// The cause, if the call fails.
     pub fn try_aws(&self, arguments: &[&str]) -> Result<Value, String> {
         let output = self.command("aws").args(arguments).args(["--output", "json"]).output().unwrap();
         if output.status.success() {
@@ -142,13 +138,13 @@ impl Emulator {
         Err(format!("aws {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// What the AWS CLI prints of a call that succeeds.
+    /// Runs the AWS CLI, which must succeed, and returns the JSON that it prints.
     #[must_use]
     pub fn aws(&self, arguments: &[&str]) -> Value {
         self.try_aws(arguments).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// A call of a service's own API, without the CLI, which takes a second to start.
+    /// A call of a service's API without the CLI, which takes a second to start.
     fn request(&self, service: &str, method: Method, path: &str) -> RequestBuilder {
         let scope = format!("Credential={ROOT}/20260101/us-east-1/{service}/aws4_request");
         // The emulator does not check the signatures of the account's root.
@@ -156,19 +152,19 @@ impl Emulator {
         client().request(method, format!("{}{path}", self.endpoint)).header("authorization", signed)
     }
 
-    /// A call of API Gateway's own API.
+    /// Calls API Gateway's API.
     #[must_use]
     pub fn post(&self, path: &str, body: &Value) -> Value {
         succeeded(self.request("apigateway", Method::POST, path).json(body)).json().unwrap()
     }
 
-    /// A call of IAM's own API.
+    /// Calls IAM's API.
     pub fn iam(&self, action: &str, parameters: &[(&str, &str)]) {
         let form = [&[("Action", action), ("Version", "2010-05-08")], parameters].concat();
         let _ = succeeded(self.request("iam", Method::POST, "/").form(&form));
     }
 
-    /// What Lambda knows of a function.
+    /// A resource of a function in Lambda's API.
     #[must_use]
     pub fn function(&self, function: &str, resource: &str) -> Value {
         let path = format!("/2015-03-31/functions/{STACK}-{function}/{resource}");
@@ -182,10 +178,10 @@ impl Emulator {
         succeeded(self.request("lambda", Method::POST, &path).json(event)).json().unwrap()
     }
 
-    /// Deploys the stage with the README's command and further arguments, and with the parameters that the emulator needs.
+    /// Deploys the stage with the README's command, more arguments, and the parameters that the emulator needs.
     ///
     /// # Errors
-    /// The deployment fails; everything that it printed.
+    /// Everything that the deployment printed, if it fails.
     pub fn deploy(&self, arguments: &str) -> Result<String, String> {
         let command = readme::command(&format!("sam deploy --config-env {STAGE}"));
         let endpoint = &self.endpoint;
@@ -196,7 +192,7 @@ impl Emulator {
         ))
     }
 
-    /// The resources of the stack: what the emulator calls each, by the template's name for it.
+    /// The physical ids of the stack's resources, by their names in the template.
     #[must_use]
     pub fn resources(&self) -> Value {
         self.aws(&["cloudformation", "describe-stack-resources", "--stack-name", STACK])["StackResources"]
@@ -207,14 +203,14 @@ impl Emulator {
             .collect()
     }
 
-    /// The address of the stack's API, once its routes are there.
+    /// Creates the routes of the stack's API and returns its address.
     #[must_use]
     pub fn api(&self) -> String {
-        let api = gaps::create_routes(self);
+        let api = workarounds::create_routes(self);
         format!("{}/_aws/execute-api/{api}/$default", self.endpoint)
     }
 
-    /// Creates the apps that the fixtures are made for.
+    /// Creates the fixtures' apps.
     pub fn create_fixtures(&self) {
         let dynamodb = aws_sdk_dynamodb::Client::new(&self.sdk);
         let secrets_manager = aws_sdk_secretsmanager::Client::new(&self.sdk);
@@ -225,7 +221,7 @@ impl Emulator {
         self.runtime.block_on(Box::pin(fixtures::provision(&services, &dynamodb, TABLE))).unwrap();
     }
 
-    /// Runs `userdocks-admin` on the stack; the JSON that it printed.
+    /// Runs `userdocks-admin` on the stack and returns the JSON that it printed.
     #[must_use]
     pub fn admin(&self, arguments: &[&str]) -> Value {
         let mut command = self.command("userdocks-admin");
@@ -233,23 +229,20 @@ impl Emulator {
         printed(&command.args(["--output", "json"]).args(arguments).output().unwrap())
     }
 
-    /// Runs `userdocks-admin` with nothing but the name of the stack; the JSON that it printed.
+    /// Runs `userdocks-admin` with only the name of the stack and returns the JSON that it printed.
     #[must_use]
     pub fn admin_of_stack(&self, arguments: &[&str]) -> Value {
         let mut command = self.command("userdocks-admin");
         printed(&command.args(["--stack", STACK, "--output", "json"]).args(arguments).output().unwrap())
     }
 
-    /// Creates an app, and returns it as a client of the API.
+    /// Creates an app and returns a client with its keys.
     #[must_use]
-    pub fn create_app<'a>(&self, api: &'a str) -> App<'a> {
-        let created = self.admin(&["app", "create", "--name", "Test"]);
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let key = |index: usize| text(&created["apiKeys"][index]["value"]);
-        App { api, id: text(&created["app"]["uuid"]), read_key: key(0), write_key: key(1) }
+    pub fn create_app(&self, api: &str) -> AppClient {
+        AppClient::created(api, &self.admin(&["app", "create", "--name", "Test"]))
     }
 
-    /// Issues an API key of that type for an app; its value.
+    /// Issues an API key of that type for an app and returns its value.
     #[must_use]
     pub fn issue_key(&self, app: &str, kind: &str) -> String {
         self.admin(&["api-key", "issue", app, "--type", kind])["apiKey"]["value"].as_str().unwrap().to_owned()
@@ -284,24 +277,16 @@ fn write_aws_cli(folder: &Path) {
     fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
 }
 
-impl Drop for Emulator {
-    /// As Ctrl-C does, so that it ends the functions' processes, too.
-    fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGINT);
-        let _ = self.process.wait();
-    }
-}
-
 fn succeeded(request: RequestBuilder) -> Response {
-    let answer = request.send().unwrap();
-    let (status, url) = (answer.status(), answer.url().to_owned());
+    let response = request.send().unwrap();
+    let (status, url) = (response.status(), response.url().to_owned());
     if !status.is_success() {
-        panic!("{url}: {status} {}", answer.text().unwrap());
+        panic!("{url}: {status} {}", response.text().unwrap());
     }
-    answer
+    response
 }
 
-/// The JSON that a command printed; it must have succeeded.
+/// The JSON that a command printed, which must have succeeded.
 fn printed(output: &Output) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));

@@ -1,152 +1,128 @@
-//! A function's real binary, with the Lambda Runtime API around it.
-//!
-//! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
+//! A function's real binary behind a fake Lambda Runtime API.
 
-use std::{fs, process::ExitStatus, sync::Arc, time::Duration};
+use std::{fmt::Display, fs, process::ExitStatus, time::Duration};
 
-use axum::{
-    Router,
-    body::Body,
-    extract::{Path, State},
-    http::StatusCode,
-    response::Response,
-    routing::{get, post},
-};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::{
-    net::TcpListener,
     process::{Child, Command},
-    sync::{Mutex as AsyncMutex, Notify, mpsc},
     time::timeout,
 };
 
-use crate::{
-    backend::{Backend, SECRET_PREFIX, TABLE},
-    binary, confidential,
-};
+use crate::{binary, confidential, runtime_api::RuntimeApi};
 
-/// The environment of a function on the backend, as the template would set it.
-#[must_use]
-pub fn environment(backend: &Backend) -> Vec<(&'static str, String)> {
-    vec![
-        ("TABLE_NAME", TABLE.to_owned()),
-        ("SECRET_PREFIX", SECRET_PREFIX.to_owned()),
-        ("AWS_REGION", "us-east-1".to_owned()),
-        ("AWS_ACCESS_KEY_ID", "test".to_owned()),
-        ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
-        ("AWS_ENDPOINT_URL", backend.endpoint.clone()),
-        ("AWS_LAMBDA_LOG_LEVEL", "DEBUG".to_owned()),
-    ]
+/// The id that Lambda gives every invocation of these tests.
+pub const INVOCATION_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
+
+/// The environment variables of a function or of `userdocks-admin`.
+#[derive(Debug, Clone)]
+pub struct Environment(Vec<(String, String)>);
+
+impl Environment {
+    /// An environment with these variables.
+    #[must_use]
+    pub fn new(variables: &[(&str, &str)]) -> Self {
+        Self(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    }
+
+    /// The environment with that variable in addition, or with another value of it.
+    #[must_use]
+    pub fn with(self, name: &str, value: impl Display) -> Self {
+        let mut changed = self.without(name);
+        changed.0.push((name.to_owned(), value.to_string()));
+        changed
+    }
+
+    /// The environment without a variable.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.0.retain(|(known, _)| known != name);
+        self
+    }
+
+    /// Names and values.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
 }
 
 /// A running function.
 pub struct Function {
     process: Child,
-    events: mpsc::Sender<Event>,
-    answers: mpsc::Receiver<Answer>,
+    api: RuntimeApi,
     /// Its standard output and its standard error.
     logs: [NamedTempFile; 2],
 }
 
-struct RuntimeApi {
-    ready: Notify,
-    events: AsyncMutex<mpsc::Receiver<Event>>,
-    answers: mpsc::Sender<Answer>,
-}
-
-/// An invocation's id and event.
-type Event = (String, String);
-/// The invocation's id, and what the function answered or the runtime error that it reported.
-type Answer = (String, Result<Value, String>);
-
 impl Function {
-    /// Starts a function in that environment and no other; it asks for its first event, or has ended.
-    pub async fn start(name: &str, environment: &[(&str, String)]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let runtime_api = listener.local_addr().unwrap().to_string();
-        let (events, events_received) = mpsc::channel(1);
-        let (answers_sent, answers) = mpsc::channel(1);
-        let state = Arc::new(RuntimeApi {
-            ready: Notify::new(),
-            events: AsyncMutex::new(events_received),
-            answers: answers_sent,
-        });
-        let router = Router::new()
-            .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route("/2018-06-01/runtime/invocation/{id}/{outcome}", post(answer))
-            .with_state(Arc::clone(&state));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-
+    /// Starts a function in that environment only, and waits until it asks for its first event or ends.
+    pub async fn start(name: &str, environment: &Environment) -> Self {
+        let mut api = RuntimeApi::start().unwrap();
         let logs = [NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap()];
         let mut process = Command::new(binary(name))
             .env_clear()
-            .envs(environment.iter().map(|(name, value)| (*name, value)))
-            .env("AWS_LAMBDA_RUNTIME_API", runtime_api)
-            .env("AWS_LAMBDA_FUNCTION_NAME", name)
-            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256")
-            .env("AWS_LAMBDA_FUNCTION_VERSION", "1")
+            .envs(environment.variables())
+            .envs(api.environment(name))
             .stdout(logs[0].reopen().unwrap())
             .stderr(logs[1].reopen().unwrap())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        // What it does before it asks for events, such as making its connections, is no part of any test's requests.
+        // The warm-up before that is part of no test's request.
         tokio::select! {
-            () = state.ready.notified() => {}
+            () = api.ready() => {}
             _ = process.wait() => {}
         }
-        Self { process, events, answers, logs }
+        Self { process, api, logs }
     }
 
-    /// Hands the function an event and returns its answer; a runtime error fails the test.
-    pub async fn invoke(&mut self, event: &str) -> Value {
-        confidential::note_event(event);
-        self.events.send((INVOCATION_ID.to_owned(), event.to_owned())).await.unwrap();
-        self.answer().await.1
+    /// Sends the function an event and returns its response. A runtime error fails the test.
+    pub async fn invoke(&mut self, event: &(impl Display + ?Sized)) -> Value {
+        let event = event.to_string();
+        confidential::note_event(&event);
+        self.api.send(INVOCATION_ID, &event).unwrap();
+        self.outcome().await.1
     }
 
-    /// Hands the function as many events at a time as it asks for, and returns its answers in the events' order.
+    /// Sends the function as many events at a time as it asks for, and returns the responses in the events' order.
     pub async fn invoke_all(&mut self, events: &[String]) -> Vec<Value> {
-        events.iter().for_each(|event| confidential::note_event(event));
-        let sender = self.events.clone();
-        let numbered: Vec<Event> =
-            events.iter().enumerate().map(|(number, event)| (number.to_string(), event.clone())).collect();
-        tokio::spawn(async move {
-            for event in numbered {
-                sender.send(event).await.unwrap();
-            }
-        });
-        let mut answers = vec![Value::Null; events.len()];
-        for _ in events {
-            let (number, answer) = self.answer().await;
-            answers[number.parse::<usize>().unwrap()] = answer;
+        for (number, event) in events.iter().enumerate() {
+            confidential::note_event(event);
+            self.api.send(&number.to_string(), event).unwrap();
         }
-        answers
+        let mut responses = vec![Value::Null; events.len()];
+        for _ in events {
+            let (number, response) = self.outcome().await;
+            responses[number.parse::<usize>().unwrap()] = response;
+        }
+        responses
     }
 
-    async fn answer(&mut self) -> (String, Value) {
-        let (id, answer) = tokio::select! {
-            answer = self.answers.recv() => answer.unwrap(),
+    async fn outcome(&mut self) -> (String, Value) {
+        let outcome = tokio::select! {
+            outcome = self.api.outcome() => outcome.unwrap(),
             status = self.process.wait() => panic!("the function ended: {status:?}"),
         };
-        let answer = answer.expect("the function reports a runtime error");
-        confidential::note_answer(answer["body"].as_str().unwrap_or_default());
-        (id, answer)
+        let body = outcome.body.unwrap_or_else(|error| {
+            panic!("the function reports a runtime error: {}", String::from_utf8_lossy(&error))
+        });
+        let response: Value = serde_json::from_slice(&body).unwrap();
+        confidential::note_response(response["body"].as_str().unwrap_or_default());
+        (outcome.id, response)
     }
 
-    /// Ends the function and returns every line that it logged, but for the one that says that it is ready.
+    /// Kills the function and returns every line that it logged, except the one that says that it is ready.
     pub async fn stop(mut self) -> Vec<Value> {
         self.process.kill().await.unwrap();
         let lines = self.lines().into_iter().map(|line| serde_json::from_str(&line).expect("a log line is JSON"));
         lines.filter(|line: &Value| line["message"] != "ready").collect()
     }
 
-    /// Waits until the function ends by itself, and returns how and what it logged.
+    /// Waits until the function ends, and returns its exit status and the lines that it logged.
     pub async fn ended(mut self) -> (ExitStatus, Vec<String>) {
-        /// A function that goes on fails the test, however busy the machine is.
+        /// A function that does not end fails the test, however busy the machine is.
         const PATIENCE: Duration = Duration::from_secs(60);
-        let status = timeout(PATIENCE, self.process.wait()).await.expect("the function goes on").unwrap();
+        let status = timeout(PATIENCE, self.process.wait()).await.expect("the function does not end").unwrap();
         (status, self.lines())
     }
 
@@ -163,35 +139,11 @@ impl Function {
     }
 }
 
-/// Whatever else a test is about: nothing confidential was logged.
+/// Every test that runs a function also checks that it logged nothing confidential.
 impl Drop for Function {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.logs.iter().for_each(|log| confidential::assert_absent(&fs::read_to_string(log).unwrap()));
         }
     }
-}
-
-/// The id that Lambda gives every invocation of these tests.
-pub const INVOCATION_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
-
-async fn next(State(api): State<Arc<RuntimeApi>>) -> Response {
-    api.ready.notify_one();
-    let Some((id, event)) = api.events.lock().await.recv().await else { return std::future::pending().await };
-    Response::builder()
-        .header("lambda-runtime-aws-request-id", id)
-        .header("lambda-runtime-deadline-ms", "1542409706888")
-        .header("lambda-runtime-invoked-function-arn", "arn:aws:lambda:us-east-1:123456789012:function:test")
-        .body(Body::from(event))
-        .unwrap()
-}
-
-async fn answer(
-    State(api): State<Arc<RuntimeApi>>,
-    Path((id, outcome)): Path<(String, String)>,
-    body: String,
-) -> StatusCode {
-    let answer = if outcome == "response" { Ok(serde_json::from_str(&body).unwrap()) } else { Err(body) };
-    api.answers.send((id, answer)).await.unwrap();
-    StatusCode::ACCEPTED
 }

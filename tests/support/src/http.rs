@@ -1,19 +1,19 @@
-//! Requests over HTTP, and answers as the contract's tests compare them.
+//! Requests over HTTP, and responses in the form that the contract's tests compare.
 
 use reqwest::blocking::Client;
 use serde_json::Value;
 
-use crate::contract::{Expected, Fixture};
+use crate::contract::{Fixture, Response};
 
-/// A client that sends header names in title case, and nothing through a proxy.
+/// A client that sends header names in title case and uses no proxy.
 #[must_use]
 pub fn client() -> Client {
     Client::builder().no_proxy().http1_title_case_headers().build().unwrap()
 }
 
-/// The answer to a request, and its `x-request-id`.
+/// The response to a request, and its `x-request-id`.
 #[must_use]
-pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> (Expected, String) {
+pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> (Response, String) {
     let mut request = client().request(method.parse().unwrap(), url);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -21,11 +21,11 @@ pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str
     if let Some(body) = body {
         request = request.body(body.to_owned());
     }
-    let answer = request.send().unwrap();
-    let status = answer.status().as_u16();
-    let header = |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-    let request_id = header("x-request-id").expect("every answer has an x-request-id");
-    // What a server adds, and API Gateway's and the emulator's own names for the request's id.
+    let response = request.send().unwrap();
+    let status = response.status().as_u16();
+    let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+    let request_id = header("x-request-id").expect("every response has an x-request-id");
+    // Headers that servers add, and other names of API Gateway and the emulator for the request's id.
     let servers = [
         "apigw-requestid",
         "connection",
@@ -35,18 +35,18 @@ pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str
         "server",
         "x-request-id",
     ];
-    assert!(header("transfer-encoding").is_none(), "an answer is one un-chunked body");
-    let mut headers: Vec<_> = answer
+    assert!(header("transfer-encoding").is_none(), "a response is one un-chunked body");
+    let mut headers: Vec<_> = response
         .headers()
         .iter()
         .filter(|(name, _)| !servers.contains(&name.as_str()))
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
         .collect();
     headers.sort();
-    (Expected { status, body: answer.text().unwrap(), headers }, request_id)
+    (Response { status, body: response.text().unwrap(), headers }, request_id)
 }
 
-/// The answer to a fixture's event by whatever has Lambda's Invoke API there.
+/// The response to a fixture's event at an endpoint with Lambda's Invoke API.
 #[must_use]
 pub fn invoke(endpoint: &str, function: &str, fixture: &Fixture) -> Value {
     let url = format!("{endpoint}/2015-03-31/functions/{function}/invocations");
@@ -62,7 +62,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// The request of a fixture's event, unless no client could send it.
+    /// The request of a fixture's event; none if no client could send it.
     #[must_use]
     pub fn of(fixture: &Fixture) -> Option<Self> {
         let event = fixture.json();
@@ -78,17 +78,17 @@ impl Request {
         })
     }
 
-    /// The API's answer to it.
+    /// Sends the request and returns the response.
     #[must_use]
-    pub fn send(&self, api: &str) -> Expected {
+    pub fn send(&self, api: &str) -> Response {
         let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        let (answer, request_id) = send(&self.method, &format!("{api}{}", self.path), &headers, self.body.as_deref());
+        let (response, request_id) = send(&self.method, &format!("{api}{}", self.path), &headers, self.body.as_deref());
         assert!(!request_id.is_empty());
-        answer
+        response
     }
 }
 
-/// The event's own headers, where all of them can be sent.
+/// The headers that the client sent; none if one of them cannot be sent.
 fn sendable_headers(event: &Value) -> Option<Vec<(String, String)>> {
     let servers =
         ["content-length", "host", "x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"];

@@ -1,21 +1,30 @@
-//! What the black-box tests share.
+//! The test kit. Tests, benchmarks and fuzz targets stand on it; nothing stands on tests.
+//!
+//! [`app::TestApp`] builds apps and [`event::Event`] builds events. [`aws::FakeAws`] and [`runtime_api::RuntimeApi`] are the
+//! services around a function; [`function::Function`] runs its real binary and [`in_process::InProcess`] its handler.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-pub mod backend;
+pub mod app;
+pub mod app_client;
+pub mod aws;
 pub mod confidential;
 pub mod contract;
 pub mod emulator;
+pub mod event;
+pub mod fixtures;
 pub mod function;
-pub mod gaps;
 pub mod hostile;
 pub mod http;
+pub mod in_process;
+pub mod port;
+pub mod program;
 pub mod readme;
-pub mod rotation;
+pub mod runtime_api;
 pub mod sam;
+pub mod shared_trials;
 pub mod stack;
+pub mod tcp_proxy;
 pub mod tls;
-pub mod trial;
-pub mod wire;
 
 use std::{
     ffi::OsStr,
@@ -45,7 +54,7 @@ pub const SETTINGS: [&str; 11] = [
     "USERDOCKS_STACK",
 ];
 
-/// Another program, without this machine's AWS settings and proxies, and without the settings of another stack.
+/// A command without this machine's AWS settings and proxies, and without the settings of another stack.
 #[must_use]
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -60,7 +69,7 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The path of a binary of this workspace, built from the sources as they are now.
+/// The path of a binary of this workspace. The first call builds all of them from the present sources.
 pub fn binary(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {

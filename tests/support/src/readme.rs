@@ -9,7 +9,7 @@ use crate::project;
 pub struct Typed {
     /// The command, without its comment.
     pub text: String,
-    /// What the comment after it says.
+    /// The comment after it.
     pub comment: String,
 }
 
@@ -40,7 +40,7 @@ fn commands_of(text: &str) -> Vec<Typed> {
     commands.filter(|command| !command.text.is_empty() && !command.text.starts_with('#')).collect()
 }
 
-/// The command that begins so; there is one.
+/// The first command with that beginning.
 #[must_use]
 pub fn command(beginning: &str) -> String {
     let found = commands().into_iter().find(|command| command.text.starts_with(beginning));

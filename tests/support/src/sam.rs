@@ -1,34 +1,28 @@
 //! SAM's own local Lambda and API Gateway, with the functions in containers, against a running local stack.
 
 use std::{
-    io::{BufRead, BufReader},
     net::{IpAddr, Ipv4Addr},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
-use nix::{
-    ifaddrs::getifaddrs,
-    sys::{
-        signal::{Signal, kill},
-        socket::SockaddrIn,
-    },
-    unistd::Pid,
-};
+use nix::{ifaddrs::getifaddrs, sys::socket::SockaddrIn};
 use serde_json::Value;
 
 use crate::{
+    port::ReservedPort,
+    program::{Program, Stream},
     project,
-    stack::{Stack, free_port},
+    stack::Stack,
 };
 
-/// What the template names the function.
+/// The template's name of a function.
 #[must_use]
 pub fn logical_id(function: &str) -> String {
     let capitalised = |word: &str| word[..1].to_uppercase() + &word[1..];
     function.split('-').map(capitalised).collect()
 }
 
-/// `sam`, in a shell that knows nothing of the stack: what that knows would win over `samconfig.toml`.
+/// A command in a shell without the stack's variables, which would take precedence over `samconfig.toml`.
 #[must_use]
 pub fn command(program: &str) -> Command {
     let mut command = crate::command(program);
@@ -36,7 +30,7 @@ pub fn command(program: &str) -> Command {
     command
 }
 
-/// What `sam local` is told where the image that functions run in is there already, so that no registry is asked for it.
+/// The arguments of `sam local` for the functions' image. If it is installed, no registry is asked for it.
 #[must_use]
 pub fn image_arguments() -> &'static [&'static str] {
     let image = "public.ecr.aws/lambda/provided:al2023-x86_64";
@@ -44,8 +38,8 @@ pub fn image_arguments() -> &'static [&'static str] {
     if found.status.success() { &["--skip-pull-image"] } else { &[] }
 }
 
-/// The address at which this machine is `host.docker.internal` for containers: that of Docker's bridge, or if the bridge is
-/// on a machine of Docker's own, any address of this machine.
+/// The address of this machine that containers reach as `host.docker.internal`. It is the address of Docker's bridge, or any
+/// address of this machine if the bridge is on another one.
 #[must_use]
 pub fn host_gateway() -> IpAddr {
     let format = r#"{{index .Options "com.docker.network.bridge.name"}}"#;
@@ -70,7 +64,7 @@ pub fn parameters(stack: &Stack) -> String {
     )
 }
 
-/// One `sam local invoke` against the stack: the answer.
+/// Runs `sam local invoke` against the stack and returns the response.
 #[must_use]
 pub fn invoke(function: &str, case: &str, stack: &Stack) -> Value {
     let event = format!("events/{function}/{case}.json");
@@ -80,49 +74,36 @@ pub fn invoke(function: &str, case: &str, stack: &Stack) -> Value {
         .args(image_arguments())
         .output()
         .unwrap();
-    let answer = String::from_utf8(output.stdout).unwrap();
-    serde_json::from_str(&answer).unwrap_or_else(|error| {
-        panic!("{function} {case} answers {answer:?}: {error}\n{}", String::from_utf8_lossy(&output.stderr))
+    let printed = String::from_utf8(output.stdout).unwrap();
+    serde_json::from_str(&printed).unwrap_or_else(|error| {
+        panic!("{function} {case} printed {printed:?}: {error}\n{}", String::from_utf8_lossy(&output.stderr))
     })
 }
 
-/// A running `sam local start-lambda` or `sam local start-api`, with a container for each function.
+/// A running `sam local start-lambda` or `sam local start-api`, with a container for each function. It removes its
+/// containers when it is dropped.
 pub struct Server {
-    process: Child,
-    /// Where it answers.
+    /// Its URL.
     pub endpoint: String,
+    _program: Program,
+    _port: ReservedPort,
 }
 
 impl Server {
-    /// Starts it on a free port, with arguments of the test's own, and waits until it listens.
+    /// Starts it on a free port, with more arguments, and waits until it listens.
     #[must_use]
     pub fn start(subcommand: &str, arguments: &[&str]) -> Self {
-        let port = free_port().to_string();
-        let mut process = command("sam")
-            .args(["local", subcommand, "--config-env", "local", "--warm-containers", "EAGER", "--port", &port])
+        let port = ReservedPort::new();
+        let mut command = command("sam");
+        command
+            .args(["local", subcommand, "--config-env", "local", "--warm-containers", "EAGER"])
+            .args(["--port", &port.number().to_string()])
             .args(image_arguments())
-            .args(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(process.stderr.take().unwrap());
-        let mut printed = String::new();
-        let endpoint = format!("http://127.0.0.1:{port}");
-        while !printed.contains(&format!("Running on {endpoint}")) {
-            assert_ne!(output.read_line(&mut printed).unwrap(), 0, "sam local {subcommand} ended:\n{printed}");
-        }
-        // Whoever prints into a closed pipe ends: the functions' logs have to go somewhere.
-        std::thread::spawn(move || std::io::copy(&mut output, &mut std::io::sink()));
-        Self { process, endpoint }
-    }
-}
-
-impl Drop for Server {
-    /// As Ctrl-C does, so that its containers are removed.
-    fn drop(&mut self) {
-        let _ = kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGINT);
-        let _ = self.process.wait();
+            .args(arguments);
+        let endpoint = format!("http://127.0.0.1:{}", port.number());
+        let listens = format!("Running on {endpoint}");
+        let started = Program::start(&mut command, Stream::Error, |line| line.contains(&listens).then_some(()));
+        Self { endpoint, _program: started.program, _port: port }
     }
 }
 

@@ -1,106 +1,95 @@
-//! The local stack as `make run` starts it.
+//! The local stack, as `make run` starts it.
 
 use std::{
-    io::{BufRead, BufReader, Read},
-    net::TcpListener,
+    io::Read,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::{
-        Mutex,
-        mpsc::{Receiver, channel},
-    },
-    time::Duration,
+    process::{Command, Output, Stdio},
+    sync::{Mutex, mpsc::Receiver},
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
 use serde_json::Value;
+use userdocks_local::sdk_config;
 
-use crate::{SETTINGS, binary, project, sam};
+use crate::{
+    SETTINGS,
+    app_client::AppClient,
+    binary,
+    port::ReservedPort,
+    program::{PATIENCE, Program, Started, Stream},
+    project, sam,
+};
 
-/// A running stack with data of its own.
+/// A running stack with its own data.
 pub struct Stack {
-    process: Child,
+    program: Program,
+    ports: Ports,
     data: PathBuf,
     emulator: Option<String>,
-    /// What the `READY` line says.
+    /// The JSON in the `READY` line.
     pub ready: Value,
-    /// Everything that was printed before it.
+    /// Everything that was printed before that line.
     pub printed: String,
-    printing: Mutex<Receiver<String>>,
+    lines: Mutex<Receiver<String>>,
 }
 
 impl Stack {
-    /// Starts a stack on free ports, and waits until it is ready; with an emulator at that endpoint in place of
-    /// both embedded services, if one is given.
+    /// Starts a stack on free ports and waits until it is ready. An emulator at that endpoint, if one is given, replaces both
+    /// embedded services.
     #[must_use]
     pub fn start(data: &Path, emulator: Option<&str>) -> Self {
         let services = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
         let endpoints = emulator.into_iter().flat_map(|endpoint| services.map(|name| (name, endpoint)));
-        Self::start_with(command(data).envs(endpoints), data, emulator)
+        let mut stack = Self::start_with(data, Ports::default(), |command| command.envs(endpoints));
+        stack.emulator = emulator.map(str::to_owned);
+        stack
     }
 
-    /// Starts a stack that containers find as `host.docker.internal`.
+    /// Starts a stack that containers reach as `host.docker.internal`.
     #[must_use]
     pub fn start_for_containers(data: &Path) -> Self {
-        Self::start_with(command(data).env("HOST", sam::host_gateway().to_string()), data, None)
+        let host = sam::host_gateway().to_string();
+        Self::start_with(data, Ports::default(), |command| command.env("HOST", host))
     }
 
-    /// Starts a stack with variables of the test's own.
+    /// Starts a stack with more environment variables.
     #[must_use]
     pub fn start_in_environment(data: &Path, environment: &[(&str, &str)]) -> Self {
-        Self::start_with(command(data).envs(environment.iter().copied()), data, None)
+        Self::start_with(data, Ports::default(), |command| command.envs(environment.iter().copied()))
     }
 
     /// Starts a stack of another project's functions.
     #[must_use]
     pub fn start_in(project: &Path, environment: &[(&str, &Path)], data: &Path) -> Self {
-        Self::start_with(command(data).current_dir(project).envs(environment.iter().copied()), data, None)
+        Self::start_with(data, Ports::default(), |command| {
+            command.current_dir(project).envs(environment.iter().copied())
+        })
     }
 
-    /// Starts the stack again on the ports that it had, in a shell that has read its `environment` file.
+    /// Starts a stopped stack again on its ports, in a shell that has read its `environment` file.
     #[must_use]
-    pub fn start_again(data: &Path, before: &Value) -> Self {
+    pub fn start_again(data: &Path, before: &Value, ports: Ports) -> Self {
         let address = |name: &str| before[name].as_str().unwrap();
-        let port = |name: &str| address(name).rsplit_once(':').unwrap().1.to_owned();
-        let mut command = command(data);
-        command
-            .env("API_PORT", port("api"))
-            .env("DYNAMODB_PORT", port("dynamodb"))
-            .env("SECRETS_MANAGER_PORT", port("secretsManager"))
-            .env("AWS_ENDPOINT_URL_DYNAMODB", address("dynamodb"))
-            .env("AWS_ENDPOINT_URL_SECRETS_MANAGER", address("secretsManager"));
-        Self::start_with(&mut command, data, None)
+        Self::start_with(data, ports, |command| {
+            command
+                .env("AWS_ENDPOINT_URL_DYNAMODB", address("dynamodb"))
+                .env("AWS_ENDPOINT_URL_SECRETS_MANAGER", address("secretsManager"))
+        })
     }
 
-    fn start_with(command: &mut Command, data: &Path, emulator: Option<&str>) -> Self {
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut printed = String::new();
-        let mut output = BufReader::new(process.stdout.take().unwrap());
-        let ready = loop {
-            let mut line = String::new();
-            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the stack ended: {:?}", process.wait());
-            if let Some(ready) = line.strip_prefix("READY ") {
-                break serde_json::from_str(ready).unwrap();
-            }
-            printed.push_str(&line);
-        };
-        let (sender, printing) = channel();
-        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let emulator = emulator.map(str::to_owned);
-        Self { process, data: data.to_owned(), emulator, ready, printed, printing: Mutex::new(printing) }
+    fn start_with(data: &Path, ports: Ports, configure: impl FnOnce(&mut Command) -> &mut Command) -> Self {
+        let mut command = command(data, &ports);
+        let find = |line: &str| line.strip_prefix("READY ").map(|ready| serde_json::from_str(ready).unwrap());
+        let started = Program::start(configure(&mut command), Stream::Output, find);
+        let Started { program, ready, printed, lines } = started;
+        let (data, lines) = (data.to_owned(), Mutex::new(lines));
+        Self { program, ports, data, emulator: None, ready, printed, lines }
     }
 
-    /// Waits until a line with all of these texts is printed, of those that nobody has waited for yet; what it is.
+    /// Waits for a line with all of these texts and returns it. A line is found once.
     pub fn wait_for_line(&self, texts: &[&str]) -> String {
-        /// Several compilers may be at work.
-        const PATIENCE: Duration = Duration::from_secs(300);
-        let printing = self.printing.lock().unwrap();
+        let lines = self.lines.lock().unwrap();
         loop {
-            let line =
-                printing.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("{error}: no line with {texts:?}"));
+            let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("no line with {texts:?}: {error}"));
             if texts.iter().all(|text| line.contains(text)) {
                 return line;
             }
@@ -113,19 +102,19 @@ impl Stack {
         self.ready["api"].as_str().unwrap()
     }
 
-    /// Where its data is kept.
+    /// The folder of its data.
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// The endpoint of the emulator that stands in for both embedded services, if one does.
+    /// The endpoint of the emulator that replaces both embedded services, if one does.
     #[must_use]
     pub fn emulator(&self) -> Option<String> {
         self.emulator.clone()
     }
 
-    /// Runs `userdocks-admin` against the stack, the way its printed line says.
+    /// Runs `userdocks-admin` against the stack, as its printed line says.
     #[must_use]
     pub fn admin(&self, arguments: &[&str], standard_input: &str) -> Output {
         let script = ". \"$1\" && shift && exec \"$@\"";
@@ -144,48 +133,47 @@ impl Stack {
         process.wait_with_output().unwrap()
     }
 
-    /// A new app: its id, a read key and a write key.
+    /// Creates an app and returns a client with its keys.
     #[must_use]
-    pub fn create_app(&self) -> (String, String, String) {
+    pub fn create_app(&self) -> AppClient {
         let output = self.admin(&["--output", "json", "app", "create", "--name", "Test"], "");
         assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
-        let created: Value = serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else");
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let keys = &created["apiKeys"];
-        (text(&created["app"]["uuid"]), text(&keys[0]["value"]), text(&keys[1]["value"]))
+        let created = serde_json::from_slice(&output.stdout).expect("one JSON object and nothing else");
+        AppClient::created(self.api(), &created)
     }
 
-    /// Ends the stack as Ctrl-C does; it must end well.
-    pub fn stop(mut self) {
-        self.interrupt().unwrap();
-        assert!(self.process.wait().unwrap().success(), "Ctrl-C is a good end");
+    /// The SDK's configuration for one of the stack's services, by its name in the `READY` line.
+    #[must_use]
+    pub fn sdk_config(&self, service: &str) -> aws_config::SdkConfig {
+        sdk_config(self.ready[service].as_str().unwrap())
     }
 
-    fn interrupt(&self) -> nix::Result<()> {
-        kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGINT)
-    }
-}
-
-impl Drop for Stack {
-    /// After a test that failed, so that nothing goes on running.
-    fn drop(&mut self) {
-        if let Ok(None) = self.process.try_wait() {
-            let _ = self.interrupt();
-            let _ = self.process.wait();
-        }
+    /// Interrupts the stack, which must end with success, and returns its ports.
+    pub fn stop(self) -> Ports {
+        assert!(self.program.stop().success(), "the stack fails when it is interrupted");
+        self.ports
     }
 }
 
-/// Starts a stack that can't come up, and returns how it ended.
+/// The ports of a stack.
+#[derive(Default)]
+pub struct Ports {
+    api: ReservedPort,
+    dynamodb: ReservedPort,
+    secrets_manager: ReservedPort,
+}
+
+/// Starts a stack that cannot start. Returns whether it ended with success, and its errors.
 #[must_use]
 pub fn fails_to_start(data: &Path, environment: &[(&str, &str)]) -> (bool, String) {
-    let mut process = command(data).envs(environment.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut command = command(data, &Ports::default());
+    let mut process = command.envs(environment.iter().copied()).stderr(Stdio::piped()).spawn().unwrap();
     let mut errors = String::new();
     process.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
     (process.wait().unwrap().success(), errors)
 }
 
-fn command(data: &Path) -> Command {
+fn command(data: &Path, ports: &Ports) -> Command {
     let mut command = Command::new(binary("userdocks-local"));
     for name in SETTINGS {
         command.env_remove(name);
@@ -193,15 +181,9 @@ fn command(data: &Path) -> Command {
     command
         .current_dir(project())
         .env("DATA_DIR", data)
-        .env("API_PORT", free_port().to_string())
-        .env("DYNAMODB_PORT", free_port().to_string())
-        .env("SECRETS_MANAGER_PORT", free_port().to_string())
+        .env("API_PORT", ports.api.number().to_string())
+        .env("DYNAMODB_PORT", ports.dynamodb.number().to_string())
+        .env("SECRETS_MANAGER_PORT", ports.secrets_manager.number().to_string())
         .stdin(Stdio::null());
     command
-}
-
-/// A port that nothing listens on.
-#[must_use]
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

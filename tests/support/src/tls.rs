@@ -1,4 +1,4 @@
-//! TLS in front of a plain service, with an authority of its own, as AWS's endpoints have.
+//! TLS in front of a plain service, with its own certificate authority.
 
 use std::{
     io,
@@ -23,24 +23,24 @@ use tokio_rustls::{
     },
 };
 
-/// Sees each piece of what a client sends.
+/// Receives each piece of what a client sends.
 pub type Observer = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
 /// An authority, and a certificate of it for `localhost`.
 pub struct Authority {
-    /// What clients have to trust.
+    /// The certificate that clients have to trust.
     pub pem: String,
     config: ServerConfig,
 }
 
 impl Authority {
-    /// A new authority, whose servers agree on keys in any way that rustls knows.
+    /// A new authority, whose servers accept every key exchange of rustls.
     #[must_use]
     pub fn new() -> Self {
         Self::with(default_provider())
     }
 
-    /// A new authority, whose servers insist on a post-quantum key exchange.
+    /// A new authority, whose servers accept a post-quantum key exchange only.
     #[must_use]
     pub fn post_quantum() -> Self {
         let mut provider = default_provider();
@@ -51,7 +51,7 @@ impl Authority {
     fn with(provider: tokio_rustls::rustls::crypto::CryptoProvider) -> Self {
         let authority_key = KeyPair::generate().unwrap();
         let mut authority = CertificateParams::new(vec![]).unwrap();
-        // Not the leaf's name, which is the same default: that would look self-signed.
+        // The default is also the name of the certificate for `localhost`, which would look self-signed.
         authority.distinguished_name.push(DnType::CommonName, "test authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = authority.self_signed(&authority_key).unwrap().pem();
@@ -83,7 +83,7 @@ impl Authority {
         let acceptor = TlsAcceptor::from(Arc::new(self.config.clone()));
         let (key_exchanges, attempts) = (Arc::clone(&front.key_exchanges), Arc::clone(&front.attempts));
         tokio::spawn(async move {
-            // Connected before its client comes: what a client waits for is TLS.
+            // Connected before its client comes, so that the client waits for TLS only.
             while let Ok(service) = TcpStream::connect(service).await
                 && let Ok((client, _)) = listener.accept().await
             {
@@ -93,7 +93,7 @@ impl Authority {
                     key_exchanges: Arc::clone(&key_exchanges),
                     observer: Arc::clone(&observer),
                 };
-                // A connection that breaks is its client's matter.
+                // A broken connection is an error of its client.
                 tokio::spawn(async move { connection.forward(client, service).await.ok() });
             }
         });
@@ -109,20 +109,20 @@ impl Default for Authority {
 
 /// A service behind TLS.
 pub struct Front {
-    /// Where it answers.
+    /// Its URL.
     pub endpoint: String,
     key_exchanges: Arc<Mutex<Vec<NamedGroup>>>,
     attempts: Arc<AtomicUsize>,
 }
 
 impl Front {
-    /// How the keys of each connection so far were agreed on.
+    /// The key exchange of each connection so far.
     #[must_use]
     pub fn key_exchanges(&self) -> Vec<NamedGroup> {
         self.key_exchanges.lock().unwrap().clone()
     }
 
-    /// How many connections were tried so far, whether or not their handshake was completed.
+    /// The number of connections so far, whether or not their handshake was completed.
     #[must_use]
     pub fn attempts(&self) -> usize {
         self.attempts.load(Ordering::SeqCst)
@@ -142,7 +142,7 @@ impl Connection {
         let client = self.acceptor.accept(client).await?;
         let group = client.get_ref().1.negotiated_key_exchange_group().unwrap();
         self.key_exchanges.lock().unwrap().push(group.name());
-        let (mut requests, mut answers) = tokio::io::split(client);
+        let (mut requests, mut responses) = tokio::io::split(client);
         let (mut from_service, mut to_service) = service.into_split();
         let upstream = async {
             let mut piece = vec![0; 1 << 16];
@@ -155,7 +155,7 @@ impl Connection {
                 to_service.write_all(&piece[..length]).await?;
             }
         };
-        tokio::try_join!(upstream, copy(&mut from_service, &mut answers))?;
+        tokio::try_join!(upstream, copy(&mut from_service, &mut responses))?;
         Ok(())
     }
 }

@@ -158,7 +158,7 @@ pub async fn list(services: &Services, app: AppId) -> Result<Answer, AdminError>
 pub async fn revoke(services: &Services, app: AppId, id: ApiKeyId) -> Result<Answer, AdminError> {
     let now = Timestamp::now();
     for key in find_all(services, app, id).await? {
-        match services.store.revoke_api_key(app, &key.hash, now).await {
+        match services.store.revoke_api_key(app, &key, now).await {
             // Someone else may have revoked it; or this command did, and the SDK asked again because no answer came.
             Ok(()) | Err(StoreError::Conflict) => {}
             Err(error) => return Err(error.into()),

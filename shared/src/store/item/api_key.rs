@@ -35,7 +35,6 @@ pub fn from_api_key(app: AppId, key: &ApiKey) -> Attributes {
 }
 
 /// Returns the changes of an API key's record as read that turn it into the record to be stored.
-#[cfg_attr(not(test), expect(dead_code, reason = "the store uses it from its next change on"))]
 pub fn api_key_changes(app: AppId, read: &ApiKey, changed: &ApiKey) -> Changes {
     let mut changes = difference(from_api_key(app, read), from_api_key(app, changed));
     if changes.contains_key(EXPIRES_AT) {
@@ -55,9 +54,10 @@ pub fn to_api_key(item: Attributes) -> Result<ApiKey, CorruptItem> {
     let mut item = Reader::new(item);
     let created_at: Timestamp = item.parse(CREATED_AT)?;
     let expires_at: Option<Timestamp> = item.parse_optional(EXPIRES_AT)?;
-    let lifetime = match item.has(LIFETIME_SECONDS) {
-        true => Some(item.number(LIFETIME_SECONDS)?).filter(|seconds| *seconds > 0).map(Duration::from_secs),
-        false => ApiKey::implied_lifetime(created_at, expires_at),
+    let lifetime = if item.has(LIFETIME_SECONDS) {
+        Some(item.number(LIFETIME_SECONDS)?).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    } else {
+        ApiKey::implied_lifetime(created_at, expires_at)
     };
     let networks = if item.has(ALLOWED_CIDRS) { item.texts(ALLOWED_CIDRS)? } else { Vec::new() };
     Ok(ApiKey {

@@ -6,7 +6,6 @@ use super::{
 use crate::domain::{ApiKey, ApiKeyHash, AppId};
 
 /// The item that finds an API key's app from its hash. It may be deleted together with the key's record.
-#[cfg_attr(not(test), expect(dead_code, reason = "the store uses it from its next change on"))]
 pub fn from_index(app: AppId, key: &ApiKey) -> Attributes {
     let mut item = index_key(&key.hash);
     item.extend([text(APP, app)]);
@@ -26,7 +25,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{ApiKeyType, ApiKeyValue, Timestamp},
-        store::item::{attribute::SK, reader::tests::check_each_attribute},
+        store::item::{api_key::from_api_key, attribute::SK, reader::tests::check_each_attribute},
     };
 
     fn key(kind: ApiKeyType) -> ApiKey {
@@ -40,7 +39,7 @@ mod tests {
         for kind in ApiKeyType::ALL {
             let key = key(kind);
             let item = from_index(app, &key);
-            assert_eq!(item.get(TTL), super::super::from_api_key(app, &key).get(TTL));
+            assert_eq!(item.get(TTL), from_api_key(app, &key).get(TTL));
             assert_eq!(item.contains_key(TTL), kind == ApiKeyType::Read);
             check_each_attribute(&item, &[SK, TTL], to_index);
             assert_eq!(to_index(item), Ok((key.hash, app)));

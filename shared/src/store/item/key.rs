@@ -59,3 +59,10 @@ pub fn has_sk(item: &Attributes, sk: &str) -> bool {
 fn primary_key(app: AppId, sk: String) -> Attributes {
     HashMap::from([(PK.to_owned(), app_pk(app)), (SK.to_owned(), AttributeValue::S(sk))])
 }
+
+/// The primary key of the index item that belongs to a primary key of an API key's record.
+pub fn index_key_of(key: &Attributes) -> Option<Attributes> {
+    let Some(AttributeValue::S(sk)) = key.get(SK) else { return None };
+    let hash: ApiKeyHash = sk.strip_prefix(API_KEY_SK_PREFIX)?.parse().ok()?;
+    Some(index_key(&hash))
+}

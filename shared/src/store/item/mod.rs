@@ -9,19 +9,17 @@ mod reader;
 mod record;
 mod stored_result;
 
-pub use api_key::{from_api_key, to_api_key};
+pub use api_key::{api_key_changes, from_api_key, to_api_key};
 pub use app::{AppSummary, SUMMARY, changes, from_app, to_app, to_app_summary};
-pub use attribute::{Attributes, EXPIRES_AT, LAST_USED_AT, PK, REVOKED_AT, SK, TTL, UPDATED_AT, VERSION};
+pub use attribute::{
+    APP, Attributes, Changes, EXPIRES_AT, FETCHED_AT, FETCHED_VERSION_ID, LAST_USED_AT, PK, REVOKED_AT, SK, TTL,
+    UPDATED_AT, VERSION,
+};
+pub use index::{from_index, to_index};
 pub use key::{
-    API_KEY_SK_PREFIX, APP_SK, api_key_key, api_key_sk, app_key, app_pk, has_sk, stored_result_key, stored_result_sk,
+    API_KEY_SK_PREFIX, APP_SK, api_key_key, api_key_sk, app_key, app_pk, has_sk, index_key, index_key_of,
+    stored_result_key, stored_result_sk,
 };
 pub use reader::CorruptItem;
 pub use record::{Record, to_record};
 pub use stored_result::{from_stored_result, to_stored_result};
-#[expect(unused_imports, reason = "the store stores index items and changes of API keys from its next change on")]
-pub use {
-    api_key::api_key_changes,
-    attribute::Changes,
-    index::{from_index, to_index},
-    key::index_key,
-};

@@ -46,3 +46,29 @@ pub fn to_record(item: Attributes) -> Result<Record, CorruptItem> {
     item.number::<u64>(TTL)?;
     Ok(Record::StoredResult(app))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{ApiKeyType, ApiKeyValue, Timestamp},
+        store::item::{api_key::from_api_key, index::from_index, key::api_key_key},
+    };
+
+    #[test]
+    fn record_of_api_key_differs_from_its_index_item() {
+        let (app, now) = (AppId::random(), "2026-01-01T00:00:00.000Z".parse::<Timestamp>().unwrap());
+        let value = ApiKeyValue::issue(ApiKeyType::Write).unwrap();
+        let key = ApiKey::new(&value, ApiKeyType::Write, String::new(), now, None);
+        assert_eq!(to_record(from_index(app, &key)), Ok(Record::Index(key.hash.clone(), app)));
+        assert_eq!(to_record(from_api_key(app, &key)), Ok(Record::ApiKey(app, Box::new(key))));
+    }
+
+    #[test]
+    fn record_of_unknown_kind_is_corrupt() {
+        let key = ApiKeyValue::issue(ApiKeyType::Write).unwrap();
+        let mut item = api_key_key(AppId::random(), &key.hash());
+        item.insert(SK.to_owned(), AttributeValue::S("APIKEYS".to_owned()));
+        assert_eq!(to_record(item).unwrap_err().attribute, SK);
+    }
+}

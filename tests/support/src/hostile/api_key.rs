@@ -4,7 +4,7 @@ use userdocks::domain::{ApiKeyHash, ApiKeyImportError, ApiKeyType, ApiKeyValue, 
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The input is a key; and so are its bytes as the random part of one, with a right and with a wrong checksum.
+/// The input is a key. Its bytes are also the random part of keys with a right and with a wrong checksum.
 pub fn check(input: &[u8]) {
     if let Ok(text) = str::from_utf8(input) {
         check_presented(text);
@@ -18,8 +18,8 @@ pub fn check(input: &[u8]) {
 
 fn check_presented(text: &str) {
     let presented = text.parse::<ApiKeyValue>();
-    let is_let_through = text.chars().count() <= 256 && (!has_own_prefix(text) || is_own(text));
-    assert_eq!(presented.is_ok(), is_let_through, "{text:?}");
+    let is_accepted = text.chars().count() <= 256 && (!has_own_prefix(text) || is_own(text));
+    assert_eq!(presented.is_ok(), is_accepted, "{text:?}");
     if let Ok(key) = &presented {
         assert_eq!(key.expose(), text);
         assert_eq!(key.hash().as_str().parse(), Ok(key.hash()));
@@ -36,7 +36,7 @@ fn check_presented(text: &str) {
             () if wraps_own(text) => Err(ApiKeyImportError::Wrapped),
             () if !has_shape => Err(ApiKeyImportError::Shape),
             () if is_of_other_type => Err(ApiKeyImportError::OtherType),
-            () if !is_let_through => Err(ApiKeyImportError::Checksum),
+            () if !is_accepted => Err(ApiKeyImportError::Checksum),
             () => presented.clone().map_err(|_| ApiKeyImportError::Checksum),
         };
         assert_eq!(ApiKeyValue::import(text, kind), expected, "{text:?}");
@@ -74,7 +74,7 @@ fn has_own_prefix(text: &str) -> bool {
     text.starts_with("ud_read_") || text.starts_with("ud_write_")
 }
 
-/// A second reading of the contract's "API keys".
+/// Whether the text is a key of this system, by a second implementation of the contract's "API keys".
 fn is_own(text: &str) -> bool {
     let prefix = if text.starts_with("ud_read_") { "ud_read_".len() } else { "ud_write_".len() };
     text.is_ascii()
@@ -83,7 +83,7 @@ fn is_own(text: &str) -> bool {
         && checksum(&text[..prefix + 32]) == text[prefix + 32..]
 }
 
-/// Whether a key of this system stands in the text as a word of its own, beside something else.
+/// Whether the text contains a key of this system as one of several words.
 fn wraps_own(text: &str) -> bool {
     let is_own_at = |start: usize, length: usize| {
         let Some(key) = text.get(start..start + length).filter(|key| has_own_prefix(key) && is_own(key)) else {

@@ -1,4 +1,4 @@
-//! What DynamoDB and Secrets Manager answer with, whoever wrote it there.
+//! Responses of DynamoDB and Secrets Manager with any content.
 
 use std::{
     mem::take,
@@ -23,39 +23,40 @@ use userdocks::{
     secrets::Secrets,
     store::{CallerRecords, Store, StoreError},
 };
-use userdocks_local::fixtures::{APP, READ_KEY};
 
-/// The first byte picks what is asked for and the answer's status, the rest is the answer's body.
+use crate::fixtures::{APP, READ_KEY};
+
+/// The first byte chooses the call and the AWS response's status, the rest is the AWS response's body.
 pub fn check(input: &[u8]) {
     let Some((form, body)) = input.split_first() else { return };
     let status = if form % 4 < 2 { 200 } else { 400 };
-    if waits_for_another(status, body) {
+    if is_retried(status, body) {
         return;
     }
-    let service = Service::answering(status, body);
+    let service = Service::new(status, body);
     if form % 2 == 0 { service.check_caller() } else { service.check_secret(status, body) }
 }
 
-/// Whether the call would be repeated, after a while.
-fn waits_for_another(status: u16, body: &[u8]) -> bool {
-    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-    let has_unprocessed = answer["UnprocessedKeys"].as_object().is_some_and(|keys| !keys.is_empty());
-    let code = answer["__type"].as_str().unwrap_or_default();
-    let passes = ["Exceeded", "Throttl", "ResourceNotFound"].iter().any(|part| code.contains(part));
-    has_unprocessed || status != 200 && passes
+/// Whether the library would repeat the call after a delay.
+fn is_retried(status: u16, body: &[u8]) -> bool {
+    let response: Value = serde_json::from_slice(body).unwrap_or_default();
+    let has_unprocessed = response["UnprocessedKeys"].as_object().is_some_and(|keys| !keys.is_empty());
+    let code = response["__type"].as_str().unwrap_or_default();
+    let is_transient = ["Exceeded", "Throttl", "ResourceNotFound"].iter().any(|part| code.contains(part));
+    has_unprocessed || status != 200 && is_transient
 }
 
-/// Both services, with one answer to everything.
+/// Both services, with the same response to every call.
 #[derive(Debug, Clone)]
 struct Service {
-    answer: Arc<Mutex<(u16, Vec<u8>)>>,
-    asked: Arc<Mutex<Vec<u8>>>,
+    response: Arc<Mutex<(u16, Vec<u8>)>>,
+    request: Arc<Mutex<Vec<u8>>>,
 }
 
 impl HttpConnector for Service {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        *self.asked.lock().unwrap() = request.body().bytes().unwrap().to_owned();
-        let (status, body) = self.answer.lock().unwrap().clone();
+        *self.request.lock().unwrap() = request.body().bytes().unwrap().to_owned();
+        let (status, body) = self.response.lock().unwrap().clone();
         HttpConnectorFuture::ready(Ok(HttpResponse::new(StatusCode::try_from(status).unwrap(), SdkBody::from(body))))
     }
 }
@@ -64,7 +65,7 @@ fn app() -> AppId {
     APP.parse().unwrap()
 }
 
-/// The caller and the write that the answer is about: the first API key of the fixtures, and "key" as `Idempotency-Key`.
+/// Looks up the fixtures' first API key, and the write with "key" as its `Idempotency-Key`.
 async fn find(store: &Store) -> Result<Option<CallerRecords>, StoreError> {
     let hash = READ_KEY.parse::<ApiKeyValue>().unwrap().hash();
     let write = WriteId::new(&hash, &"key".parse().unwrap());
@@ -83,12 +84,12 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 impl Service {
-    fn answering(status: u16, body: &[u8]) -> Self {
-        Self { answer: Arc::new(Mutex::new((status, body.to_owned()))), asked: Arc::default() }
+    fn new(status: u16, body: &[u8]) -> Self {
+        Self { response: Arc::new(Mutex::new((status, body.to_owned()))), request: Arc::default() }
     }
 
-    fn answer(&self, body: &Value) {
-        *self.answer.lock().unwrap() = (200, body.to_string().into_bytes());
+    fn set_response(&self, body: &Value) {
+        *self.response.lock().unwrap() = (200, body.to_string().into_bytes());
     }
 
     fn direct(&self, protocol: Protocol) -> SignedCalls {
@@ -112,7 +113,7 @@ impl Service {
         Store::new(AwsService::new(client, Some(self.direct(Protocol::DYNAMODB)), None), "table".to_owned())
     }
 
-    /// What is accepted as the records of a caller can be written back, and is then read as the same.
+    /// Checks that accepted records can be written back and are then read as the same.
     fn check_caller(&self) {
         let store = self.store();
         let Ok(Some(found)) = run(find(&store)) else { return };
@@ -121,54 +122,53 @@ impl Service {
             let _ = key.public_key.jwk_components();
         }
 
-        self.answer(&json!({}));
+        self.set_response(&json!({}));
         run(store.create_app(&app, std::slice::from_ref(&api_key))).unwrap();
-        let written = self.written();
-        self.answer(&json!({"Responses": {"table": written}}));
+        let written = self.written_items();
+        self.set_response(&json!({"Responses": {"table": written}}));
         let read = run(find(&store)).unwrap().unwrap();
         assert_eq!((&read.api_key, read.app.as_ref()), (&api_key, Ok(&app)));
 
         let Some(Ok(done)) = stored_result else { return };
-        self.answer(&json!({}));
+        self.set_response(&json!({}));
         let now = Timestamp::now();
         let changed = run(store.update_app(&app, app.clone(), now, Some(&done))).unwrap();
         assert_eq!(changed, App { version: app.version + 1, updated_at: now, ..app });
-        let asked = self.asked();
+        let transaction = self.transaction();
         let mut record = written[0].clone();
         for attribute in ["version", "updatedAt"] {
-            record[attribute] = asked[0]["Update"]["ExpressionAttributeValues"][format!(":{attribute}")].clone();
+            record[attribute] = transaction[0]["Update"]["ExpressionAttributeValues"][format!(":{attribute}")].clone();
         }
-        let again = [&[record, asked[1]["Put"]["Item"].clone()], &written[1..]].concat();
-        self.answer(&json!({"Responses": {"table": again}}));
+        let again = [&[record, transaction[1]["Put"]["Item"].clone()], &written[1..]].concat();
+        self.set_response(&json!({"Responses": {"table": again}}));
         let read = run(find(&store)).unwrap().unwrap();
         assert_eq!((read.app, read.stored_result), (Ok(changed), Some(Ok(done))));
     }
 
-    /// What the transaction that was asked for does.
-    fn asked(&self) -> Vec<Value> {
-        let mut asked: Value = serde_json::from_slice(&take(&mut *self.asked.lock().unwrap())).unwrap();
-        asked["TransactItems"].as_array_mut().unwrap().drain(..).collect()
+    /// The actions of the last transaction.
+    fn transaction(&self) -> Vec<Value> {
+        let mut request: Value = serde_json::from_slice(&take(&mut *self.request.lock().unwrap())).unwrap();
+        request["TransactItems"].as_array_mut().unwrap().drain(..).collect()
     }
 
-    /// The items that it puts.
-    fn written(&self) -> Vec<Value> {
-        self.asked().into_iter().map(|mut item| item["Put"]["Item"].take()).collect()
+    /// The items that the last transaction writes.
+    fn written_items(&self) -> Vec<Value> {
+        self.transaction().into_iter().map(|mut item| item["Put"]["Item"].take()).collect()
     }
 
-    /// The secret is the one in the answer (which may be an array in place of the object: no service sends that); where there
-    /// is none, the error does not show what there is.
+    /// Checks that the secret is the one in the AWS response, which may also be an array, and that an error shows no secret.
     fn check_secret(&self, status: u16, body: &[u8]) {
         let direct = self.direct(Protocol::SECRETS_MANAGER);
         let service = AwsService::new(|| panic!("reads use signed calls"), Some(direct), None);
         let secrets = Secrets::new(service, &"prefix".parse().unwrap(), None);
-        // Texts that nobody asks for need not be UTF-8.
-        let answer: Option<Value> = serde_json::from_str(&String::from_utf8_lossy(body)).ok();
-        let secret = answer.as_ref().and_then(|answer| answer.get("SecretString").or(answer.get(0))?.as_str());
+        // Other members of the response may have texts that are not UTF-8.
+        let response: Option<Value> = serde_json::from_str(&String::from_utf8_lossy(body)).ok();
+        let secret = response.as_ref().and_then(|response| response.get("SecretString").or(response.get(0))?.as_str());
         match run(secrets.app_secret(app(), SecretVersionId::random())) {
-            // Nor need their surrogates be pairs.
-            Ok(_) if answer.is_none() => assert_eq!(status, 200),
+            // They may also have unpaired surrogates.
+            Ok(_) if response.is_none() => assert_eq!(status, 200),
             Ok(read) => assert_eq!((status, Some(read.expose())), (200, secret)),
-            // What Secrets Manager says when it refuses is shown; shorter texts may be words of the error's own.
+            // Secrets Manager's own message is shown. Shorter texts may be words of the error.
             Err(error) if status == 200 => {
                 let shown = secret.filter(|secret| secret.len() > 64 && error.to_string().contains(secret));
                 assert_eq!(shown, None, "{error}");

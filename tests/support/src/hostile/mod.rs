@@ -1,10 +1,10 @@
-//! Hostile input: what the fuzz targets under `fuzz/` and `tests/hostile_input.rs` do with one input each. `check` of each
-//! module takes any bytes, and panics where they bring about what must not be.
+//! Hostile input. The fuzz targets under `fuzz/` and the test `hostile_input` give each input to `check` of a module, which takes
+//! any bytes and panics if they break a rule.
 
-mod answer;
 pub mod api_key;
 pub mod events;
+mod functions;
 pub mod items;
 pub mod public_key;
-mod world;
+mod response;
 pub mod writes;

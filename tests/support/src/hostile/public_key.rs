@@ -1,4 +1,4 @@
-//! Public keys as an operator imports them, and as they go out.
+//! Public keys as an operator imports them and as they are published.
 
 use base64::{
     Engine,
@@ -6,14 +6,14 @@ use base64::{
 };
 use userdocks::domain::PublicKey;
 
-/// After a first byte that is even, the PEM text; after an odd one the DER inside it.
+/// The rest is PEM text if the first byte is even, and the DER inside it if it is odd.
 pub fn check(input: &[u8]) {
     let Some((form, key)) = input.split_first() else { return };
     let text = if form % 2 == 0 { String::from_utf8_lossy(key).into_owned() } else { pem(key) };
     if let Ok(imported) = PublicKey::import(&text) {
         assert_eq!(PublicKey::import(imported.as_pem()), Ok(imported.clone()));
         assert_eq!(PublicKey::from_stored(imported.as_pem().to_owned()), Ok(imported.clone()));
-        let (modulus, exponent) = imported.jwk_components().expect("what is imported can be published");
+        let (modulus, exponent) = imported.jwk_components().expect("an imported key can be published");
         let (modulus, exponent) = (number(&modulus), number(&exponent));
         let bits = modulus.len() * 8 - modulus[0].leading_zeros() as usize;
         assert!((2048..=8192).contains(&bits), "{bits} bits");
@@ -23,7 +23,7 @@ pub fn check(input: &[u8]) {
     }
     if let Ok(stored) = PublicKey::from_stored(text.clone()) {
         assert_eq!(stored.as_pem(), text);
-        // What is in the table may be anything; but what it is published as is a key.
+        // The table may contain anything, but only keys are published.
         if let Ok((modulus, exponent)) = stored.jwk_components() {
             assert!(!number(&modulus).is_empty() && !number(&exponent).is_empty());
         }

@@ -1,15 +1,14 @@
-//! Writes of an authenticated caller: everything in the request that a caller can choose freely.
+//! Writes of an authenticated caller, with any content in the parts that a caller can choose.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
-use serde_json::{Value, json};
-use userdocks_local::fixtures::*;
+use serde_json::Value;
 
-use super::{answer::assert_in_contract, world};
-use crate::contract;
+use super::{functions, response::assert_in_contract};
+use crate::{contract, event::Event, fixtures::*};
 
 const FUNCTIONS: [&str; 5] =
     ["post-app-keys", "put-app-key", "delete-app-key", "post-app-secrets", "delete-previous-app-secret"];
@@ -17,8 +16,8 @@ const FUNCTIONS: [&str; 5] =
 const CALLERS: [(&str, &str); 3] =
     [(APP, WRITE_KEY), (CHANGING_APP, CHANGING_APP_WRITE_KEY), (ROTATING_APP, ROTATING_APP_WRITE_KEY)];
 
-/// The first byte picks the function, the second the caller and the body's encoding. Then three lines: the
-/// `Idempotency-Key` and the query's `force` (none where it is empty), the signing key's id. The rest is the body.
+/// The first byte chooses the function, the second the caller and the body's encoding. Three lines follow: the
+/// `Idempotency-Key` and the query's `force`, which are absent if they are empty, and the signing key's id. The rest is the body.
 pub fn check(input: &[u8]) {
     let [function, form, rest @ ..] = input else { return };
     let lines: Vec<&[u8]> = rest.splitn(4, |byte| *byte == b'\n').collect();
@@ -35,7 +34,7 @@ pub fn check(input: &[u8]) {
             _ => Body::Base64(body.to_owned()),
         },
     };
-    world::renew();
+    functions::renew();
     write.check();
 }
 
@@ -51,73 +50,65 @@ struct Write {
 enum Body {
     Text(String),
     Base64(Vec<u8>),
-    /// Said to be base64, but it may be anything.
+    /// Declared as base64, but it may be anything.
     NotBase64(String),
 }
 
 impl Write {
     fn check(&self) {
         let event = self.event().to_string();
-        let (answer, again) = if self.has_usable_idempotency_key() {
-            world::respond_and_repeat(self.function, &event)
+        let (response, repeated) = if self.has_usable_idempotency_key() {
+            functions::respond_and_repeat(self.function, &event)
         } else {
-            (world::respond(self.function, &event), None)
+            (functions::respond(self.function, &event), None)
         };
-        let answer = assert_in_contract(self.function, &event, &answer);
-        let failed_with = |code| answer == contract::failure(self.function, code);
+        let response = assert_in_contract(self.function, &event, &response);
+        let failed_with = |code| response == contract::failure(self.function, code);
         let repeats_another = self.has_usable_idempotency_key() && failed_with("E4090");
         match self.is_well_formed() {
-            // What is not looked at before the write is known to be new.
+            // The rest is only checked if the write is new.
             _ if repeats_another => {}
             Some(true) => {
-                let in_contract = answer.status < 300 || failed_with("E4040") || failed_with("E4090");
-                assert!(in_contract, "{} to {event}", answer.status);
+                let in_contract = response.status < 300 || failed_with("E4040") || failed_with("E4090");
+                assert!(in_contract, "{} to {event}", response.status);
             }
-            Some(false) => assert!(failed_with("E4000"), "{} to {event}", answer.status),
-            None => assert!(answer.status < 500),
+            Some(false) => assert!(failed_with("E4000"), "{} to {event}", response.status),
+            None => assert!(response.status < 500),
         }
-        if answer.status > 400 {
-            // What is refused with 400 is refused before any change; should it not be, the next success will tell.
-            world::assert_unchanged(self.caller.0);
-        } else if let Some(again) = again {
-            let again = assert_in_contract(self.function, &event, &again);
-            assert_eq!(again, answer, "sent again: {event}");
-            // The change is undone by now, so that its secret is no longer returned.
+        if response.status > 400 {
+            // A 400 comes before any change. If it did not, the next success would fail.
+            functions::assert_unchanged(self.caller.0);
+        } else if let Some(repeated) = repeated {
+            let repeated = assert_in_contract(self.function, &event, &repeated);
+            assert_eq!(repeated, response, "sent again: {event}");
+            // The change has been undone, so that its secret is no longer returned.
             let expected = match self.function {
                 "post-app-secrets" => contract::failure(self.function, "E4090"),
-                _ => answer,
+                _ => response,
             };
-            let again = assert_in_contract(self.function, &event, &world::respond(self.function, &event));
-            assert_eq!(again, expected, "sent again later: {event}");
-            // Not even a body that is no text is taken for the one that was sent before.
-            let mut other = self.event();
-            other["isBase64Encoded"] = true.into();
-            other["body"] = STANDARD.encode([0xff]).into();
-            let refused = assert_in_contract(self.function, &event, &world::respond(self.function, &other.to_string()));
+            let repeated = assert_in_contract(self.function, &event, &functions::respond(self.function, &event));
+            assert_eq!(repeated, expected, "sent again later: {event}");
+            // A body that is not text is another body, too.
+            let other = self.event().binary_body(&[0xff]);
+            let refused =
+                assert_in_contract(self.function, &event, &functions::respond(self.function, &other.to_string()));
             assert_eq!(refused, contract::failure(self.function, "E4090"), "{other} after {event}");
         }
     }
 
-    fn event(&self) -> Value {
+    fn event(&self) -> Event {
         let (app, key) = self.caller;
-        let mut event = json!({
-            "rawPath": format!("/{}/{app}/{}", self.function, self.key_id),
-            "rawQueryString": format!("force={}", self.force),
-            "queryStringParameters": {"force": self.force},
-            "headers": {"x-api-key": key, "x-api-key-type": "write", "x-client-id": app},
-            "pathParameters": {"appId": app, "keyUuid": self.key_id},
-            "isBase64Encoded": !matches!(self.body, Body::Text(_)),
-            "body": match &self.body {
-                Body::Text(text) | Body::NotBase64(text) => text.clone(),
-                Body::Base64(bytes) => STANDARD.encode(bytes),
-            },
-        });
-        if self.force.is_empty() {
-            event["rawQueryString"] = "".into();
-            event["queryStringParameters"] = Value::Null;
+        let mut event = Event::new(self.function).caller(app, key).key(&self.key_id);
+        event = match &self.body {
+            Body::Text(text) => event.body(text),
+            Body::NotBase64(text) => event.encoded_body(text),
+            Body::Base64(bytes) => event.binary_body(bytes),
+        };
+        if !self.force.is_empty() {
+            event = event.query("force", &self.force);
         }
         if !self.idempotency_key.is_empty() {
-            event["headers"]["idempotency-key"] = self.idempotency_key.clone().into();
+            event = event.idempotency_key(&self.idempotency_key);
         }
         event
     }
@@ -127,7 +118,7 @@ impl Write {
             && self.idempotency_key.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
     }
 
-    /// A second reading of the contract's "Life cycle"; `None` where it leaves the answer open.
+    /// Whether the write is well-formed, by a second implementation of the contract's "Life cycle"; none if both are allowed.
     fn is_well_formed(&self) -> Option<bool> {
         let has_key_id = match self.function {
             "put-app-key" | "delete-app-key" => {
@@ -173,7 +164,7 @@ impl Write {
     }
 }
 
-/// A JSON object with every member that is written there, of one name too.
+/// A JSON object with all its members, also those of the same name.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {

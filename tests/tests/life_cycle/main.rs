@@ -1,0 +1,10 @@
+//! Changes of an app: one by one, many at once, and cut short after each call of AWS.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod api;
+mod api_keys;
+mod crashes;
+mod repeated_writes;
+mod rotation_limits;
+mod secrets;
+mod signing_keys;
