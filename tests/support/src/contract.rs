@@ -149,12 +149,6 @@ impl Fixture {
         }
     }
 
-    /// Whether a function can read the event. If not, it is a request without headers, id and address.
-    #[must_use]
-    pub fn is_readable(&self) -> bool {
-        !["401-E4010-api-key-not-text", "401-E4010-no-request-context"].contains(&self.case.as_str())
-    }
-
     /// Whether a function can read the event. An event that it can't read is a request without headers, id and address.
     #[must_use]
     pub fn is_readable(&self) -> bool {
