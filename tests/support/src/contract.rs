@@ -149,6 +149,12 @@ impl Fixture {
         }
     }
 
+    /// Whether a function can read the event. An event that it can't read is a request without headers, id and address.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        !["401-E4010-api-key-not-text", "401-E4010-no-request-context"].contains(&self.case.as_str())
+    }
+
     /// The status that the file's name says.
     #[must_use]
     pub fn status(&self) -> u16 {

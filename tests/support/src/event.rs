@@ -122,10 +122,10 @@ impl Event {
         self
     }
 
-    /// The same request in an event that has neither its method nor its path.
+    /// The same request in an event that names another method and no path.
     #[must_use]
     pub fn without_route(mut self) -> Self {
-        self.0["requestContext"] = Value::Null;
+        self.0["requestContext"] = json!({"http": {"method": "GET"}});
         self.0["rawPath"] = Value::Null;
         self
     }
@@ -164,6 +164,7 @@ impl Event {
             "pathParameters": event["pathParameters"],
             "requestContext": {
                 "requestId": event["requestContext"]["requestId"],
+                "httpMethod": http["method"],
                 "identity": {"sourceIp": http["sourceIp"]},
             },
             "body": event["body"],
