@@ -5,7 +5,7 @@ use std::{sync::OnceLock, time::Duration};
 use userdocks::{
     api::Services,
     domain::{
-        ApiKey, ApiKeyType, ApiKeyValue, App, AppId, GeneratedSigningKey, KeyLimits, PublicKey, Secret,
+        AllowList, ApiKey, ApiKeyType, ApiKeyValue, App, AppId, GeneratedSigningKey, KeyLimits, PublicKey, Secret,
         SecretVersionId, SigningKeyId, SigningKeys, Timestamp,
     },
 };
@@ -96,6 +96,21 @@ impl TestKey {
     fn with_value(value: ApiKeyValue, kind: ApiKeyType) -> Self {
         let record = ApiKey::new(&value, kind, kind.name().to_owned(), Timestamp::now(), None);
         Self { value, record }
+    }
+
+    /// The same key, accepted from these networks only.
+    #[must_use]
+    pub fn allowed(mut self, networks: &[&str]) -> Self {
+        self.record.allow_list = AllowList::parse(networks).unwrap();
+        self
+    }
+
+    /// The same key with that lifetime from its creation.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.record.lifetime = Some(lifetime);
+        self.record.expires_at = Some(self.record.created_at + lifetime);
+        self
     }
 
     /// The same key, revoked a while ago.

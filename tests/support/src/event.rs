@@ -54,6 +54,19 @@ impl Event {
         self.path_parameter("keyUuid", key)
     }
 
+    /// The same request for that API key, or for `self`.
+    #[must_use]
+    pub fn api_key(self, key: impl Display) -> Self {
+        self.path_parameter("apiKeyUuid", key)
+    }
+
+    /// The same request from that address.
+    #[must_use]
+    pub fn source_ip(mut self, address: impl Display) -> Self {
+        self.0["requestContext"]["http"]["sourceIp"] = address.to_string().into();
+        self
+    }
+
     fn path_parameter(mut self, name: &str, value: impl Display) -> Self {
         member(&mut self.0, "pathParameters").insert(name.to_owned(), value.to_string().into());
         let mut path = Route::of_key(self.route_key()).path.to_owned();
