@@ -2,8 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod api;
+mod api_key_rules;
 mod api_keys;
+mod api_keys_over_http;
 mod crashes;
+mod key_routes;
 mod repeated_writes;
 mod rotation_limits;
 mod secrets;
