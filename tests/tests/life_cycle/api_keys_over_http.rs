@@ -75,7 +75,9 @@ async fn list_shows_keys_of_last_30_days_oldest_first() {
         key.record.revoked_at = Some(now.before(ago));
         key
     };
-    let caller = created(90);
+    let mut caller = created(90);
+    // A use is noted once an hour.
+    caller.record.last_used_at = Some(now);
     let recently = [revoked(created(80), DAY * 30 - minute), created(79).lifetime(DAY * 49 + minute)];
     let long_ago = [revoked(created(78), DAY * 30 + minute), created(77).lifetime(DAY * 47 - minute)];
     // Ended by its expiry long ago, whatever was revoked later.
@@ -114,7 +116,7 @@ async fn list_shows_keys_of_last_30_days_oldest_first() {
             "status": status,
             "expiresAt": text(record.expires_at),
             "revokedAt": text(record.revoked_at),
-            "lastUsedAt": null,
+            "lastUsedAt": text(record.last_used_at),
             "issuedBy": null,
             "allowedCidrs": is_caller.then_some(["192.0.2.0/24"]),
             "isCaller": is_caller,

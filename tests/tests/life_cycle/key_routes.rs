@@ -13,6 +13,9 @@ use userdocks_test_support::{
     in_process::InProcess,
 };
 
+/// The table's items by `pk` and `sk`.
+pub type Items = BTreeMap<(String, String), HashMap<String, AttributeValue>>;
+
 /// All functions, in this process.
 pub struct KeyRoutes {
     pub aws: FakeAws,
@@ -110,7 +113,7 @@ impl KeyRoutes {
     }
 
     /// All items of the table by their keys.
-    pub async fn items(&self) -> BTreeMap<(String, String), HashMap<String, AttributeValue>> {
+    pub async fn items(&self) -> Items {
         let mut pages = self.aws.dynamodb().scan().table_name(TABLE).into_paginator().items().send();
         let mut items = BTreeMap::new();
         while let Some(item) = pages.next().await {
@@ -118,6 +121,13 @@ impl KeyRoutes {
             let text = |name: &str| item[name].as_s().unwrap().clone();
             items.insert((text("pk"), text("sk")), item);
         }
+        items
+    }
+
+    /// All items of the table, without the notes of the last use, which are stored in the background.
+    pub async fn items_without_last_use(&self) -> Items {
+        let mut items = self.items().await;
+        items.values_mut().for_each(|item| drop(item.remove("lastUsedAt")));
         items
     }
 
