@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod api;
+mod api_key_races;
 mod api_key_rules;
 mod api_keys;
 mod api_keys_over_http;
