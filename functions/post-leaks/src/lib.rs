@@ -27,6 +27,15 @@ struct Leak {
     url: Value,
 }
 
+impl Leak {
+    /// The URL for the log. A URL may contain the key itself.
+    fn url_without_token(&self) -> Option<String> {
+        const MAX_CHARACTERS: usize = 512;
+        let url = self.url.as_str()?.replace(&self.token, "[key]");
+        Some(url.chars().take(MAX_CHARACTERS).collect())
+    }
+}
+
 #[derive(Serialize)]
 struct Received {
     received: usize,
@@ -40,22 +49,27 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
         return Err(FailureKind::BadRequest.into());
     }
     let received = leaks.len();
-    let urls: BTreeMap<String, Value> = leaks
+    let urls: BTreeMap<String, Option<String>> = leaks
         .into_iter()
-        .filter_map(|leak| Some((ApiKeyValue::from_leak_report(&leak.token)?.hash().as_str().to_owned(), leak.url)))
+        .filter_map(|leak| {
+            let hash = ApiKeyValue::from_leak_report(&leak.token)?.hash();
+            Some((hash.as_str().to_owned(), leak.url_without_token()))
+        })
         .collect();
     revoke_all(&cx, &urls).await?;
     Ok(success(StatusCode::ACCEPTED, json(&Received { received })?))
 }
 
-async fn revoke_all(cx: &Context, urls: &BTreeMap<String, Value>) -> Result<(), Failure> {
+async fn revoke_all(cx: &Context, urls: &BTreeMap<String, Option<String>>) -> Result<(), Failure> {
     /// More at a time would only be throttled.
     const AT_A_TIME: usize = 8;
     let store = &cx.services.store;
     let hashes: Vec<ApiKeyHash> = urls.keys().filter_map(|hash| hash.parse().ok()).collect();
     let (keys, corrupt) = store.find_api_keys(&hashes).await?;
     let active = keys.into_iter().filter(|(_, key)| key.status(cx.now) == ApiKeyStatus::Active);
-    let revoke = async |(app, key): (AppId, ApiKey)| revoke(cx, app, &key, urls.get(key.hash.as_str())).await;
+    let revoke = async |(app, key): (AppId, ApiKey)| {
+        revoke(cx, app, &key, urls.get(key.hash.as_str()).and_then(Option::as_deref)).await
+    };
     stream::iter(active.map(Ok)).try_for_each_concurrent(AT_A_TIME, revoke).await?;
     // Only after the readable keys are revoked.
     match corrupt.into_iter().next() {
@@ -64,11 +78,9 @@ async fn revoke_all(cx: &Context, urls: &BTreeMap<String, Value>) -> Result<(), 
     }
 }
 
-async fn revoke(cx: &Context, app: AppId, key: &ApiKey, url: Option<&Value>) -> Result<(), Failure> {
-    const URL_CHARACTERS: usize = 512;
+async fn revoke(cx: &Context, app: AppId, key: &ApiKey, url: Option<&str>) -> Result<(), Failure> {
     if cx.services.store.revoke_leaked_api_key(app, &key.hash, cx.now).await? {
         let issued = issued_by(cx, app, key).await;
-        let url: Option<String> = url.and_then(Value::as_str).map(|url| url.chars().take(URL_CHARACTERS).collect());
         tracing::warn!(
             requestId = cx.request.id(),
             appId = %app,

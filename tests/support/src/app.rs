@@ -98,10 +98,24 @@ impl TestKey {
         Self { value, record }
     }
 
+    /// The same key, revoked a while ago.
+    #[must_use]
+    pub fn revoked(mut self) -> Self {
+        self.record.revoked_at = Some(a_while_ago());
+        self
+    }
+
     /// The same key, accepted from these networks only.
     #[must_use]
-    pub fn allowed(mut self, networks: &[&str]) -> Self {
+    pub fn allowing(mut self, networks: &[&str]) -> Self {
         self.record.allow_list = AllowList::parse(networks).unwrap();
+        self
+    }
+
+    /// The same key, expired a while ago.
+    #[must_use]
+    pub fn expired(mut self) -> Self {
+        self.record.expires_at = Some(a_while_ago());
         self
     }
 
@@ -110,20 +124,6 @@ impl TestKey {
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.record.lifetime = Some(lifetime);
         self.record.expires_at = Some(self.record.created_at + lifetime);
-        self
-    }
-
-    /// The same key, revoked a while ago.
-    #[must_use]
-    pub fn revoked(mut self) -> Self {
-        self.record.revoked_at = Some(a_while_ago());
-        self
-    }
-
-    /// The same key, expired a while ago.
-    #[must_use]
-    pub fn expired(mut self) -> Self {
-        self.record.expires_at = Some(a_while_ago());
         self
     }
 }

@@ -215,7 +215,7 @@ async fn last_active_write_key_is_revoked_only_by_force() {
 #[tokio::test(flavor = "multi_thread")]
 async fn write_key_gets_no_wider_list_than_its_creator() {
     let routes = KeyRoutes::start().await;
-    let creator = TestKey::new(ApiKeyType::Write).allowed(&["192.0.2.0/24", "10.0.0.0/8"]);
+    let creator = TestKey::new(ApiKeyType::Write).allowing(&["192.0.2.0/24", "10.0.0.0/8"]);
     let free = TestKey::new(ApiKeyType::Write);
     let app = routes.create_app_with(&[&creator, &free]).await;
     let value = creator.value.expose();

@@ -66,7 +66,7 @@ async fn list_shows_keys_of_last_30_days_oldest_first() {
     let routes = KeyRoutes::start().await;
     let now = Timestamp::now();
     let created = |days| {
-        let mut key = TestKey::new(ApiKeyType::Read).allowed(&["192.0.2.0/24"]);
+        let mut key = TestKey::new(ApiKeyType::Read).allowing(&["192.0.2.0/24"]);
         (key.record.created_at, key.record.updated_at) = (now.before(DAY * days), now.before(DAY * days));
         key
     };
@@ -148,7 +148,7 @@ async fn list_costs_one_read_and_one_query() {
 #[tokio::test(flavor = "multi_thread")]
 async fn replacement_takes_over_absent_fields() {
     let routes = KeyRoutes::start().await;
-    let old = TestKey::new(ApiKeyType::Read).allowed(&["192.0.2.0/24", "2001:db8::/32"]).lifetime(DAY);
+    let old = TestKey::new(ApiKeyType::Read).allowing(&["192.0.2.0/24", "2001:db8::/32"]).lifetime(DAY);
     let app = routes.create_app_with(&[&old]).await;
     let (id, [_, write], old_id) = (app.id(), values(&app), old.record.id.to_string());
     let taken_over = |item: &Value| {

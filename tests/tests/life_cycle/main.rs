@@ -8,6 +8,7 @@ mod api_keys;
 mod api_keys_over_http;
 mod crashes;
 mod key_routes;
+mod leaks;
 mod repeated_writes;
 mod rotation_limits;
 mod secrets;
