@@ -46,9 +46,13 @@ impl KeyRoutes {
     }
 
     pub fn on(aws: FakeAws) -> Self {
-        let function = |function| (function, InProcess::new(function, aws.signed_services()));
-        let functions = ROUTES.iter().map(|route| function(route.function)).collect();
+        let functions = functions(&aws);
         Self { aws, functions }
+    }
+
+    /// Starts new instances of all functions, which have cached nothing.
+    pub fn restart(&mut self) {
+        self.functions = functions(&self.aws);
     }
 
     pub async fn create_app(&self) -> TestApp {
@@ -147,6 +151,11 @@ impl KeyRoutes {
             assert!(!format!("{item:?}").contains(text), "{key:?}");
         }
     }
+}
+
+fn functions(aws: &FakeAws) -> HashMap<&'static str, InProcess> {
+    let function = |function| (function, InProcess::new(function, aws.signed_services()));
+    ROUTES.iter().map(|route| function(route.function)).collect()
 }
 
 pub fn post(app: AppId, key: &str, body: Value) -> Event {
