@@ -36,7 +36,7 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     for leak in &leaks {
         let token = leak.get("token").and_then(Value::as_str).ok_or(FailureKind::BadRequest)?;
         if let Some(key) = ApiKeyValue::from_leak_report(token) {
-            urls.insert(key.hash(), leak.get("url").and_then(Value::as_str).map(cut));
+            urls.insert(key.hash(), leak.get("url").and_then(Value::as_str).map(|url| url_for_log(url, token)));
         }
     }
     revoke_all(&cx, &urls).await?;
@@ -46,9 +46,10 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
 /// The reported places of the tokens. They are not to be trusted.
 type Urls = HashMap<ApiKeyHash, Option<String>>;
 
-fn cut(url: &str) -> String {
+/// A URL may contain the key itself.
+fn url_for_log(url: &str, token: &str) -> String {
     const MAX_CHARACTERS: usize = 512;
-    url.chars().take(MAX_CHARACTERS).collect()
+    url.replace(token, "[key]").chars().take(MAX_CHARACTERS).collect()
 }
 
 async fn revoke_all(cx: &Context, urls: &Urls) -> Result<(), Failure> {

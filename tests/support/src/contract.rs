@@ -32,7 +32,7 @@ const fn route(
 }
 
 /// All routes.
-pub const ROUTES: [Route; 8] = [
+pub const ROUTES: [Route; 12] = [
     route("get-app-secrets", "GET", "/api/v1/apps/{appId}/secrets", Some("read")),
     route("get-app-keys", "GET", "/api/v1/apps/{appUuid}/keys", Some("read")),
     route("get-app-jwks", "GET", "/api/v1/apps/{appUuid}/jwks.json", None),
@@ -41,6 +41,10 @@ pub const ROUTES: [Route; 8] = [
     route("delete-app-key", "DELETE", "/api/v1/apps/{appUuid}/keys/{keyUuid}", Some("write")),
     route("post-app-secrets", "POST", "/api/v1/apps/{appId}/secrets", Some("write")),
     route("delete-previous-app-secret", "DELETE", "/api/v1/apps/{appId}/secrets/previous", Some("write")),
+    route("get-app-api-keys", "GET", "/api/v1/apps/{appUuid}/api-keys", Some("read")),
+    route("post-app-api-keys", "POST", "/api/v1/apps/{appUuid}/api-keys", Some("write")),
+    route("delete-app-api-key", "DELETE", "/api/v1/apps/{appUuid}/api-keys/{apiKeyUuid}", Some("write")),
+    route("post-leaks", "POST", "/api/v1/leaks", None),
 ];
 
 impl Route {
