@@ -5,7 +5,7 @@ use std::{sync::OnceLock, time::Duration};
 use userdocks::{
     api::Services,
     domain::{
-        ApiKey, ApiKeyType, ApiKeyValue, App, AppId, GeneratedSigningKey, KeyLimits, PublicKey, Secret,
+        AllowList, ApiKey, ApiKeyType, ApiKeyValue, App, AppId, GeneratedSigningKey, KeyLimits, PublicKey, Secret,
         SecretVersionId, SigningKeyId, SigningKeys, Timestamp,
     },
 };
@@ -102,6 +102,13 @@ impl TestKey {
     #[must_use]
     pub fn revoked(mut self) -> Self {
         self.record.revoked_at = Some(a_while_ago());
+        self
+    }
+
+    /// The same key, accepted from these networks only.
+    #[must_use]
+    pub fn allowing(mut self, networks: &[&str]) -> Self {
+        self.record.allow_list = AllowList::parse(networks).unwrap();
         self
     }
 

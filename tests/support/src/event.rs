@@ -54,6 +54,12 @@ impl Event {
         self.path_parameter("keyUuid", key)
     }
 
+    /// The same request for that API key.
+    #[must_use]
+    pub fn api_key(self, api_key: impl Display) -> Self {
+        self.path_parameter("apiKeyUuid", api_key)
+    }
+
     fn path_parameter(mut self, name: &str, value: impl Display) -> Self {
         member(&mut self.0, "pathParameters").insert(name.to_owned(), value.to_string().into());
         let mut path = Route::of_key(self.route_key()).path.to_owned();
@@ -112,6 +118,13 @@ impl Event {
     pub fn encoded_body(mut self, body: &str) -> Self {
         self.0["body"] = body.into();
         self.0["isBase64Encoded"] = true.into();
+        self
+    }
+
+    /// The same request from that address.
+    #[must_use]
+    pub fn source_ip(mut self, address: impl Display) -> Self {
+        self.0["requestContext"]["http"]["sourceIp"] = address.to_string().into();
         self
     }
 
