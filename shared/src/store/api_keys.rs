@@ -119,21 +119,20 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Conflict`] if the key is gone, or was revoked since it was read.
-    pub async fn revoke_api_key(
-        &self,
-        app: AppId,
-        read: &ApiKey,
-        revoked: &ApiKey,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let revocation = self.revoked_api_key(app, read, revoked)?;
+    pub async fn revoke_api_key(&self, app: AppId, read: &ApiKey, now: Timestamp) -> Result<(), StoreError> {
+        if read.revoked_at.is_some() {
+            return Err(StoreError::Conflict);
+        }
+        let mut revoked = read.clone();
+        revoked.revoke(now);
+        let revocation = self.revoked_api_key(app, read, &revoked)?;
         let is_active = |key: &ApiKey| key.revoked_at.is_none();
         let change = self.change_api_key(app, &read.hash, vec![revocation.clone()], now, is_active);
         match change.await {
             Err(StoreError::Contended) => self.revoke_and_then_count_up(app, revocation, now).await?,
             changed => changed?,
         }
-        self.end_index(app, revoked).await;
+        self.end_index(app, &revoked).await;
         Ok(())
     }
 

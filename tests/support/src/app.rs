@@ -5,7 +5,7 @@ use std::{sync::OnceLock, time::Duration};
 use userdocks::{
     api::Services,
     domain::{
-        ApiKey, ApiKeyType, ApiKeyValue, App, AppId, GeneratedSigningKey, KeyLimits, PublicKey, Secret,
+        AllowList, ApiKey, ApiKeyType, ApiKeyValue, App, AppId, GeneratedSigningKey, KeyLimits, PublicKey, Secret,
         SecretVersionId, SigningKeyId, SigningKeys, Timestamp,
     },
 };
@@ -105,10 +105,25 @@ impl TestKey {
         self
     }
 
+    /// The same key, accepted from these networks only.
+    #[must_use]
+    pub fn allowing(mut self, networks: &[&str]) -> Self {
+        self.record.allow_list = AllowList::parse(networks).unwrap();
+        self
+    }
+
     /// The same key, expired a while ago.
     #[must_use]
     pub fn expired(mut self) -> Self {
         self.record.expires_at = Some(a_while_ago());
+        self
+    }
+
+    /// The same key with that lifetime from its creation.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.record.lifetime = Some(lifetime);
+        self.record.expires_at = Some(self.record.created_at + lifetime);
         self
     }
 }

@@ -31,9 +31,13 @@ fn note(value: &str) {
     VALUES.lock().unwrap().extend(parts);
 }
 
-/// Notes the API key in an event, whatever the case of the header's name.
+/// Notes the API key in an event, whatever the case of the header's name, and the tokens of a leak report.
 pub fn note_event(event: &str) {
     let event: Value = serde_json::from_str(event).unwrap_or_default();
+    let report: Value = serde_json::from_str(event["body"].as_str().unwrap_or_default()).unwrap_or_default();
+    for leak in report.as_array().into_iter().flatten() {
+        note(leak["token"].as_str().unwrap_or_default());
+    }
     for (name, value) in event["headers"].as_object().into_iter().flatten() {
         if ["x-api-key", "authorization"].contains(&name.to_lowercase().as_str()) {
             note(value.as_str().unwrap_or_default());

@@ -54,6 +54,12 @@ impl Event {
         self.path_parameter("keyUuid", key)
     }
 
+    /// The same request for that API key.
+    #[must_use]
+    pub fn api_key(self, api_key: impl Display) -> Self {
+        self.path_parameter("apiKeyUuid", api_key)
+    }
+
     fn path_parameter(mut self, name: &str, value: impl Display) -> Self {
         member(&mut self.0, "pathParameters").insert(name.to_owned(), value.to_string().into());
         let mut path = Route::of_key(self.route_key()).path.to_owned();
@@ -115,6 +121,13 @@ impl Event {
         self
     }
 
+    /// The same request from that address.
+    #[must_use]
+    pub fn source_ip(mut self, address: impl Display) -> Self {
+        self.0["requestContext"]["http"]["sourceIp"] = address.to_string().into();
+        self
+    }
+
     /// The same request with that id.
     #[must_use]
     pub fn request_id(mut self, id: impl Display) -> Self {
@@ -122,10 +135,10 @@ impl Event {
         self
     }
 
-    /// The same request in an event that has neither its method nor its path.
+    /// The same request in an event that names another method and no path.
     #[must_use]
     pub fn without_route(mut self) -> Self {
-        self.0["requestContext"] = Value::Null;
+        self.0["requestContext"] = json!({"http": {"method": "GET"}});
         self.0["rawPath"] = Value::Null;
         self
     }
@@ -164,6 +177,7 @@ impl Event {
             "pathParameters": event["pathParameters"],
             "requestContext": {
                 "requestId": event["requestContext"]["requestId"],
+                "httpMethod": http["method"],
                 "identity": {"sourceIp": http["sourceIp"]},
             },
             "body": event["body"],

@@ -36,7 +36,11 @@ impl InProcess {
             "put-app-key" => put_app_key,
             "delete-app-key" => delete_app_key,
             "post-app-secrets" => post_app_secrets,
-            "delete-previous-app-secret" => delete_previous_app_secret
+            "delete-previous-app-secret" => delete_previous_app_secret,
+            "get-app-api-keys" => get_app_api_keys,
+            "post-app-api-keys" => post_app_api_keys,
+            "delete-app-api-key" => delete_app_api_key,
+            "post-leaks" => post_leaks
         }
     }
 

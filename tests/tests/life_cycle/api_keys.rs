@@ -38,7 +38,7 @@ async fn last_use_of_key_is_noted_best_effort() {
     assert_eq!(last_used().await, Some(noted), "forward only");
     store.note_use(app.id(), &hash, noted + hour).await.unwrap();
     assert_eq!(last_used().await, Some(noted + hour));
-    store.revoke_api_key(app.id(), &hash, Timestamp::now()).await.unwrap();
+    store.revoke_api_key(app.id(), &app.read.record, Timestamp::now()).await.unwrap();
     store.note_use(app.id(), &hash, noted + hour + hour).await.unwrap();
     assert_eq!(last_used().await, Some(noted + hour + hour), "a revocation is no condition of it");
     store.delete_app(app.id()).await.unwrap();
@@ -53,7 +53,7 @@ async fn api_key_revoked_meanwhile_is_not_rotated() {
     let store = api.aws.services().store;
     let (keys, _) = store.list_api_keys(app.id()).await.unwrap();
     let read = keys.iter().find(|key| key.kind == ApiKeyType::Read).unwrap();
-    store.revoke_api_key(app.id(), &read.hash, Timestamp::now()).await.unwrap();
+    store.revoke_api_key(app.id(), read, Timestamp::now()).await.unwrap();
     let new = TestKey::new(ApiKeyType::Read);
     let refused = store.replace_api_key(app.id(), &new.record, read, read).await;
     assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");

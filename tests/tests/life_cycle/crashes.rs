@@ -4,21 +4,27 @@ use std::process::Stdio;
 
 use serde_json::Value;
 use userdocks::domain::{ApiKeyType, AppId, Secret, SigningKeyId};
-use userdocks_test_support::{app::TestApp, aws::Reply, contract::read_payload, event::Event, function::Function};
+use userdocks_test_support::{
+    app::TestApp,
+    aws::{FakeAws, Reply},
+    contract::read_payload,
+    event::Event,
+    function::Function,
+};
 
 use crate::api::{Api, WRITES};
 
 /// Calls a function, and kills it after its call of AWS with that index is carried out. Returns the status and body if the function
 /// responds before.
-async fn killed_after(api: &Api, function: &str, event: &Event, index: usize) -> Option<(u16, Value)> {
-    let mut process = Function::start(function, &api.aws.environment()).await;
-    api.aws.intercept(move |call| if call.index == index { Reply::Lose } else { Reply::Forward });
+pub async fn killed_after(aws: &FakeAws, function: &str, event: &Event, index: usize) -> Option<(u16, Value)> {
+    let mut process = Function::start(function, &aws.environment()).await;
+    aws.intercept(move |call| if call.index == index { Reply::Lose } else { Reply::Forward });
     let outcome = tokio::select! {
         response = process.invoke(&event) => Some(response),
-        () = api.aws.response_lost() => None,
+        () = aws.response_lost() => None,
     };
     process.stop().await;
-    api.aws.forward();
+    aws.forward();
     outcome.map(|response| {
         let (response, _) = read_payload(&response);
         (response.status, serde_json::from_str(&response.body).unwrap())
@@ -53,7 +59,7 @@ async fn write_killed_after_any_call_completes_when_repeated() {
                 if let Some(key) = idempotency_key {
                     event = event.idempotency_key(key);
                 }
-                let over = killed_after(&api, function, &event, index).await;
+                let over = killed_after(&api.aws, function, &event, index).await;
                 api.assert_nothing_is_lost(&app, &generated).await;
                 let (status, body) = api.call(function, &event).await;
                 assert!(status < 300, "{function}, killed after call {index}: {status} {body}");

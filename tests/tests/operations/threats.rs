@@ -97,9 +97,9 @@ async fn key_revoked_before_conflicts_without_retries() {
     let aws = FakeAws::start().await;
     let app = TestApp::create(&aws.services()).await;
     let store = aws.services().store;
-    store.revoke_api_key(app.id(), &app.write.record.hash, Timestamp::now()).await.unwrap();
+    store.revoke_api_key(app.id(), &app.write.record, Timestamp::now()).await.unwrap();
     let _ = aws.take_operations();
-    let again = store.revoke_api_key(app.id(), &app.write.record.hash, Timestamp::now()).await;
+    let again = store.revoke_api_key(app.id(), &app.write.record, Timestamp::now()).await;
     assert!(matches!(again, Err(StoreError::Conflict)), "{again:?}");
     assert_eq!(aws.take_operations(), ["TransactWriteItems", "BatchGetItem"]);
 }
@@ -115,7 +115,7 @@ async fn key_without_app_can_be_revoked() {
         aws.dynamodb().delete_item().table_name(userdocks_test_support::aws::TABLE).set_key(Some(key.into()));
     deletion.send().await.unwrap();
     let store = aws.services().store;
-    store.revoke_api_key(app.id(), &app.write.record.hash, Timestamp::now()).await.unwrap();
+    store.revoke_api_key(app.id(), &app.write.record, Timestamp::now()).await.unwrap();
     assert!(store.list_api_keys(app.id()).await.unwrap().0.iter().any(|key| key.revoked_at.is_some()));
     assert_eq!(store.find_app(app.id()).await.unwrap(), None, "no part of an app is created");
 }

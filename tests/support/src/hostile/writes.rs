@@ -64,6 +64,10 @@ impl Write {
         };
         let response = assert_in_contract(self.function, &event, &response);
         let failed_with = |code| response == contract::failure(self.function, code);
+        if !self.is_readable() {
+            assert!(failed_with("E4010"), "{} to {event}", response.status);
+            return;
+        }
         let repeats_another = self.has_usable_idempotency_key() && failed_with("E4090");
         match self.is_well_formed() {
             // The rest is only checked if the write is new.
@@ -111,6 +115,11 @@ impl Write {
             event = event.idempotency_key(&self.idempotency_key);
         }
         event
+    }
+
+    /// Whether all headers of the event have values that HTTP allows (RFC 9110, section 5.5).
+    fn is_readable(&self) -> bool {
+        self.idempotency_key.chars().all(|character| character == '\t' || !character.is_ascii_control())
     }
 
     fn has_usable_idempotency_key(&self) -> bool {

@@ -74,9 +74,7 @@ async fn revoke_all(
         }
         let now = Timestamp::now();
         for key in chosen {
-            let mut revoked = key.clone();
-            revoked.revoke(now);
-            match services.store.revoke_api_key(app, &key, &revoked, now).await {
+            match services.store.revoke_api_key(app, &key, now).await {
                 // Someone else has revoked it, or this command has and the response was lost.
                 Ok(()) | Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
