@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| end_to_end::hostile::writes::check(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| userdocks_test_support::hostile::writes::check(input));

@@ -1,17 +1,13 @@
-//! What every function shares, in layers that point one way:
-//! [`domain`] ← [`aws_json`] ← [`store`] and [`secrets`] ← [`rotation`] and [`auth`] ← [`http`] ← [`runtime`].
+//! The library of every function. Its rooms depend on one another in one direction only:
+//!
+//! [`domain`], [`aws`] ← [`store`], [`secrets`], [`http`] ← [`auth`], [`rotation`] ← [`api`] ← [`runtime`] ← the functions and tools.
 
+pub mod api;
 pub mod auth;
-pub mod aws_json;
-mod causes;
+pub mod aws;
 pub mod domain;
 pub mod http;
 pub mod rotation;
 pub mod runtime;
 pub mod secrets;
 pub mod store;
-
-use std::sync::{Arc, LazyLock};
-
-/// A client of the SDK, built when it is first used: most cold starts never do.
-type LazyClient<C> = Arc<LazyLock<C, Box<dyn FnOnce() -> C + Send>>>;

@@ -1,7 +1,7 @@
-//! Rotating an app's secret: the one order of steps, for the functions and for `userdocks-admin`.
+//! Rotates an app's secret: the one order of steps, for functions and for `userdocks-admin`.
 //!
-//! First the new version, then the record that pins it, then the labels: a crash between leaves a version that nobody
-//! uses, or labels that the next rotation puts in order, but never an app without a secret.
+//! First the new version, then the record that pins it, then the labels. A crash between leaves an unused version, or labels
+//! that the next rotation cleans up, but never an app without a secret.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,15 +12,12 @@ use crate::{
     secrets::{Secrets, SecretsError},
 };
 
-/// How many versions of an app's secret the API may create in a day: half of those that Secrets Manager keeps, so that a
-/// stolen API key can't stop the operator's rotation.
+/// The versions of an app's secret that the API may create in a day. Half of Secrets Manager's limit, so that a stolen API
+/// key can't stop the operator's rotation.
 pub const MAX_NEW_VERSIONS: usize = 50;
 
-/// Refuses a rotation when [`MAX_NEW_VERSIONS`] of the secret's versions are younger than a day, which is how long Secrets
-/// Manager keeps a version that nothing uses. Rotations in parallel can each pass before the others' versions are there.
-///
-/// # Errors
-/// [`SecretsError::TooManyNewVersions`]; or Secrets Manager fails.
+/// Fails with [`SecretsError::TooManyNewVersions`] if [`MAX_NEW_VERSIONS`] of the secret's versions are younger than a day.
+/// Secrets Manager keeps an unused version for that long. Parallel rotations may exceed the limit together.
 pub async fn check_rate(secrets: &Secrets, app: AppId) -> Result<(), SecretsError> {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let now = SystemTime::now();
@@ -36,16 +33,13 @@ pub async fn check_rate(secrets: &Secrets, app: AppId) -> Result<(), SecretsErro
 
 /// A rotation whose new version is in Secrets Manager, and not yet pinned.
 pub struct PreparedRotation {
-    /// The app's record as it is to be stored.
+    /// The app's record to store.
     pub app: App,
 }
 
 impl PreparedRotation {
-    /// Puts the new version and pins it in the record that is to be stored. Where rotations that came to nothing have used
-    /// up the secret's labels, it takes them back first.
-    ///
-    /// # Errors
-    /// Secrets Manager fails; nothing has changed.
+    /// Puts the new version and pins it in the record to store. If failed rotations have used up the secret's labels, cleans
+    /// up first. On failure, nothing has changed.
     pub async fn new(
         secrets: &Secrets,
         mut app: App,
@@ -53,7 +47,7 @@ impl PreparedRotation {
         overlap: Duration,
         now: Timestamp,
     ) -> Result<Self, SecretsError> {
-        /// Longer than a request may take; what an operator's interrupted command loses, `doctor` gives back.
+        /// Longer than a request may take; `doctor` repairs the label that an operator's interrupted command loses.
         const CHANGES_NEED: Duration = Duration::from_secs(60);
         let version = SecretVersionId::random();
         let mut put = secrets.put_app_secret(app.id, version, value).await;
@@ -66,32 +60,32 @@ impl PreparedRotation {
         Ok(Self { app })
     }
 
-    /// The version that is to be handed out.
+    /// The new version.
     #[must_use]
     pub fn version(&self) -> SecretVersionId {
         self.app.secret_version_id
     }
 
-    /// Puts the labels in order when the record is stored: soon, or not at all.
+    /// Cleans up staging labels after the record was stored; best effort, at most one second.
     pub async fn finish(self, secrets: &Secrets) {
-        /// No change takes longer, an operator's neither, from putting a version to pinning it.
+        /// No change, an operator's included, takes longer between putting and pinning a version.
         const CHANGES_NEED: Duration = Duration::from_secs(3600);
-        or_left_for_later(secrets.tidy_app_secret(&self.app, CHANGES_NEED)).await;
+        or_later(secrets.tidy_app_secret(&self.app, CHANGES_NEED)).await;
     }
 
-    /// Lets go of the new version when the record was not stored, because another change won: soon, or not at all.
+    /// Releases the new version because another change won; best effort, at most one second.
     pub async fn abandon(self, secrets: &Secrets) {
-        or_left_for_later(secrets.let_go_of_app_secret(self.app.id, self.version())).await;
+        or_later(secrets.release_app_secret(self.app.id, self.version())).await;
     }
 }
 
-/// The rotation is decided by then: neither a failure nor a slow answer may change how it ends.
-async fn or_left_for_later(tidying: impl Future<Output = Result<(), SecretsError>>) {
+/// The rotation's outcome is decided: neither a failure nor a slow AWS response may change it.
+async fn or_later(tidying: impl Future<Output = Result<(), SecretsError>>) {
     const PATIENCE: Duration = Duration::from_secs(1);
     let cause = match timeout(PATIENCE, tidying).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
         Err(late) => late.to_string(),
     };
-    tracing::warn!(cause, "the secret's labels are left for a later rotation to put in order");
+    tracing::warn!(cause, "cannot clean up the secret's labels; a later rotation will");
 }

@@ -1,10 +1,20 @@
+import ipaddress
+
 import schemathesis
+from hypothesis import strategies as st
 
 
 @schemathesis.hook
 def filter_case(context, case):
-    """Leaves out what API Gateway's stand-in answers with a 500 of its own: headers and bodies that are not text."""
-    return all(str(value).isascii() for value in (case.headers or {}).values()) and is_text(case.body)
+    """Leaves out headers and bodies that are not text, for which cargo-lambda returns its own 500.
+
+    Also leaves out changes of the presented API key, because a run without its key tests nothing.
+    """
+    return (
+        all(str(value).isascii() for value in (case.headers or {}).values())
+        and is_text(case.body)
+        and not changes_presented_key(case)
+    )
 
 
 def is_text(body):
@@ -12,3 +22,18 @@ def is_text(body):
         return not isinstance(body, bytes) or body.decode() is not None
     except UnicodeDecodeError:
         return False
+
+
+def changes_presented_key(case):
+    replaced = case.body.get("replaces") if isinstance(case.body, dict) else None
+    return "self" in (replaced, (case.path_parameters or {}).get("apiKeyUuid"))
+
+
+def network(address, prefix_length):
+    return str(ipaddress.ip_network((address, prefix_length), strict=False))
+
+
+IPV4 = st.builds(network, st.ip_addresses(v=4), st.integers(0, 32))
+# Short prefixes, of which none has IPv4-mapped addresses only.
+IPV6 = st.builds(network, st.ip_addresses(v=6), st.integers(0, 95))
+schemathesis.openapi.format("cidr", IPV4 | IPV6)

@@ -7,7 +7,7 @@ import stack
 SECRETS = "arn:aws:secretsmanager:us-east-1:123456789012:secret:userdocks/production/apps"
 KINDS = {
     "arn:aws:dynamodb:us-east-1:123456789012:table/userdocks-production": "the table",
-    # The name by itself too: IAM may look at it where there is no such secret.
+    # The name without the suffix, too: IAM may check it if the secret does not exist.
     f"{SECRETS}/*/secret": "an app's secret",
     f"{SECRETS}/*/secret-??????": "an app's secret",
     f"{SECRETS}/*/signing-keys/*": "a private key",

@@ -56,7 +56,12 @@ def translate(parameters):
                 return decided(left) == decided(right)
             case {"Fn::Not": [inner]}:
                 return not holds(inner)
+            case {"Fn::And": inner}:
+                return all(map(holds, inner))
+            case {"Condition": name}:
+                return holds(declared_conditions[name])
 
+    declared_conditions = translated.pop("Conditions")
     conditions = {}
 
     # moto would leave a null in a list where CloudFormation leaves out AWS::NoValue.
@@ -73,7 +78,7 @@ def translate(parameters):
                 return [value for value in map(decided, node) if value != NO_VALUE]
         return node
 
-    conditions |= {name: holds(condition) for name, condition in translated.pop("Conditions").items()}
+    conditions |= {name: holds(condition) for name, condition in declared_conditions.items()}
     for section in ["Resources", "Outputs"]:
         translated[section] = {
             name: decided({key: value for key, value in item.items() if key != "Condition"})

@@ -27,7 +27,9 @@ EVERY_OPTION = {
     "AlarmTopicArn": TOPIC,
     "Deployment": "Canary10Percent5Minutes",
 }
-ALARMS = {"failures", "refused", "rejected", "server-errors", "slow-answers", "throttles"}
+ALARMS = {"failures", "leaked", "read-throttles", "refused", "rejected", "server-errors", "slow-answers", "write-throttles"}
+# The functions with a boundary of their own, which has no access to secrets.
+ISSUERS = {"post-app-api-keys"}
 UUIDS = random.Random(1)
 
 
@@ -128,43 +130,96 @@ class Permissions(unittest.TestCase):
         for resource in resources:
             self.assertEqual([pattern["Fn::Sub"].split("/apps")[1] for pattern in resource], expected)
 
-    def test_the_boundary_is_what_the_functions_use_together(self):
-        used = {words for granted in self.by_function.values() for words in granted}
-        _, boundary = next(item for item in of_type(self.resources, "AWS::IAM::ManagedPolicy").items() if item[0] == "Boundary")
-        arn = self.made["Boundary"]
-        document = boto3.client("iam").get_policy_version(PolicyArn=arn, VersionId="v1")["PolicyVersion"]["Document"]
-        limits = {f"{action} on {permissions.KINDS[resource]}" for action, resource, _ in stack.entries(document, "Allow")}
-        self.assertEqual(limits, used)
-        self.assertEqual(len(boundary["PolicyDocument"]["Statement"]), 9)
+    def boundary(self, logical_id):
+        """A boundary's document, and the names of the functions within it."""
+        iam = boto3.client("iam")
+        document = iam.get_policy_version(PolicyArn=self.made[logical_id], VersionId="v1")["PolicyVersion"]["Document"]
+        functions = stack.functions(self.resources).items()
+        boundaries = {name: self.resources[f"{function}Role"]["Properties"]["PermissionsBoundary"] for function, name in functions}
+        return document, {name for name, boundary in boundaries.items() if boundary == {"Ref": logical_id}}
 
-    def test_no_function_makes_an_api_key_or_enables_an_app(self):
-        written = {
-            attribute
-            for granted in self.by_function.values()
-            for words, conditions in granted.items()
+    def conditions_of_writes(self, name):
+        """Each condition under which a function writes, with the words for the permission."""
+        return [
+            (words, condition)
+            for words, conditions in self.by_function[name].items()
             if words.startswith(("dynamodb:PutItem", "dynamodb:UpdateItem"))
             for condition in conditions
-            for attribute in condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]
-        }
-        self.assertFalse(written & {"hint", "isDisabled", "revokedAt", "type"})
-        document = boto3.client("iam").get_policy_version(PolicyArn=self.made["Boundary"], VersionId="v1")["PolicyVersion"]["Document"]
-        # Without "ForAllValues" and without a guard: it holds only if DynamoDB tells the attributes, and then for any of them.
-        denied = {"ForAnyValue:StringEquals": {"dynamodb:Attributes": ["hint", "isDisabled"]}}
-        entries = [(action, condition) for action, _, condition in stack.entries(document, "Deny") if "dynamodb" in action]
-        self.assertEqual(entries, [("dynamodb:PutItem", denied), ("dynamodb:UpdateItem", denied)])
+        ]
 
-    def test_writes_are_in_transactions_except_the_note_of_a_use(self):
-        for name, granted in self.by_function.items():
-            alone = [
-                condition
-                for words, conditions in granted.items()
-                if words.startswith(("dynamodb:PutItem", "dynamodb:UpdateItem"))
-                for condition in conditions
-                if condition.get("ForAnyValue:StringEquals") != {"dynamodb:EnclosingOperation": "TransactWriteItems"}
+    def written(self, name):
+        conditions = [condition for _, condition in self.conditions_of_writes(name)]
+        return {item for condition in conditions for item in condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]}
+
+    def those_writing(self, attribute):
+        return {name for name in self.by_function if attribute in self.written(name)}
+
+    def test_each_boundary_is_what_its_functions_use_together(self):
+        for logical_id, statements in {"Boundary": 9, "IssuerBoundary": 6}.items():
+            document, functions = self.boundary(logical_id)
+            self.assertEqual(functions & ISSUERS, ISSUERS if logical_id == "IssuerBoundary" else set())
+            used = {words for name in functions for words in self.by_function[name]}
+            limits = {f"{action} on {permissions.KINDS[resource]}" for action, resource, _ in stack.entries(document, "Allow")}
+            self.assertEqual(limits, used, logical_id)
+            self.assertEqual(len(document["Statement"]), statements, logical_id)
+            alone = {
+                attribute
+                for name in functions
+                for words, condition in self.conditions_of_writes(name)
+                if "ForAnyValue:StringEquals" not in condition
+                for attribute in condition["ForAllValues:StringEquals"]["dynamodb:Attributes"]
+            }
+            [limit] = [
+                set(condition["ForAllValues:StringEquals"]["dynamodb:Attributes"])
+                for _, _, condition in stack.entries(document, "Allow")
+                if "ForAllValues:StringEquals" in condition
             ]
-            attributes = [condition["ForAllValues:StringEquals"]["dynamodb:Attributes"] for condition in alone]
-            self.assertEqual(attributes, [] if name == "get-app-jwks" else [["pk", "sk", "lastUsedAt"]], name)
-            self.assertTrue(all(condition["Null"] == {"dynamodb:Attributes": "false"} for condition in alone), name)
+            self.assertEqual(limit, alone, logical_id)
+
+    def test_only_the_issuer_makes_an_api_key_and_no_function_enables_an_app(self):
+        for attribute in ["hint", "type", "issuedBy"]:
+            self.assertEqual(self.those_writing(attribute), ISSUERS, attribute)
+        self.assertEqual(self.those_writing("isDisabled"), set())
+        for logical_id, attributes in {"Boundary": ["hint", "isDisabled"], "IssuerBoundary": ["isDisabled"]}.items():
+            document, _ = self.boundary(logical_id)
+            # Without "ForAllValues" and without a guard: it holds only if DynamoDB tells the attributes, and then for any of them.
+            denied = {"ForAnyValue:StringEquals": {"dynamodb:Attributes": attributes}}
+            entries = [(action, condition) for action, _, condition in stack.entries(document, "Deny") if "dynamodb" in action]
+            self.assertEqual(entries, [("dynamodb:PutItem", denied), ("dynamodb:UpdateItem", denied)], logical_id)
+
+    def test_the_issuer_changes_no_secret_and_no_signing_key(self):
+        for name in ISSUERS:
+            self.assertFalse([words for words in self.by_function[name] if words.startswith("secretsmanager:")], name)
+            self.assertFalse(self.written(name) & {"signingKeys", "secretVersionId", "previousSecretVersionId"}, name)
+
+    def test_functions_of_earlier_routes_change_no_api_key(self):
+        functions = {"post-app-api-keys", "delete-app-api-key", "post-leaks"}
+        self.assertEqual(self.those_writing("revokedAt"), functions)
+        self.assertEqual(self.those_writing("expiresAt"), functions - {"delete-app-api-key"})
+        self.assertEqual(self.those_with("dynamodb:Query on the table"), functions | {"get-app-api-keys"})
+
+    def test_writes_are_in_transactions_except_notes_and_leak_reports(self):
+        use = ["pk", "sk", "lastUsedAt"]
+        special = {
+            "get-app-jwks": [],
+            "get-app-secrets": [[*use, "fetchedVersionId", "fetchedAt"]],
+            "post-app-api-keys": [[*use, "app", "ttl"]],
+            "delete-app-api-key": [[*use, "app", "ttl"]],
+            "post-leaks": [["pk", "sk", "revokedAt", "updatedAt", "expiresAt"]],
+        }
+        for name in self.by_function:
+            in_transaction = {"dynamodb:EnclosingOperation": "TransactWriteItems"}
+            alone = [
+                (words, condition)
+                for words, condition in self.conditions_of_writes(name)
+                if condition.get("ForAnyValue:StringEquals") != in_transaction
+            ]
+            attributes = [condition["ForAllValues:StringEquals"]["dynamodb:Attributes"] for _, condition in alone]
+            self.assertEqual(attributes, special.get(name, [use]), name)
+            for words, condition in alone:
+                self.assertEqual(words, "dynamodb:UpdateItem on the table", name)
+                self.assertEqual(condition["Null"], {"dynamodb:Attributes": "false"}, name)
+                self.assertEqual(condition["StringEqualsIfExists"], {"dynamodb:ReturnValues": "NONE"}, name)
 
     def test_only_xray_has_every_resource_and_no_action_has_a_star(self):
         for name, granted in self.by_function.items():
@@ -186,7 +241,8 @@ class Permissions(unittest.TestCase):
             for action, resource, _ in stack.entries(document, effect)
             if resource == "*" or "*" in action
         }
-        self.assertEqual(stars, {("Boundary", "xray:PutTraceSegments"), ("Boundary", "xray:PutTelemetryRecords")})
+        xray = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+        self.assertEqual(stars, {(name, action) for name in ["Boundary", "IssuerBoundary"] for action in xray})
 
     def test_the_boundary_cuts_nothing_but_what_awss_own_policies_have_too_much(self):
         for function in stack.functions(self.resources):
@@ -214,7 +270,7 @@ class Created(unittest.TestCase):
                 self.assertEqual(group["AlarmConfiguration"], {"Enabled": True, "Alarms": [{"Name": {"Ref": "FailuresAlarm"}}]})
                 self.assertIn("DEPLOYMENT_STOP_ON_ALARM", group["AutoRollbackConfiguration"]["Events"])
                 self.assertIn("Canary10Percent5Minutes", str(group["DeploymentConfigName"]))
-            self.assertEqual(len(of_type(resources, "AWS::CodeDeploy::DeploymentGroup")), 8)
+            self.assertEqual(len(of_type(resources, "AWS::CodeDeploy::DeploymentGroup")), 12)
             [role] = [item["Properties"] for name, item in resources.items() if name == "CodeDeployServiceRole"]
             codedeploy = "arn:aws:iam::aws:policy/service-role/AWSCodeDeployRoleForLambda"
             self.assertEqual((role["ManagedPolicyArns"], role.get("Policies", [])), ([codedeploy], []))
@@ -225,8 +281,13 @@ class Created(unittest.TestCase):
             [stage] = of_type(resources, "AWS::ApiGatewayV2::Stage").values()
             limits = {"ThrottlingRateLimit": "7", "ThrottlingBurstLimit": "8"}
             self.assertEqual(stage["DefaultRouteSettings"], limits)
-            limits = {"ThrottlingRateLimit": 10, "ThrottlingBurstLimit": 10}
-            self.assertEqual(stage["RouteSettings"], {"POST /api/v1/apps/{appId}/secrets": limits}, "the keys' is the normal one")
+            limits = {
+                "POST /api/v1/apps/{appId}/secrets": 10,
+                "POST /api/v1/apps/{appUuid}/api-keys": 10,
+                "POST /api/v1/leaks": 5,
+            }
+            limits = {route: {"ThrottlingRateLimit": rate, "ThrottlingBurstLimit": rate} for route, rate in limits.items()}
+            self.assertEqual(stage["RouteSettings"], limits, "all other routes have the normal ones")
             self.assertEqual(resources["PostAppKeys"]["Properties"]["ReservedConcurrentExecutions"], "3")
             self.assertIs(self.is_execute_api_endpoint_disabled(resources), True)
             for function in of_type(resources, "AWS::Lambda::Function").values():
@@ -245,6 +306,28 @@ class Created(unittest.TestCase):
         resources = stack.translate({})["Resources"]
         limited = {name for name, item in of_type(resources, "AWS::Lambda::Function").items() if "ReservedConcurrentExecutions" in item}
         self.assertEqual(limited, {"PostAppKeys"})
+
+    def test_each_route_with_limits_exists(self):
+        # API Gateway rejects the limits of a route that it does not have.
+        for reports in ["on", "off"]:
+            resources = stack.translate({"LeakReports": reports})["Resources"]
+            paths = resources["Api"]["Properties"]["Body"]["paths"]
+            routes = {f"{method.upper()} {path}" for path, item in paths.items() for method in item}
+            [deployed] = of_type(resources, "AWS::ApiGatewayV2::Stage").values()
+            self.assertFalse(set(deployed["RouteSettings"]) - routes, reports)
+            self.assertEqual(len(routes), len(stack.functions(resources)), reports)
+
+    def test_leak_reports_can_be_left_out(self):
+        with_reports = stack.translate({})
+        without = stack.translate({"LeakReports": "off"})
+        left_out = {name for name in with_reports["Resources"] if name not in without["Resources"]}
+        of_function = {"PostLeaks", "PostLeaksRole", "PostLeaksAliaslive", "PostLeaksRoutePermission"}
+        self.assertEqual({name for name in left_out if not name.startswith("PostLeaksVersion")}, of_function | {"Leaked", "LeakedAlarm"})
+        self.assertEqual(set(with_reports["Outputs"]) - set(without["Outputs"]), {"PostLeaksName"})
+        # Neither the dashboard nor an alarm refers to what is not there.
+        self.assertFalse(re.findall(r'"PostLeaks[."]|/leaks"', json.dumps(without["Resources"]).replace('"/api/v1/leaks": {}', "")))
+        names = {item["AlarmName"]["Fn::Sub"] for item in of_type(without["Resources"], "AWS::CloudWatch::Alarm").values()}
+        self.assertEqual(names, {f"userdocks-${{Environment}}-{name}" for name in ALARMS - {"leaked"}})
 
     def test_no_customer_can_undo_a_deployment(self):
         resources = stack.translate(EVERY_OPTION)["Resources"]
@@ -320,7 +403,7 @@ class Created(unittest.TestCase):
         self.assertFalse(of_type(resources, "AWS::SecretsManager::Secret"), "secrets survive the stack: it has none")
 
         functions = {item["FunctionName"]: item for item in boto3.client("lambda").list_functions()["Functions"]}
-        self.assertEqual(len(functions), 8)
+        self.assertEqual(len(functions), 12)
         for logical_id, name in stack.functions(resources).items():
             variables = functions[f"userdocks-production-{name}"]["Environment"]["Variables"]
             expected = {
@@ -342,14 +425,14 @@ class Created(unittest.TestCase):
         self.assertEqual(names, ALARMS)
         # Each metric of an alarm is paid for.
         metrics = sum(len([item for item in alarm.get("Metrics", [1]) if item == 1 or "MetricStat" in item]) for alarm in alarms)
-        self.assertEqual(metrics, 13)
+        self.assertEqual(metrics, 18)
         filters = of_type(resources, "AWS::Logs::MetricFilter").values()
         counted = {item["MetricTransformations"][0]["MetricName"]["Fn::Sub"] for item in filters}
         watched = {alarm["MetricName"]["Fn::Sub"] for alarm in alarms if alarm.get("Namespace") == "UserDocks"}
         self.assertEqual(watched, counted)
-        [throttles] = [alarm["Metrics"] for alarm in alarms if "Metrics" in alarm]
-        watched = {item["MetricStat"]["Metric"]["Dimensions"][0]["Value"]["Ref"] for item in throttles if "MetricStat" in item}
-        self.assertEqual(watched, set(stack.functions(resources)))
+        throttles = [item["MetricStat"]["Metric"] for alarm in alarms for item in alarm.get("Metrics", []) if "MetricStat" in item]
+        watched = [metric["Dimensions"][0]["Value"]["Ref"] for metric in throttles]
+        self.assertEqual(sorted(watched), sorted(stack.functions(resources)))
         [dashboard] = of_type(resources, "AWS::CloudWatch::Dashboard").values()
         self.assertEqual(len(json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]), 6)
 

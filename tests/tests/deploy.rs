@@ -1,4 +1,4 @@
-//! The stack that SAM deploys, on an AWS that other people wrote: through its API, its functions' aliases and roles.
+//! The stack that SAM deploys to an emulator of AWS: its API, and its functions' aliases and roles.
 //! `make test-deploy` builds the functions and runs this.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
@@ -13,37 +13,32 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use end_to_end::{
-    contract::{FUNCTIONS, Fixture, failure, read_payload},
-    emulator::{Emulator, STACK, STAGE, TABLE},
-    gaps::{self, Role},
-    http::Request,
-    readme,
-    rotation::App,
-    trial::trial,
-};
 use libtest_mimic::{Arguments, Trial};
 use serde_json::{Value, json};
-use userdocks_local::fixtures::{APP, CHANGING_APP, CHANGING_APP_WRITE_KEY, READ_KEY};
+use userdocks_test_support::{
+    app_client::AppClient,
+    contract::{FUNCTIONS, Fixture, failure, read_payload},
+    emulator::{
+        Emulator, STACK, STAGE, TABLE,
+        workarounds::{self, Role},
+    },
+    event::Event,
+    fixtures::{APP, CHANGING_APP, CHANGING_APP_WRITE_KEY, READ_KEY},
+    http::Request,
+    readme,
+    shared_trials::{run, trial},
+};
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    if arguments.list {
-        return libtest_mimic::run(&arguments, trials(None)).exit_code();
-    }
-    // The steps change one stack, in their order.
-    arguments.test_threads = Some(1);
-    let (open, enforcing) = (Deployed::create(false), Deployed::create(true));
-    let roles = gaps::enforceable_roles(&enforcing.emulator);
-    let stage = Arc::new(Stage { open, enforcing, roles, tried: Tried::default() });
-    let conclusion = libtest_mimic::run(&arguments, trials(Some(&stage)));
-    let tried = Arc::into_inner(stage).expect("no test runs any more").tried;
-    let Tried { fixtures, steps, permissions } = &tried;
-    let [fixtures, steps, permissions] = [fixtures, steps, permissions].map(|count| count.load(Ordering::Relaxed));
-    println!("{fixtures} fixtures sent, {steps} steps done, {permissions} permissions removed in turn");
+    let arguments = Arguments::from_args();
     let is_whole = arguments.filter.is_none() && arguments.skip.is_empty();
-    assert!(!is_whole || [fixtures, steps, permissions].iter().all(|count| *count > 0), "a part was not tried at all");
-    conclusion.exit_code()
+    // The steps change one stack, in their order.
+    run(arguments, true, Stage::deploy, trials, |stage| {
+        let Tried { fixtures, steps, permissions } = &stage.tried;
+        let counts = [fixtures, steps, permissions].map(|count| count.load(Ordering::Relaxed));
+        println!("{} fixtures sent, {} steps done, {} permissions removed in turn", counts[0], counts[1], counts[2]);
+        assert!(!is_whole || counts.iter().all(|count| *count > 0), "a part was not tried");
+    })
 }
 
 /// The stack twice: where every call is allowed, and where permissions are enforced.
@@ -76,7 +71,7 @@ impl Deployed {
         Self { emulator, api }
     }
 
-    fn create_app(&self) -> App<'_> {
+    fn create_app(&self) -> AppClient {
         self.emulator.create_app(&self.api)
     }
 }
@@ -84,18 +79,18 @@ impl Deployed {
 type Step = fn(&Stage);
 
 const STEPS: [(&str, Step); 12] = [
-    ("a signing key is rotated without a gap", |stage| stage.open.create_app().rotate_signing_key()),
-    ("a secret is rotated without a gap", |stage| stage.open.create_app().rotate_secret()),
-    ("a repeated write changes nothing", repeated_write_changes_nothing),
-    ("an unchanged response is a 304", unchanged_response_is_304),
-    ("a repeated header is one wrong value", repeated_header_is_one_wrong_value),
-    ("a body is read whatever its content type", body_is_read_whatever_its_content_type),
+    ("signing key is rotated without gap", |stage| stage.open.create_app().rotate_signing_key()),
+    ("secret is rotated without gap", |stage| stage.open.create_app().rotate_secret()),
+    ("repeated write changes nothing", repeated_write_changes_nothing),
+    ("unchanged response is 304", unchanged_response_is_304),
+    ("repeated header is one wrong value", repeated_header_is_one_wrong_value),
+    ("body is read with any content type", body_is_read_whatever_its_content_type),
     ("parallel writes with one key are one change", parallel_writes_with_one_key_are_one_change),
     ("parallel writes with other keys are whole", parallel_writes_with_other_keys_are_whole),
     ("both rotations work with permissions enforced", rotations_work_with_permissions_enforced),
-    ("a release reaches callers and is undone", release_reaches_callers_and_is_undone),
-    ("a deleted stack leaves table and secrets", deleted_stack_leaves_table_and_secrets),
-    ("a failed first deployment can be repeated", failed_first_deployment_can_be_repeated),
+    ("release reaches callers and is undone", release_reaches_callers_and_is_undone),
+    ("deleted stack leaves table and secrets", deleted_stack_leaves_table_and_secrets),
+    ("failed first deployment can be repeated", failed_first_deployment_can_be_repeated),
 ];
 
 fn trials(stage: Option<&Arc<Stage>>) -> Vec<Trial> {
@@ -121,8 +116,14 @@ fn trials(stage: Option<&Arc<Stage>>) -> Vec<Trial> {
 }
 
 impl Stage {
+    fn deploy() -> Self {
+        let (open, enforcing) = (Deployed::create(false), Deployed::create(true));
+        let roles = workarounds::enforceable_roles(&enforcing.emulator);
+        Self { open, enforcing, roles, tried: Tried::default() }
+    }
+
     fn send(&self, to: &Deployed, fixture: &Fixture) {
-        fixture.assert_answered(Request::of(fixture).unwrap().send(&to.api));
+        fixture.assert_response(Request::of(fixture).unwrap().send(&to.api));
         self.tried.fixtures.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -134,7 +135,7 @@ impl Stage {
         let actions = role.actions();
         assert!(!actions.is_empty(), "{function} has no permissions");
         for action in actions {
-            role.allow_all_but(emulator, &action);
+            role.allow_all_except(emulator, &action);
             let since = now_in_milliseconds();
             // On a busy machine a line may come after the response, and so after the look into the log.
             let denied = (0..3).find_map(|_| {
@@ -161,12 +162,17 @@ impl Stage {
         let since = now_in_milliseconds();
         // The use of an API key is noted when it is new. The functions keep versions of secrets that they have read.
         let key = |kind: &str| emulator.issue_key(CHANGING_APP, kind);
-        let rotate = || emulator.admin(&["secret", "rotate", CHANGING_APP]);
-        let app = |read_key: String, write_key: String| App { api, id: CHANGING_APP.to_owned(), read_key, write_key };
+        let rotate = || emulator.admin(&["secret", "rotate", CHANGING_APP, "--force"]);
+        let app = |read_key: String, write_key: String| AppClient {
+            api: api.clone(),
+            id: CHANGING_APP.to_owned(),
+            read_key,
+            write_key,
+        };
         let reader = || app(key("read"), String::new());
         let writer = || app(String::new(), key("write"));
         // Remembering a write takes a permission of its own.
-        let write = |writer: &App<'_>, method: &str, resource: &str, body: Option<&str>| {
+        let write = |writer: &AppClient, method: &str, resource: &str, body: Option<&str>| {
             let response = writer.request(method, resource, &[("idempotency-key", resource)], body);
             if response.status < 300 { Ok(()) } else { Err(response.body) }
         };
@@ -198,12 +204,13 @@ impl Stage {
             }
             "post-app-secrets" => {
                 let writer = writer();
+                let rotation = Event::new(function).caller(&writer.id, &writer.write_key).idempotency_key("again");
                 let first = writer.request("POST", "secrets", &[("idempotency-key", "again")], None);
                 if first.status != 201 {
                     return Err(first.body);
                 }
                 // Another version of the function is another process, which has not read the secret yet.
-                let again = emulator.invoke(function, "$LATEST", &rotation_event(&writer, "again"));
+                let again = emulator.invoke(function, "$LATEST", &rotation.json());
                 let again = read_payload(&again).0;
                 if again != first {
                     return Err(again.body);
@@ -222,20 +229,6 @@ impl Stage {
 
 fn now_in_milliseconds() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()
-}
-
-/// The event of an app's rotation of its secret under an `Idempotency-Key`.
-fn rotation_event(app: &App<'_>, idempotency_key: &str) -> Value {
-    let mut event = Fixture::success("post-app-secrets").json();
-    event["headers"] = json!({
-        "x-api-key": app.write_key,
-        "x-api-key-type": "write",
-        "x-client-id": app.id,
-        "idempotency-key": idempotency_key,
-    });
-    event["pathParameters"] = json!({"appId": app.id});
-    event["body"] = Value::Null;
-    event
 }
 
 fn repeated_write_changes_nothing(stage: &Stage) {
@@ -267,7 +260,12 @@ fn unchanged_response_is_304(stage: &Stage) {
 }
 
 fn repeated_header_is_one_wrong_value(stage: &Stage) {
-    let app = App { api: &stage.open.api, id: APP.to_owned(), read_key: READ_KEY.to_owned(), write_key: String::new() };
+    let app = AppClient {
+        api: stage.open.api.clone(),
+        id: APP.to_owned(),
+        read_key: READ_KEY.to_owned(),
+        write_key: String::new(),
+    };
     app.call("GET", "secrets", None).unwrap();
     for (header, code) in
         [(("x-api-key", READ_KEY), "E4010"), (("x-api-key-type", "read"), "E4011"), (("x-client-id", APP), "E4010")]
@@ -289,12 +287,12 @@ fn body_is_read_whatever_its_content_type(stage: &Stage) {
 }
 
 /// The responses to 16 rotations of an app's secret at once, each with the `Idempotency-Key` that `key` gives it.
-fn rotate_16_times_at_once(app: &App<'_>, key: fn(usize) -> String) -> Vec<(u16, String)> {
+fn rotate_16_times_at_once(app: &AppClient, key: fn(usize) -> String) -> Vec<(u16, String)> {
     thread::scope(|scope| {
         let rotate = |number| {
             move || {
-                let answer = app.request("POST", "secrets", &[("idempotency-key", &key(number))], None);
-                (answer.status, answer.body)
+                let response = app.request("POST", "secrets", &[("idempotency-key", &key(number))], None);
+                (response.status, response.body)
             }
         };
         let running: Vec<_> = (0..16).map(|number| scope.spawn(rotate(number))).collect();
@@ -308,17 +306,17 @@ fn secret_of(body: &str) -> Value {
 
 fn parallel_writes_with_one_key_are_one_change(stage: &Stage) {
     let app = stage.open.create_app();
-    let answers: BTreeSet<_> = rotate_16_times_at_once(&app, |_| "one".to_owned()).into_iter().collect();
-    let [(201, body)] = &answers.iter().collect::<Vec<_>>()[..] else { panic!("{answers:?}") };
+    let responses: BTreeSet<_> = rotate_16_times_at_once(&app, |_| "one".to_owned()).into_iter().collect();
+    let [(201, body)] = &responses.iter().collect::<Vec<_>>()[..] else { panic!("{responses:?}") };
     assert_eq!(app.call("GET", "secrets", None).unwrap()["data"]["secret"], secret_of(body));
 }
 
 fn parallel_writes_with_other_keys_are_whole(stage: &Stage) {
     let app = stage.open.create_app();
-    gaps::label_first_version(&stage.open.emulator, &app.id);
-    let answers = rotate_16_times_at_once(&app, |number| format!("key {number}"));
-    assert!(answers.iter().all(|(status, _)| [201, 409].contains(status)), "{answers:?}");
-    let created = answers.iter().filter(|(status, _)| *status == 201);
+    workarounds::label_first_version(&stage.open.emulator, &app.id);
+    let responses = rotate_16_times_at_once(&app, |number| format!("key {number}"));
+    assert!(responses.iter().all(|(status, _)| [201, 409].contains(status)), "{responses:?}");
+    let created = responses.iter().filter(|(status, _)| *status == 201);
     let created: BTreeSet<_> = created.map(|(_, body)| secret_of(body).to_string()).collect();
     let now = app.call("GET", "secrets", None).unwrap()["data"]["secret"].to_string();
     assert!(created.contains(&now), "one of the rotations was the last");
@@ -355,37 +353,38 @@ fn release_reaches_callers_and_is_undone(stage: &Stage) {
         |before: &[String], after: &[String]| before.iter().zip(after).all(|(before, after)| before != after);
     // Parameters that are not given keep their values.
     let publish = |log_level: &str, release: &str| {
-        let command = format!("sam deploy --config-env {STAGE} {}", gaps::arguments_of_release(release));
+        let command = format!("sam deploy --config-env {STAGE} {}", workarounds::arguments_of_release(release));
         let line = format!("{command} --parameter-overrides 'Release={release} LogLevel={log_level}'");
         emulator.shell(&line).unwrap_or_else(|error| panic!("{error}"));
         emulator.live_versions()
     };
 
-    gaps::assert_releases_are_ignored(emulator);
+    workarounds::assert_releases_are_ignored(emulator);
     let first = emulator.live_versions();
     assert_eq!(log_levels(&first), BTreeSet::from(["\"DEBUG\"".to_owned()]));
     let second = publish("INFO", "second");
     assert!(all_moved(&first, &second), "{first:?} {second:?}");
-    assert_eq!(log_levels(&second), BTreeSet::from(["\"INFO\"".to_owned()]), "what callers reach has the new level");
+    assert_eq!(log_levels(&second), BTreeSet::from(["\"INFO\"".to_owned()]), "callers reach the new level");
 
-    // Old and new side by side on one table: what one wrote the other repeats.
+    // Old and new versions share one table: each repeats the other's write.
     let app = stage.open.create_app();
     let function = FUNCTIONS.iter().position(|function| *function == "post-app-secrets").unwrap();
     let [old, new] = [&first, &second].map(|versions| versions[function].as_str());
     for [writes, repeats] in [[old, new], [new, old]] {
-        let event = rotation_event(&app, &format!("{writes} {repeats}"));
+        let event = Event::new("post-app-secrets").caller(&app.id, &app.write_key);
+        let event = event.idempotency_key(format_args!("{writes} {repeats}")).json();
         let rotate = |version| read_payload(&emulator.invoke("post-app-secrets", version, &event)).0;
         let written = rotate(writes);
         assert_eq!((written.status, rotate(repeats)), (201, written));
     }
 
-    // The way back: the same build again, under a new name.
+    // Roll back: the same build again, under a new name.
     let third = publish("DEBUG", "third");
     assert!(all_moved(&second, &third), "{second:?} {third:?}");
     assert_eq!(log_levels(&third), log_levels(&first));
     app.rotate_signing_key();
 
-    // The next deployment without a name: samconfig.toml takes it back.
+    // The next deployment, without a release, uses that of samconfig.toml.
     emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));
     assert!(all_moved(&third, &emulator.live_versions()));
 }
@@ -417,8 +416,7 @@ fn deleted_stack_leaves_table_and_secrets(stage: &Stage) {
     assert_eq!(deploy, format!("sam deploy --config-env {STAGE}"));
     emulator.shell(&commands.join("\n")).unwrap_or_else(|error| panic!("{error}"));
     emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));
-    let api = &emulator.api();
-    let app = App { api, ..app };
+    let app = AppClient { api: emulator.api(), ..app };
     assert_eq!(app.call("GET", "secrets", None), Ok(secret), "the app is as it was");
     app.rotate_secret();
 }
@@ -434,7 +432,7 @@ fn failed_first_deployment_can_be_repeated(stage: &Stage) {
     // The emulator minds that an event bus of that name exists; of tables and functions it takes over those that do.
     let _ = emulator.aws(&["events", "create-event-bus", "--name", "taken"]);
     let taken = "  Taken:\n    Type: AWS::Events::EventBus\n    DependsOn: Table\n    Properties: { Name: taken }\n";
-    let broken = gaps::arguments_of_changed_template("\nResources:\n", "", taken);
+    let broken = workarounds::arguments_of_changed_template("\nResources:\n", "", taken);
     let error = emulator.deploy(&broken).expect_err("a name is taken");
     assert!(error.contains("CREATE_FAILED            AWS::Events::EventBus    Taken"), "{error}");
     let events =

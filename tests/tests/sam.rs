@@ -1,70 +1,75 @@
-//! The functions as `sam build` makes them, in containers, through every way of `sam local`, against the local stack.
+//! The functions as `sam build` builds them, in containers, with each command of `sam local`, on the local stack.
 //! `make test-sam` builds them and runs this.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::{collections::HashSet, process::ExitCode, sync::Arc};
 
-use end_to_end::{
+use libtest_mimic::{Arguments, Trial};
+use tempfile::TempDir;
+use userdocks_test_support::{
+    app_client::AppClient,
     contract::{Fixture, read_payload},
     http::{self, Request},
     readme,
-    rotation::App,
     sam::{self, Server, logical_id},
+    shared_trials::{run, trial},
     stack::Stack,
-    trial::trial,
 };
-use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    if arguments.list {
-        return libtest_mimic::run(&arguments, trials(None)).exit_code();
-    }
     // A container serves one request at a time.
-    arguments.test_threads = Some(1);
-    let data = tempfile::tempdir().unwrap();
-    let stack = Stack::start_for_containers(data.path());
-    let parameters = ["--parameter-overrides", &sam::parameters(&stack)];
-    let (lambda, api) = (Server::start("start-lambda", &parameters), Server::start("start-api", &parameters));
-    let local = Arc::new(Local { stack, lambda, api });
-    let conclusion = libtest_mimic::run(&arguments, trials(Some(&local)));
-    Arc::into_inner(local).expect("no test runs any more").stack.stop();
-    conclusion.exit_code()
+    run(Arguments::from_args(), true, Local::start, trials, |local| drop(local.stack.stop()))
 }
 
 /// The local stack, and SAM's emulators with the functions in containers.
 struct Local {
-    stack: Stack,
     lambda: Server,
     api: Server,
+    stack: Stack,
+    _data: TempDir,
+}
+
+impl Local {
+    fn start() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let stack = Stack::start_for_containers(data.path());
+        let parameters = ["--parameter-overrides", &sam::parameters(&stack)];
+        let (lambda, api) = (Server::start("start-lambda", &parameters), Server::start("start-api", &parameters));
+        Self { lambda, api, stack, _data: data }
+    }
+
+    /// Creates an app and returns a client of SAM's API.
+    fn create_app(&self) -> AppClient {
+        AppClient { api: self.api.endpoint.clone(), ..self.stack.create_app() }
+    }
 }
 
 type Test = fn(&Local);
 
 const TESTS: [(&str, Test); 4] = [
-    ("a signing key is rotated without a gap", a_signing_key_is_rotated),
-    ("a secret is rotated without a gap", a_secret_is_rotated),
-    ("without endpoints functions call AWS", without_endpoints_functions_call_aws),
-    // The last, because it builds anew.
-    ("the README's sam commands work", the_readmes_commands_work),
+    ("signing key is rotated without gap", |local| local.create_app().rotate_signing_key()),
+    ("secret is rotated without gap", |local| local.create_app().rotate_secret()),
+    ("functions without endpoints call AWS", functions_without_endpoints_call_aws),
+    // The last one, because it builds again.
+    ("sam commands of README work", commands_of_readme_work),
 ];
 
 fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
     let mut trials = Vec::new();
     let mut invoked = HashSet::new();
     for fixture in Fixture::all().into_iter().map(Arc::new) {
-        let mut answered = |way: &str, answer: fn(&Fixture, &Local)| {
+        let mut add = |way: &str, send: fn(&Fixture, &Local)| {
             let of_trial = Arc::clone(&fixture);
             let name = format!("sam local {way}: {} {}", fixture.function, fixture.case);
-            trials.push(trial(local, name, move |local| answer(&of_trial, local)));
+            trials.push(trial(local, name, move |local| send(&of_trial, local)));
         };
-        // Each makes a container of its own and takes seconds: one for each status of each function.
+        // Each takes seconds for a new container: one for each status of each function.
         if invoked.insert((fixture.function.clone(), fixture.case[..3].to_owned())) {
-            answered("invoke", invoke);
+            add("invoke", invoke);
         }
-        answered("start-lambda", call_start_lambda);
+        add("start-lambda", call_start_lambda);
         if Request::of(&fixture).is_some() {
-            answered("start-api", call_start_api);
+            add("start-api", call_start_api);
         }
     }
     trials.extend(TESTS.into_iter().map(|(name, test)| trial(local, name.to_owned(), test)));
@@ -72,39 +77,26 @@ fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
 }
 
 fn invoke(fixture: &Fixture, local: &Local) {
-    fixture.assert_answered(read_payload(&sam::invoke(&fixture.function, &fixture.case, &local.stack)).0);
+    fixture.assert_response(read_payload(&sam::invoke(&fixture.function, &fixture.case, &local.stack)).0);
 }
 
 fn call_start_lambda(fixture: &Fixture, local: &Local) {
-    let answer = http::invoke(&local.lambda.endpoint, &logical_id(&fixture.function), fixture);
-    fixture.assert_answered(read_payload(&answer).0);
+    let response = http::invoke(&local.lambda.endpoint, &logical_id(&fixture.function), fixture);
+    fixture.assert_response(read_payload(&response).0);
 }
 
 fn call_start_api(fixture: &Fixture, local: &Local) {
-    let mut answer = Request::of(fixture).unwrap().send(&local.api.endpoint);
-    if answer.status == 304 {
-        // SAM's web server takes it out of every answer without a body.
-        answer.headers.push(("content-type".to_owned(), "application/json".to_owned()));
-        answer.headers.sort();
+    let mut response = Request::of(fixture).unwrap().send(&local.api.endpoint);
+    if response.status == 304 {
+        // SAM's web server removes it from every response without a body.
+        response.headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        response.headers.sort();
     }
-    fixture.assert_answered(answer);
+    fixture.assert_response(response);
 }
 
-fn app(local: &Local) -> App<'_> {
-    let (id, read_key, write_key) = local.stack.create_app();
-    App { api: &local.api.endpoint, id, read_key, write_key }
-}
-
-fn a_signing_key_is_rotated(local: &Local) {
-    app(local).rotate_signing_key();
-}
-
-fn a_secret_is_rotated(local: &Local) {
-    app(local).rotate_secret();
-}
-
-/// The endpoints are parameters of the template; where they are not given, it names AWS's own.
-fn without_endpoints_functions_call_aws(_: &Local) {
+/// The endpoints are parameters of the template, with AWS's own as defaults.
+fn functions_without_endpoints_call_aws(_: &Local) {
     let overrides = ["--parameter-overrides", "Environment=no-endpoints Architecture=x86_64"];
     let server = Server::start("start-lambda", &[&["GetAppSecrets"], &overrides[..]].concat());
     let environments = sam::environments("get-app-secrets");
@@ -118,8 +110,8 @@ fn without_endpoints_functions_call_aws(_: &Local) {
     drop(server);
 }
 
-fn the_readmes_commands_work(local: &Local) {
-    // What deploys is never run.
+fn commands_of_readme_work(local: &Local) {
+    // Commands that deploy are not run.
     let is_local = |text: &str| {
         let finishes = text.starts_with("sam build ") || text.starts_with("sam local invoke ");
         finishes && text.contains(" --config-env local") && !text.contains("&&")

@@ -10,7 +10,7 @@ Date.now = () => realNow() + offset
 
 const keys = createRemoteJWKSet(new URL(process.argv[2]), { cacheMaxAge: 600_000 })
 
-async function answer(command) {
+async function run(command) {
   if ('advance' in command) {
     offset += command.advance * 1000
     return {}
@@ -26,5 +26,5 @@ async function answer(command) {
 const { version } = JSON.parse(readFileSync(new URL('./node_modules/jose/package.json', import.meta.url)))
 console.log(JSON.stringify({ name: 'jose', version }))
 for await (const line of createInterface({ input: process.stdin })) {
-  console.log(JSON.stringify(await answer(JSON.parse(line))))
+  console.log(JSON.stringify(await run(JSON.parse(line))))
 }

@@ -1,6 +1,6 @@
 """Verifies tokens with PyJWT: by the JWKS, cached as PyJWKClient caches it, and by the keys route's items[0].
 
-One JSON command a line on standard input, one JSON answer a line on standard output:
+One JSON command a line on standard input, one JSON result a line on standard output:
   {"sign": PEM, "kid": KID}      → {"token": ...}
   {"advance": SECONDS}           → {}          the verifier's clock goes forward
   {"verify": TOKEN}              → {"kid": ...} or {"error": ...}
@@ -20,7 +20,7 @@ mock.patch("time.monotonic", lambda: real_monotonic() + offset).start()
 client = jwt.PyJWKClient(sys.argv[1], cache_keys=False, lifespan=600)
 
 
-def answer(command):
+def run(command):
     global offset
     if "sign" in command:
         headers = {"kid": command["kid"]}
@@ -41,4 +41,4 @@ def answer(command):
 
 print(json.dumps({"name": "PyJWT", "version": jwt.__version__}), flush=True)
 for line in sys.stdin:
-    print(json.dumps(answer(json.loads(line))), flush=True)
+    print(json.dumps(run(json.loads(line))), flush=True)

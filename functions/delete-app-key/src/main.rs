@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    userdocks::runtime::run(delete_app_key::ROUTE, delete_app_key::handle)
+    userdocks::runtime::run(env!("CARGO_CRATE_NAME"), delete_app_key::ROUTE, delete_app_key::handle)
 }

@@ -3,5 +3,9 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    userdocks::runtime::run(delete_previous_app_secret::ROUTE, delete_previous_app_secret::handle)
+    userdocks::runtime::run(
+        env!("CARGO_CRATE_NAME"),
+        delete_previous_app_secret::ROUTE,
+        delete_previous_app_secret::handle,
+    )
 }

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    userdocks::runtime::run(get_app_jwks::ROUTE, get_app_jwks::handle)
+    userdocks::runtime::run(env!("CARGO_CRATE_NAME"), get_app_jwks::ROUTE, get_app_jwks::handle)
 }

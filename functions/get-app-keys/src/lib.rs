@@ -1,29 +1,17 @@
-//! `GET /api/v1/apps/{appUuid}/keys`: an app's public signing keys, the one in use first.
+//! `GET /api/v1/apps/{appUuid}/keys`: an app's public signing keys, the key in use first.
 
 use std::sync::Arc;
 
 use userdocks::{
-    domain::ApiKeyType,
-    http::{CacheControl, Envelope, Failure, ListSuccess, ListedSigningKey, Request, Response},
-    runtime::{Route, Services},
+    api::{CacheControl, Context, Envelope, Failure, ListSuccess, ListedSigningKey, Route, json, revalidated},
+    http::Response,
 };
 
-/// The route of this function.
-pub const ROUTE: Route = Route {
-    name: "GET /api/v1/apps/{appUuid}/keys",
-    envelope: Envelope::List,
-    is_public: false,
-    calls_secrets_manager: false,
-    deadline: Route::DEADLINE,
-};
+pub const ROUTE: Route = Route::read("/api/v1/apps/{appUuid}/keys", Envelope::List);
 
-/// Answers with the keys that tokens of the app can be verified with, to a caller with a read key.
-///
-/// # Errors
-/// The contract's failures of authentication; E0000 where the table fails.
-pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
-    let caller = request.authenticate(ApiKeyType::Read, &services.store).await?;
-    let keys = caller.app().signing_keys.listed();
-    let answer = ListSuccess::new("appKeys", keys.into_iter().map(ListedSigningKey::new).collect());
-    Ok(Response::success(200, &answer)?.revalidated(&request, CacheControl::PrivateNoCache))
+/// Returns the keys with which tokens of the app can be verified.
+pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
+    let caller = cx.authenticate().await?;
+    let keys = caller.app().signing_keys.listed().into_iter().map(ListedSigningKey::new).collect();
+    Ok(revalidated(&cx.request, json(&ListSuccess::new("appKeys", keys))?, CacheControl::PrivateNoCache))
 }

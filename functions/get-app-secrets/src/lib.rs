@@ -1,41 +1,44 @@
-//! `GET /api/v1/apps/{appId}/secrets`: an app's secret, to its own backends alone.
+//! `GET /api/v1/apps/{appId}/secrets`: an app's secret, for its own backends only.
 
 use std::sync::Arc;
 
 use serde::Serialize;
 use userdocks::{
-    domain::{ApiKeyType, Secret},
-    http::{Envelope, Failure, LegacySuccess, Request, Response},
-    runtime::{Route, Services},
+    api::{Context, Envelope, Failure, LegacySuccess, Route, etag, json, names, success},
+    domain::{Secret, SecretVersionId, fingerprint},
+    http::{Response, StatusCode},
 };
 
-/// The route of this function.
-pub const ROUTE: Route = Route {
-    name: "GET /api/v1/apps/{appId}/secrets",
-    envelope: Envelope::Legacy,
-    is_public: false,
-    calls_secrets_manager: true,
-    deadline: Route::DEADLINE,
-};
+pub const ROUTE: Route =
+    Route::read("/api/v1/apps/{appId}/secrets", Envelope::Legacy).with_secrets_manager().without_browsers();
 
-/// Answers with the version of the secret that the app's record pins, to a caller with a read key; with
-/// `?include=previous` also with the one before, while their overlap lasts.
-///
-/// # Errors
-/// The contract's failures of authentication; E4010 to a browser; E4000 for another `include`; E0000 where the table or Secrets Manager fails.
-pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
-    request.refuse_browser()?;
-    let caller = request.authenticate(ApiKeyType::Read, &services.store).await?;
-    let includes_previous = request.query_choice("include", &["previous"])?.is_some();
-    let app = caller.app();
-    let secret = services.secrets.app_secret(app.id, app.secret_version_id).await?;
-    if !includes_previous {
-        let answer = Response::success(200, &LegacySuccess::new("OK", Data { secret: secret.expose() }))?;
-        return Ok(answer.about(app.secret_version_id));
+/// Returns the version of the secret that the app's record pins; with `?include=previous` also the previous version, while
+/// their overlap lasts.
+pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
+    let caller = cx.authenticate().await?;
+    let includes_previous = cx.request.query_choice("include", &["previous"])?.is_some();
+    let (app, secrets) = (caller.app(), &cx.services.secrets);
+    let previous = app.previous_secret(cx.now).filter(|_| includes_previous);
+    match previous {
+        Some(previous) => {
+            cx.audit.record_subject(format_args!("{} {}", app.secret_version_id, previous.version_id));
+        }
+        None => cx.audit.record_subject(app.secret_version_id),
     }
-    let previous = app.previous_secret(request.received_at());
+    let etag = etag_of_versions(app.secret_version_id, previous.map(|previous| previous.version_id), includes_previous);
+    // Decided before Secrets Manager is called. `*` gets the secret.
+    if cx.request.header("if-none-match").is_some_and(|tags| names(&tags, &etag)) {
+        cx.note_fetch(&caller, app.secret_version_id);
+        return Ok(success(StatusCode::NOT_MODIFIED, String::new()).with_header("etag", etag));
+    }
+    let secret = secrets.app_secret(app.id, app.secret_version_id).await?;
+    if !includes_previous {
+        let body = json(&LegacySuccess::new("OK", Data { secret: secret.expose() }))?;
+        cx.note_fetch(&caller, app.secret_version_id);
+        return Ok(success(StatusCode::OK, body).with_header("etag", etag));
+    }
     let previous_secret = match previous {
-        Some(previous) => Some(services.secrets.app_secret(app.id, previous.version_id).await?),
+        Some(previous) => Some(secrets.app_secret(app.id, previous.version_id).await?),
         None => None,
     };
     let data = DataWithPrevious {
@@ -43,11 +46,15 @@ pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Re
         previous_secret: previous_secret.as_deref().map(Secret::expose),
         previous_expires_at: previous.map(|previous| previous.expires_at.to_string()),
     };
-    let answer = Response::success(200, &LegacySuccess::new("OK", data))?;
-    Ok(match previous {
-        Some(previous) => answer.about(format_args!("{} {}", app.secret_version_id, previous.version_id)),
-        None => answer.about(app.secret_version_id),
-    })
+    let body = json(&LegacySuccess::new("OK", data))?;
+    cx.note_fetch(&caller, app.secret_version_id);
+    Ok(success(StatusCode::OK, body).with_header("etag", etag))
+}
+
+/// The tag of a response, made from the versions that it returns and never from a secret.
+fn etag_of_versions(current: SecretVersionId, previous: Option<SecretVersionId>, includes_previous: bool) -> String {
+    let previous = previous.map(|version| version.to_string()).unwrap_or_default();
+    etag(&fingerprint(&[&current.to_string(), &previous, &includes_previous.to_string()]))
 }
 
 #[derive(Serialize)]

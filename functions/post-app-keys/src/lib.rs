@@ -3,94 +3,71 @@
 use std::{sync::Arc, time::Duration};
 
 use serde::Deserialize;
+use tokio::task::spawn_blocking;
 use userdocks::{
+    api::{Context, Envelope, Failure, ListSuccess, Route, Write, json, success},
     domain::{GeneratedSigningKey, KeyLimits, SigningKeyId, Timestamp},
-    http::{Envelope, Failure, FailureKind, ListSuccess, Request, Response, Write},
-    runtime::{Route, Services},
-    store::waits_after_conflict,
+    http::{Method, Response, StatusCode},
 };
 
-/// The route of this function.
-pub const ROUTE: Route = Route {
-    name: "POST /api/v1/apps/{appUuid}/keys",
-    envelope: Envelope::List,
-    is_public: false,
-    calls_secrets_manager: true,
-    // Making an RSA-4096 key takes seconds now and then; API Gateway waits for 30.
-    deadline: Duration::from_secs(25),
-};
+/// Generating an RSA-4096 key sometimes takes seconds; API Gateway waits for 30.
+const DEADLINE: Duration = Duration::from_secs(25);
 
-/// Makes an RSA-4096 key, whose private half goes to Secrets Manager, and publishes it.
-///
-/// # Errors
-/// The contract's failures of authentication; E4000 for a body; E4090 where another change won or the app has too many
-/// keys; E0000 where a service fails.
-pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
-    let answer = match request.authenticate_write(ROUTE.name, &services.store).await? {
-        Write::Done { answer, .. } => answer,
+pub const ROUTE: Route = Route::write(Method::POST, "/api/v1/apps/{appUuid}/keys", Envelope::List)
+    .with_secrets_manager()
+    .with_deadline(DEADLINE);
+
+/// Generates an RSA-4096 key, stores its private half in Secrets Manager and publishes its public half.
+pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
+    let result = match cx.begin_write().await? {
+        Write::Repeated { result, .. } => result,
         Write::New(write) => {
-            request.no_body()?;
-            write.app().signing_keys.check_room(KeyLimits::API, write.now())?;
-            publish_new_key(&request, &services).await?
+            cx.request.no_body()?;
+            write.app().signing_keys.check_room(KeyLimits::API, cx.now)?;
+            publish_new_key(&cx).await?
         }
     };
-    let uuid = uuid_in(&answer)?;
-    Ok(Response::of_json(201, answer).about(uuid))
+    cx.audit.record_subject(uuid_in(&result)?);
+    Ok(success(StatusCode::CREATED, result))
 }
 
-/// What the log names of an answer.
-#[derive(Deserialize)]
-struct Answer {
-    items: [NewKey; 1],
-}
-
-#[derive(Deserialize)]
-struct NewKey {
-    uuid: String,
-}
-
-/// Creates a key and adds it to the app. Other changes of the app don't exclude this one: if one wins, the caller is
-/// authenticated and the key added again.
-async fn publish_new_key(request: &Request, services: &Services) -> Result<String, Failure> {
-    let made = tokio::task::spawn_blocking(GeneratedSigningKey::generate).await.map_err(Failure::internal)?;
-    let GeneratedSigningKey { public_key, private_key } = made?;
+async fn publish_new_key(cx: &Context) -> Result<String, Failure> {
+    let generated = spawn_blocking(GeneratedSigningKey::generate).await.map_err(Failure::internal)?;
+    let GeneratedSigningKey { public_key, private_key } = generated?;
     let id = SigningKeyId::random();
     // Seconds have passed: checks again, before there is a secret, that the key may be added.
-    let mut write = match request.authenticate_write(ROUTE.name, &services.store).await? {
-        Write::Done { answer, .. } => return Ok(answer),
+    let write = match cx.begin_write().await? {
+        Write::Repeated { result, .. } => return Ok(result),
         Write::New(write) => write,
     };
     write.app().signing_keys.check_room(KeyLimits::API, Timestamp::now())?;
-    let unpublished = services.secrets.create_signing_key(write.app().id, id, &private_key).await?;
-    let mut waits = waits_after_conflict();
-    let answer = loop {
-        let mut app = write.app().clone();
-        // An earlier attempt may have added it, and its response was lost.
-        if app.signing_keys.get(id).is_err() {
-            // The time that it has to be published for begins now, not when the request arrived.
-            app.signing_keys.add_standby(KeyLimits::API, id, public_key.clone(), Timestamp::now())?;
-        }
-        let answer = Response::body_of(&ListSuccess::written(app.signing_keys.get(id)?))?;
-        match write.commit(&services.store, app, answer).await {
-            Ok(answer) => break answer,
-            Err(failure) if failure.kind == FailureKind::Conflict => {
-                tokio::time::sleep(waits.next().ok_or(failure)?).await;
+    let unpublished = cx.services.secrets.create_signing_key(write.app().id, id, &private_key).await?;
+    let result = write
+        .commit_commuting(|app| {
+            // An attempt whose response was lost may have added it.
+            if app.signing_keys.get(id).is_err() {
+                // The key is published from now on, not from the request's arrival.
+                app.signing_keys.add_standby(KeyLimits::API, id, public_key.clone(), Timestamp::now())?;
             }
-            Err(failure) => return Err(failure),
-        }
-        write = match request.authenticate_write(ROUTE.name, &services.store).await? {
-            Write::Done { answer, .. } => break answer,
-            Write::New(write) => write,
-        };
-    };
+            json(&ListSuccess::written(app.signing_keys.get(id)?))
+        })
+        .await?;
     // Otherwise a parallel request did the same write first, with a key of its own.
-    if uuid_in(&answer)? == id.to_string() {
+    if uuid_in(&result)? == id.to_string() {
         unpublished.settled();
     }
-    Ok(answer)
+    Ok(result)
 }
 
-fn uuid_in(answer: &str) -> Result<String, Failure> {
-    let Answer { items: [NewKey { uuid }] } = serde_json::from_str(answer).map_err(Failure::internal)?;
+fn uuid_in(result: &str) -> Result<String, Failure> {
+    #[derive(Deserialize)]
+    struct Written {
+        items: [WrittenKey; 1],
+    }
+    #[derive(Deserialize)]
+    struct WrittenKey {
+        uuid: String,
+    }
+    let Written { items: [WrittenKey { uuid }] } = serde_json::from_str(result).map_err(Failure::internal)?;
     Ok(uuid)
 }

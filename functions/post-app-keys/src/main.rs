@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    userdocks::runtime::run(post_app_keys::ROUTE, post_app_keys::handle)
+    userdocks::runtime::run(env!("CARGO_CRATE_NAME"), post_app_keys::ROUTE, post_app_keys::handle)
 }

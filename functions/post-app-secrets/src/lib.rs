@@ -1,23 +1,20 @@
-//! `POST /api/v1/apps/{appId}/secrets`: replaces an app's secret; the one before is handed out for a while longer.
+//! `POST /api/v1/apps/{appId}/secrets`: replaces an app's secret; the previous one is returned during an overlap.
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, Deserializer, Serialize, de::Error};
+use serde::{Deserialize, Serialize};
 use userdocks::{
+    api::{
+        Context, Envelope, Failure, FailureKind, LegacySuccess, NewWrite, Route, Write, json, success, whole_number,
+    },
     domain::{App, Secret, SecretVersionId, Timestamp},
-    http::{Envelope, Failure, FailureKind, LegacySuccess, NewWrite, Request, Response, Write},
+    http::{Method, Response, StatusCode},
     rotation::{self, PreparedRotation},
-    runtime::{Route, Services},
 };
 
-/// The route of this function.
-pub const ROUTE: Route = Route {
-    name: "POST /api/v1/apps/{appId}/secrets",
-    envelope: Envelope::Legacy,
-    is_public: false,
-    calls_secrets_manager: true,
-    deadline: Route::DEADLINE,
-};
+pub const ROUTE: Route = Route::write(Method::POST, "/api/v1/apps/{appId}/secrets", Envelope::Legacy)
+    .with_secrets_manager()
+    .without_browsers();
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -30,13 +27,7 @@ fn default_overlap() -> u64 {
     App::DEFAULT_OVERLAP.as_secs()
 }
 
-/// JSON has one kind of number: 3600.0 is as whole as 3600.
-fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let number = f64::deserialize(deserializer)?;
-    if number >= 0.0 && number.fract() == 0.0 { Ok(number as u64) } else { Err(Error::custom("not a whole number")) }
-}
-
-/// What is remembered of a rotation: enough to answer the same again, but never the secret.
+/// The stored result of a rotation; never the secret.
 #[derive(Serialize, Deserialize)]
 struct Rotation {
     version: String,
@@ -44,9 +35,9 @@ struct Rotation {
 }
 
 impl Rotation {
-    /// A rotation that was done before, if its secret is still returned: the secret that a later rotation replaced for good
-    /// may be one that a thief knows.
-    fn replayed(stored: &str, app: &App, now: Timestamp) -> Result<Self, Failure> {
+    /// Reads the stored result of a repeated rotation, if its secret is still returned. A later rotation may have replaced
+    /// that secret because a thief knows it.
+    fn repeated(stored: &str, app: &App, now: Timestamp) -> Result<Self, Failure> {
         let rotation: Self = serde_json::from_str(stored).map_err(Failure::internal)?;
         if app.returns(rotation.version()?, now) {
             Ok(rotation)
@@ -68,48 +59,43 @@ struct Data<'a> {
     previous_expires_at: &'a str,
 }
 
-/// Hands out a new random secret from the next request on, and answers with it.
-///
-/// # Errors
-/// The contract's failures of authentication; E4010 to a browser; E4000 for a malformed body; E4090 if another change won,
-/// there were too many rotations, or a repeated write's secret is no longer returned; E0000 if a service fails.
-pub async fn handle(request: Arc<Request>, services: Arc<Services>) -> Result<Response, Failure> {
-    request.refuse_browser()?;
-    let (app, rotation) = match request.authenticate_write(ROUTE.name, &services.store).await? {
-        Write::Done { app, answer } => (app.id, Rotation::replayed(&answer, &app, request.received_at())?),
-        Write::New(write) => (write.app().id, rotate(&request, &services, write).await?),
+/// Returns a new random secret, which GET returns from the next request on.
+pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
+    let (app, rotation) = match cx.begin_write().await? {
+        Write::Repeated { app, result } => (app.id, Rotation::repeated(&result, &app, cx.now)?),
+        Write::New(write) => (write.app().id, rotate(&cx, *write).await?),
     };
     let version = rotation.version()?;
-    let secret = services.secrets.app_secret(app, version).await?;
+    let secret = cx.services.secrets.app_secret(app, version).await?;
+    cx.audit.record_subject(version);
     let data = Data { secret: secret.expose(), previous_expires_at: &rotation.previous_expires_at };
-    Ok(Response::success(201, &LegacySuccess::new("Created", data))?.about(version))
+    Ok(success(StatusCode::CREATED, json(&LegacySuccess::new("Created", data))?))
 }
 
-async fn rotate(request: &Request, services: &Services, write: Box<NewWrite>) -> Result<Rotation, Failure> {
-    let overlap = Duration::from_secs(request.body::<Body>()?.overlap_seconds);
+async fn rotate(cx: &Context, write: NewWrite<'_>) -> Result<Rotation, Failure> {
+    let overlap = Duration::from_secs(cx.request.body::<Body>()?.overlap_seconds);
     if overlap > App::MAX_OVERLAP {
         return Err(FailureKind::BadRequest.into());
     }
-    let Services { store, secrets } = services;
-    let (app, now) = (write.app().clone(), write.now());
+    let (app, now, secrets) = (write.app().clone(), cx.now, &cx.services.secrets);
     rotation::check_rate(secrets, app.id).await?;
     let prepared = PreparedRotation::new(secrets, app, &Secret::random()?, overlap, now).await?;
     let mine = Rotation { version: prepared.version().to_string(), previous_expires_at: (now + overlap).to_string() };
     let stored = serde_json::to_string(&mine).map_err(Failure::internal)?;
-    match write.commit(store, prepared.app.clone(), stored.clone()).await {
-        Ok(counts) if counts == stored => {
+    match write.commit(prepared.app.clone(), stored.clone()).await {
+        Ok(result) if result == stored => {
             prepared.finish(secrets).await;
             Ok(mine)
         }
         Err(failure) if failure.kind != FailureKind::Conflict => Err(failure),
-        // Another change won, maybe this same write in a parallel request.
+        // Another change won, possibly this same write in a parallel request.
         other => {
             let id = prepared.app.id;
             prepared.abandon(secrets).await;
             let theirs = other?;
-            let app =
-                store.find_app(id).await?.ok_or_else(|| Failure::new(FailureKind::Conflict, "the app was deleted"))?;
-            Rotation::replayed(&theirs, &app, now)
+            let app = cx.services.store.find_app(id).await?;
+            let app = app.ok_or_else(|| Failure::new(FailureKind::Conflict, "the app was deleted"))?;
+            Rotation::repeated(&theirs, &app, now)
         }
     }
 }

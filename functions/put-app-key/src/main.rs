@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    userdocks::runtime::run(put_app_key::ROUTE, put_app_key::handle)
+    userdocks::runtime::run(env!("CARGO_CRATE_NAME"), put_app_key::ROUTE, put_app_key::handle)
 }

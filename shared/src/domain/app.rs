@@ -2,36 +2,30 @@ use std::time::Duration;
 
 use super::{AppId, SecretVersionId, SigningKeys, Timestamp};
 
-/// The version of an app's secret that was handed out before the present one, and until when it is still.
+/// The version of an app's secret before the last rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PreviousSecret {
-    /// The version.
     pub version_id: SecretVersionId,
-    /// The end of the overlap.
+    /// The end of the overlap: until then, it is returned too.
     pub expires_at: Timestamp,
 }
 
-/// An app of the platform and everything that is public or merely named about it.
+/// The record of an app. It names the app's secret and private keys, but does not hold them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct App {
-    /// Its id, in every path.
     pub id: AppId,
-    /// What people call it.
     pub name: String,
-    /// Whether its API keys are refused with E4030.
+    /// Whether requests with its API keys fail with E4030.
     pub is_disabled: bool,
-    /// When it was created.
     pub created_at: Timestamp,
-    /// When its record last changed.
     pub updated_at: Timestamp,
-    /// Counts the changes of the record; each change is conditional on the count it read.
+    /// Counts the changes of the record, for optimistic locking.
     pub version: u64,
-    /// Which version of its secret is handed out.
+    /// The current version of its secret.
     pub secret_version_id: SecretVersionId,
-    /// The version before the last rotation, unless its overlap was ended by hand; it may be over:
-    /// [`App::previous_secret()`] says.
+    /// The version before the last rotation, unless its overlap was ended by hand. The overlap may be over: see
+    /// [`App::previous_secret()`].
     pub previous_secret: Option<PreviousSecret>,
-    /// The keys that its tokens are signed with.
     pub signing_keys: SigningKeys,
 }
 
@@ -58,31 +52,30 @@ impl App {
         }
     }
 
-    /// How long both secrets are handed out after a rotation that does not say so.
+    /// The overlap of a rotation that does not state one.
     pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(86_400);
-    /// The longest overlap.
     pub const MAX_OVERLAP: Duration = Duration::from_secs(2_592_000);
 
-    /// Hands out another version of the secret from `now` on, and the present one as the previous for `overlap` more.
-    /// A version that is the previous one already is dropped.
+    /// Makes another version of the secret the current one. The current one becomes the previous one for `overlap`, and the
+    /// previous one is dropped.
     pub fn rotate_secret(&mut self, version_id: SecretVersionId, overlap: Duration, now: Timestamp) {
         let expires_at = now + overlap.min(Self::MAX_OVERLAP);
         self.previous_secret = Some(PreviousSecret { version_id: self.secret_version_id, expires_at });
         self.secret_version_id = version_id;
     }
 
-    /// Ends the overlap at once. The version that was dropped is returned.
+    /// Ends the overlap at once and returns the dropped version.
     pub fn end_overlap(&mut self) -> Option<SecretVersionId> {
         self.previous_secret.take().map(|previous| previous.version_id)
     }
 
-    /// The previous secret, while it is handed out at `now`.
+    /// The previous secret, unless its overlap is over at `now`.
     #[must_use]
     pub fn previous_secret(&self, now: Timestamp) -> Option<PreviousSecret> {
         self.previous_secret.filter(|previous| now < previous.expires_at)
     }
 
-    /// Whether a version of the secret is returned at `now`, as the present or the previous one.
+    /// Whether a version of the secret is returned at `now`, as the current or the previous one.
     #[must_use]
     pub fn returns(&self, version_id: SecretVersionId, now: Timestamp) -> bool {
         let is_previous = self.previous_secret(now).is_some_and(|previous| previous.version_id == version_id);
@@ -101,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_overlap_ends_by_itself() {
+    fn previous_secret_ends_with_overlap() {
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
         let mut app = app(now);
         let (first, second) = (app.secret_version_id, SecretVersionId::random());
@@ -120,7 +113,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn from_any_sequence_of_rotations(steps in proptest::collection::vec((any::<bool>(), 0_u64..4_000_000, 0_u64..4_000_000), 0..40)) {
+        fn any_sequence_of_rotations_keeps_overlap_rules(steps in proptest::collection::vec((any::<bool>(), 0_u64..4_000_000, 0_u64..4_000_000), 0..40)) {
             let mut now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
             let mut app = app(now);
             for (rotates, overlap, wait) in steps {
@@ -128,7 +121,7 @@ mod tests {
                 if rotates {
                     app.rotate_secret(SecretVersionId::random(), Duration::from_secs(overlap), now);
                     let previous = app.previous_secret.unwrap();
-                    prop_assert_eq!(previous.version_id, before.0, "the one handed out until now, never extended");
+                    prop_assert_eq!(previous.version_id, before.0, "the version that was current");
                     prop_assert!(previous.expires_at <= now + App::MAX_OVERLAP);
                 } else {
                     app.end_overlap();

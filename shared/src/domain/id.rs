@@ -2,12 +2,11 @@ use std::{fmt, str::FromStr};
 
 use uuid::Uuid;
 
-/// The text is not an id of the expected kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not {0}")]
 pub struct MalformedId(&'static str);
 
-/// Parses the one form of a UUID that the contract knows: 36 characters with hyphens (RFC 9562, section 4), in either case.
+/// Parses a UUID in the contract's form: 36 characters with hyphens (RFC 9562, section 4), in either case.
 fn parse_hyphenated(text: &str) -> Option<Uuid> {
     (text.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok()).flatten()
 }
@@ -46,19 +45,19 @@ macro_rules! id {
 }
 
 id! {
-    /// An app: a bare UUID, shown in lower case.
+    /// An app's id: a bare UUID, shown in lower case.
     AppId, "", "a UUID"
 }
 id! {
-    /// A signing key: `appkey_<uuid>`.
+    /// A signing key's id: `appkey_<uuid>`.
     SigningKeyId, "appkey_", "a signing key's id (appkey_<uuid>)"
 }
 id! {
-    /// An API key's record, never its value: `apikey_<uuid>`.
+    /// An API key's id, which is not its value: `apikey_<uuid>`.
     ApiKeyId, "apikey_", "an API key's id (apikey_<uuid>)"
 }
 id! {
-    /// One version of an app's secret: the version id in Secrets Manager, which is the `ClientRequestToken` it was put with.
+    /// A version of an app's secret: its version id in Secrets Manager, which is the `ClientRequestToken` of its creation.
     SecretVersionId, "", "a secret version's id (a UUID)"
 }
 
@@ -67,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_app_id_is_a_hyphenated_uuid_in_either_case() {
+    fn app_id_is_hyphenated_uuid_in_either_case() {
         let id: AppId = "AAAAAAAA-BBBB-4CCC-8DDD-EEEEEEEEEEEE".parse().unwrap();
         assert_eq!(id.to_string(), "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee");
         for malformed in [
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefixed_id_needs_its_prefix() {
+    fn prefixed_id_without_prefix_is_rejected() {
         let id = SigningKeyId::random();
         assert_eq!(id.to_string().parse(), Ok(id));
         assert!(id.to_string().parse::<ApiKeyId>().is_err());

@@ -1,33 +1,36 @@
 //! Ids, apps, API keys, signing keys and secrets: plain types and their rules, no I/O.
 
+mod allow_list;
 mod api_key;
 mod app;
+mod digest;
 mod id;
 mod idempotency;
 mod name;
-mod public_key_pem;
+mod random;
 mod secret;
 mod secret_prefix;
+mod secret_status;
 mod signing_key;
 mod timestamp;
 
+pub use allow_list::{AllowList, MalformedAllowList};
 pub use api_key::{
-    ApiKey, ApiKeyHash, ApiKeyStatus, ApiKeyType, ApiKeyValue, ImportError, MalformedApiKey, MalformedHash,
+    ApiKey, ApiKeyChangeError, ApiKeyChangeRefused, ApiKeyFields, ApiKeyHash, ApiKeyImportError, ApiKeyRequest,
+    ApiKeyStatus, ApiKeyType, ApiKeyValue, ApiKeys, IssuedApiKey, MalformedApiKey, MalformedApiKeyRequest,
+    MalformedApiKeyType, MalformedHash, NewApiKey, NewLifetime, ReplacedApiKey, Replacement, SecretFetch,
 };
 pub use app::{App, PreviousSecret};
+pub use digest::{fingerprint, hexadecimal, sha256_hex};
 pub use id::{ApiKeyId, AppId, MalformedId, SecretVersionId, SigningKeyId};
-pub use idempotency::{DoneWrite, IdempotencyKey, MalformedIdempotencyKey, WriteId, fingerprint, hexadecimal};
+pub use idempotency::{IdempotencyKey, MalformedIdempotencyKey, StoredResult, WriteId};
 pub use name::{MalformedName, Name, escape_unprintable};
-pub use public_key_pem::PublicKeyImportError;
+pub use random::NoRandomness;
 pub use secret::Secret;
 pub use secret_prefix::{MalformedSecretPrefix, SecretPrefix};
+pub use secret_status::{HeldSecret, keys_losing_secret, secret_status};
 pub use signing_key::{
-    GeneratedSigningKey, KeyChangeRefused, KeyLimits, MalformedPublicKey, PublicKey, SigningKey, SigningKeyState,
-    SigningKeys, TwoKeysInUse,
+    GeneratedSigningKey, KeyChangeRefused, KeyLimits, MalformedPublicKey, MalformedSigningKeyState, PublicKey,
+    PublicKeyImportError, SigningKey, SigningKeyState, SigningKeys, TwoKeysInUse,
 };
 pub use timestamp::{MalformedTimestamp, Timestamp};
-
-/// The system's source of randomness failed; nothing can be issued without it.
-#[derive(Debug, thiserror::Error)]
-#[error("the system gave no random bytes")]
-pub struct NoRandomness;

@@ -1,22 +1,21 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
-/// The text can't be a name.
+use super::ApiKeyType;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedName {
-    /// Empty or too long.
     #[error("a name has 1 to {max} characters", max = Name::MAX_CHARACTERS)]
     Length,
-    /// A character that a terminal obeys.
     #[error("a name has no control characters and no characters that change the direction of text")]
     Character,
 }
 
-/// The name of a new app or API key. Names that were stored before may be others; [`escape_unprintable`] shows them safely.
+/// The name of a new app or API key. Names stored by earlier versions were not checked; [`escape_unprintable`] shows them
+/// safely.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name(String);
 
 impl Name {
-    /// The longest name.
     pub const MAX_CHARACTERS: usize = 100;
 }
 
@@ -34,6 +33,13 @@ impl FromStr for Name {
     }
 }
 
+/// The name of an API key that is created without one.
+impl From<ApiKeyType> for Name {
+    fn from(kind: ApiKeyType) -> Self {
+        Self(kind.name().to_owned())
+    }
+}
+
 impl From<Name> for String {
     fn from(name: Name) -> Self {
         name.0
@@ -46,14 +52,14 @@ impl fmt::Display for Name {
     }
 }
 
-/// Whether a terminal obeys the character: the control characters, and Unicode's Bidi_Control (UAX #9, section 2).
+/// Whether a terminal interprets the character: control characters, and Unicode's Bidi_Control (UAX #9, section 2).
 fn is_unprintable(character: char) -> bool {
     let is_bidirectional =
         matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     character.is_control() || is_bidirectional
 }
 
-/// The text with each control or bidirectional character as a JSON escape (`\u001b`). In JSON it stays the same text.
+/// Replaces each control or bidirectional character with a JSON escape (`\u001b`). Inside JSON, the text stays the same.
 #[must_use]
 pub fn escape_unprintable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {

@@ -2,14 +2,13 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-use super::NoRandomness;
+use super::{NoRandomness, random::fill_random};
 
-/// An app's secret or a private key: `Debug` shows nothing of it, and it is wiped when dropped.
+/// An app's secret or a private key. `Debug` does not show it, and it is wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
-    /// Random bytes in an app's new secret.
     const RANDOM_BYTES: usize = 48;
 
     /// A new random secret: 48 bytes as 64 characters of base64url (RFC 4648, section 5).
@@ -20,15 +19,15 @@ impl Secret {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         // One random byte for each 6-bit digit: 48 bytes are 64 digits, without padding.
         let mut bytes = Zeroizing::new([0_u8; Self::RANDOM_BYTES * 8 / 6]);
-        aws_lc_rs::rand::fill(bytes.as_mut_slice()).map_err(|_| NoRandomness)?;
+        fill_random(bytes.as_mut_slice())?;
         let digits = bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
-        // A text that grew would leave its first half behind, unwiped.
+        // Growing would leave an unwiped copy behind.
         let mut secret = Zeroizing::new(String::with_capacity(bytes.len()));
         secret.extend(digits.map(|digit| char::from(*digit)));
         Ok(Self(secret))
     }
 
-    /// The value, for where it has to leave: an answer of the API or Secrets Manager.
+    /// The value, for a response of the API or a request to Secrets Manager.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -38,6 +37,12 @@ impl Secret {
 impl From<String> for Secret {
     fn from(value: String) -> Self {
         Self(Zeroizing::new(value))
+    }
+}
+
+impl From<Zeroizing<String>> for Secret {
+    fn from(value: Zeroizing<String>) -> Self {
+        Self(value)
     }
 }
 
@@ -52,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_random_secret_is_64_characters_of_base64url() {
+    fn random_secret_is_64_characters_of_base64url() {
         let secret = Secret::random().unwrap();
         assert_eq!(secret.expose().len(), 64);
         assert!(secret.expose().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)));
@@ -60,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_shows_nothing() {
+    fn debug_hides_value() {
         assert_eq!(format!("{:?}", Secret::from("hunter2".to_owned())), "Secret(…)");
     }
 }

@@ -1,15 +1,11 @@
 use std::{fmt, str::FromStr};
 
-/// The text can't be the prefix of secrets' names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedSecretPrefix {
-    /// Nothing at all.
     #[error("the prefix of secrets' names is empty")]
     Empty,
-    /// A slash too many.
     #[error("the prefix of secrets' names begins or ends with a slash, or has two in a row")]
     Slash,
-    /// A character that no secret may have in its name.
     #[error("the prefix of secrets' names has only letters, digits and /_+=.@-")]
     Character,
 }
@@ -19,7 +15,6 @@ pub enum MalformedSecretPrefix {
 pub struct SecretPrefix(String);
 
 impl SecretPrefix {
-    /// The prefix as a text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -53,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prefix_has_no_slash_too_many() {
+    fn malformed_prefix_is_rejected_with_reason() {
         for good in ["userdocks", "userdocks/local", "a/b/c", "a_b+c=d.e@f-g"] {
             assert_eq!(good.parse::<SecretPrefix>().unwrap().as_str(), good);
         }

@@ -7,24 +7,23 @@ use std::{
 
 use time::{OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
 
-/// The text is not an RFC 3339 time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an RFC 3339 time")]
 pub struct MalformedTimestamp;
 
-/// A moment in UTC, in whole milliseconds; shown as the contract shows times: `2026-01-01T00:00:00.000Z`.
+/// A moment in UTC, in whole milliseconds. Displayed in the contract's form: `2026-01-01T00:00:00.000Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(OffsetDateTime);
 
 impl Timestamp {
-    /// The system clock's time, without what is below a millisecond.
+    /// The system clock's time, cut to milliseconds.
     #[must_use]
     pub fn now() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(OffsetDateTime::UNIX_EPOCH) + since_epoch
     }
 
-    /// Whole seconds since 1970, as DynamoDB's time to live has them.
+    /// Whole seconds since 1970, the unit of DynamoDB's time to live.
     #[must_use]
     pub fn seconds_since_epoch(self) -> u64 {
         self.0.unix_timestamp().try_into().unwrap_or_default()
@@ -59,7 +58,7 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, MalformedTimestamp> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| MalformedTimestamp)?;
         let moment = moment.checked_to_offset(UtcOffset::UTC).ok_or(MalformedTimestamp)?;
-        // In UTC it may be the year before 0, which no RFC 3339 time has.
+        // The conversion to UTC may lead to year -1, which RFC 3339 can't express.
         if moment.year() < 0 {
             return Err(MalformedTimestamp);
         }
@@ -89,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_shown_in_utc_with_milliseconds() {
+    fn time_of_any_offset_is_shown_in_utc_with_milliseconds() {
         for (given, shown) in [
             ("2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z"),
             ("2026-01-01T02:00:00+02:00", "2026-01-01T00:00:00.000Z"),

@@ -1,15 +1,13 @@
-//! HTTP as Lambda sees it: events of payload format 2.0 in, answers in the contract's two envelopes out.
+//! Events and responses of API Gateway: payload format 2.0 of HTTP APIs, and 1.0 of REST APIs. Nothing here knows the contract.
 
-mod envelope;
-mod failure;
+mod event;
 mod request;
 mod response;
-mod signing_key;
-mod write;
 
-pub use envelope::{Envelope, LegacySuccess, ListSuccess};
-pub use failure::{Failure, FailureKind, Fault};
-pub use request::Request;
-pub use response::{CacheControl, Payload, Response};
-pub use signing_key::ListedSigningKey;
-pub use write::{NewWrite, Write};
+pub use lambda_http::http::{Method, StatusCode};
+
+pub use self::{
+    event::PayloadFormat,
+    request::{MalformedBody, MalformedParameter, Request},
+    response::{Payload, Response},
+};

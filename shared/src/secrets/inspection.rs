@@ -3,15 +3,17 @@
 use std::time::SystemTime;
 
 use aws_sdk_secretsmanager::{
-    error::ProvideErrorMetadata,
     error::SdkError,
     operation::list_secrets::{ListSecretsError, ListSecretsOutput},
     types::{Filter, FilterNameStringType},
 };
 use aws_smithy_async::future::pagination_stream::PaginationStream;
 
-use super::{Secrets, SecretsError, backend};
-use crate::domain::{AppId, SecretVersionId, SigningKeyId};
+use super::{Secrets, error::SecretsError};
+use crate::{
+    aws::send,
+    domain::{AppId, SecretVersionId, SigningKeyId},
+};
 
 /// What a secret under the prefix is for, as its name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +68,9 @@ pub struct SecretNames {
 
 impl SecretNames {
     /// The next page, which may be empty; `None` when there are no more.
-    ///
-    /// # Errors
-    /// Secrets Manager fails.
     pub async fn next(&mut self) -> Result<Option<Vec<String>>, SecretsError> {
         let Some(page) = self.pages.next().await else { return Ok(None) };
-        let page = page.map_err(|error| backend(&self.prefix, &error))?;
+        let page = page.map_err(|error| SecretsError::new(&self.prefix, error.into()))?;
         let names = page.secret_list.unwrap_or_default().into_iter().filter_map(|secret| secret.name);
         // Not every emulator heeds the filter.
         Ok(Some(names.filter(|name| name.starts_with(&self.prefix)).collect()))
@@ -87,7 +86,7 @@ impl Secrets {
             Some(app) => format!("{}/apps/{app}/", self.prefix),
         };
         let filter = Filter::builder().key(FilterNameStringType::Name).values(&prefix).build();
-        let pages = self.client.list_secrets().filters(filter).into_paginator().send();
+        let pages = self.secrets_manager.client().list_secrets().filters(filter).into_paginator().send();
         SecretNames { prefix, pages }
     }
 
@@ -113,15 +112,12 @@ impl Secrets {
     }
 
     /// The secret as it is, if it is there.
-    ///
-    /// # Errors
-    /// Secrets Manager fails.
     pub async fn describe(&self, purpose: Purpose) -> Result<Option<SecretState>, SecretsError> {
         let name = self.name(purpose);
-        let secret = match self.client.describe_secret().secret_id(&name).send().await {
+        let secret = match send(self.secrets_manager.client().describe_secret().secret_id(&name).send()).await {
             Ok(secret) => secret,
-            Err(error) if error.code() == Some(Self::MISSING) => return Ok(None),
-            Err(error) => return Err(backend(&name, &error)),
+            Err(error) if error.code.as_deref() == Some(SecretsError::MISSING) => return Ok(None),
+            Err(error) => return Err(SecretsError::new(&name, error)),
         };
         let versions = secret.version_ids_to_stages.unwrap_or_default();
         let labelled = |label: &str| {
@@ -146,16 +142,13 @@ impl Secrets {
     const VERSIONS_OF_A_PAGE: i32 = 100;
 
     /// All versions of an app's secret, those without a label too.
-    ///
-    /// # Errors
-    /// Secrets Manager fails.
     pub async fn app_secret_versions(&self, app: AppId) -> Result<Vec<SecretVersion>, SecretsError> {
         let name = self.app_secret_name(app);
-        let list = self.client.list_secret_version_ids().secret_id(&name).include_deprecated(true);
+        let list = self.secrets_manager.client().list_secret_version_ids().secret_id(&name).include_deprecated(true);
         let mut pages = list.into_paginator().page_size(Self::VERSIONS_OF_A_PAGE).send();
         let mut versions = Vec::new();
         while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| backend(&name, &error))?;
+            let page = page.map_err(|error| SecretsError::new(&name, error.into()))?;
             versions.extend(page.versions.unwrap_or_default().into_iter().filter_map(|version| {
                 let made = version.created_date.and_then(|moment| moment.try_into().ok());
                 Some(SecretVersion { id: version.version_id?.parse().ok()?, made })
@@ -165,26 +158,17 @@ impl Secrets {
     }
 
     /// Gives a version of an app's secret its own label, so that Secrets Manager keeps it.
-    ///
-    /// # Errors
-    /// Secrets Manager fails.
     pub async fn keep_app_secret(&self, app: AppId, version: SecretVersionId) -> Result<(), SecretsError> {
         self.move_label(&self.app_secret_name(app), &version.to_string(), None, Some(version)).await
     }
 
     /// Brings back a secret that waits for its deletion.
-    ///
-    /// # Errors
-    /// Secrets Manager fails.
     pub async fn restore(&self, purpose: Purpose) -> Result<(), SecretsError> {
         self.restore_named(&self.name(purpose)).await
     }
 
     /// Schedules the deletion of a secret, with Secrets Manager's recovery window of 30 days. Where it is scheduled or gone
     /// already, nothing changes.
-    ///
-    /// # Errors
-    /// Secrets Manager fails.
     pub async fn schedule_deletion(&self, purpose: Purpose) -> Result<(), SecretsError> {
         self.delete(&self.name(purpose)).await
     }
@@ -193,12 +177,13 @@ impl Secrets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::aws::SecretsManager;
 
     #[test]
-    fn a_name_says_what_its_secret_is_for() {
-        let config = aws_sdk_secretsmanager::Config::builder().build();
-        let client = || aws_sdk_secretsmanager::Client::from_conf(config);
-        let secrets = Secrets::new(client, None, &"prefix".parse().unwrap());
+    fn name_tells_purpose_of_secret() {
+        let config = aws_sdk_secretsmanager::Config::builder().behavior_version_latest().build();
+        let client = aws_sdk_secretsmanager::Client::from_conf(config);
+        let secrets = Secrets::new(SecretsManager::from_sdk(client, None), &"prefix".parse().unwrap(), None);
         let (app, key) = (AppId::random(), SigningKeyId::random());
         for purpose in [Purpose::AppSecret(app), Purpose::SigningKey(app, key)] {
             assert_eq!(secrets.purpose(&secrets.name(purpose)), Some(purpose));

@@ -13,10 +13,7 @@ use aws_smithy_runtime_api::client::{
     retries::classifiers::{ClassifyRetry, RetryAction},
 };
 
-use super::SecretsError;
-
-/// The code of Secrets Manager's quotas: versions and labels of a secret, secrets of a region.
-pub(super) const LIMIT_REACHED: &str = "LimitExceededException";
+use super::error::SecretsError;
 
 /// Secrets Manager is eventually consistent: a version or a secret that was just stored may be missing for a while.
 /// All waits together end inside a route's deadline.
@@ -42,7 +39,7 @@ pub(super) fn one_attempt_at_a_limit() -> Builder {
     Builder::new().retry_classifier(OneAttemptAtALimit)
 }
 
-/// The SDK takes every [`LIMIT_REACHED`] for throttling, which passes in a moment. A reached quota does not, and each
+/// The SDK takes every [`SecretsError::LIMIT_REACHED`] for throttling, which passes in a moment. A reached quota does not, and each
 /// attempt counts against the rate that all apps share.
 #[derive(Debug)]
 struct OneAttemptAtALimit;
@@ -54,7 +51,11 @@ impl ClassifyRetry for OneAttemptAtALimit {
             let put = error.downcast_ref().and_then(|error: &PutSecretValueError| error.code());
             put.or_else(|| error.downcast_ref().and_then(|error: &CreateSecretError| error.code()))
         });
-        if code == Some(LIMIT_REACHED) { RetryAction::RetryForbidden } else { RetryAction::NoActionIndicated }
+        if code == Some(SecretsError::LIMIT_REACHED) {
+            RetryAction::RetryForbidden
+        } else {
+            RetryAction::NoActionIndicated
+        }
     }
 
     fn name(&self) -> &'static str {

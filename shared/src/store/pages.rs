@@ -13,36 +13,11 @@ use aws_sdk_dynamodb::{
 use aws_smithy_async::future::pagination_stream::PaginationStream;
 
 use super::{
-    Store, StoreError,
-    item::{self, Attributes, CorruptItem},
+    Store,
+    error::StoreError,
+    item::{self, AppSummary, Attributes, CorruptItem, Record},
 };
-use crate::domain::{ApiKey, App, AppId, Timestamp};
-
-/// What a listing says of an app.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppSummary {
-    /// Its id.
-    pub id: AppId,
-    /// What people call it.
-    pub name: String,
-    /// Whether its API keys are refused with E4030.
-    pub is_disabled: bool,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When its record last changed.
-    pub updated_at: Timestamp,
-}
-
-/// An item of the table, whatever it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
-    /// An app.
-    App(Box<App>),
-    /// An API key of that app, which may not exist.
-    ApiKey(AppId, Box<ApiKey>),
-    /// A remembered write of that app, which may not exist.
-    DoneWrite(AppId),
-}
+use crate::domain::{App, AppId};
 
 /// Items, read a page at a time when the next page is asked for.
 pub struct Pages<T> {
@@ -64,11 +39,11 @@ impl<T> Pages<T> {
     pub async fn next(&mut self) -> Result<Option<Vec<Result<T, CorruptItem>>>, StoreError> {
         let items = match &mut self.source {
             Source::Scan(pages) => {
-                let page = pages.next().await.transpose().map_err(|error| self.store.failed(&error))?;
+                let page = pages.next().await.transpose().map_err(|error| self.store.failed(error.into()))?;
                 page.map(|page| page.items)
             }
             Source::Query(pages) => {
-                let page = pages.next().await.transpose().map_err(|error| self.store.failed(&error))?;
+                let page = pages.next().await.transpose().map_err(|error| self.store.failed(error.into()))?;
                 page.map(|page| page.items)
             }
         };
@@ -104,7 +79,8 @@ impl Store {
     }
 
     fn scan_apps(&self) -> ScanFluentBuilder {
-        self.client
+        self.dynamodb
+            .client()
             .scan()
             .table_name(&self.table)
             .consistent_read(true)
@@ -118,12 +94,13 @@ impl Store {
     pub fn records(&self, app: Option<AppId>) -> Pages<Record> {
         let source = match app {
             None => {
-                let scan = self.client.scan().table_name(&self.table).consistent_read(true);
+                let scan = self.dynamodb.client().scan().table_name(&self.table).consistent_read(true);
                 Source::Scan(scan.into_paginator().send())
             }
             Some(app) => {
                 let query = self
-                    .client
+                    .dynamodb
+                    .client()
                     .query()
                     .table_name(&self.table)
                     .key_condition_expression("#pk = :app")

@@ -1,18 +1,21 @@
-//! Clients that other people wrote, on the running stack: each does what the documents say, and says its version.
+//! Clients by other projects, on the running stack, as the documents say. Each prints its version.
 
 use std::{
     io::Write,
     process::{Command, Stdio},
 };
 
-use end_to_end::{command, project, stack::Stack};
 use serde_json::{Value, json};
+use userdocks_test_support::{app_client::AppClient, command, http::send, project, stack::Stack};
 
-use crate::{Verifier, call, field_names, keys, python, secret, send};
+use crate::{
+    api::{call, field_names, keys, secret},
+    verifiers::{Verifier, python},
+};
 
-/// boto3 finds an app's data where docs/ARCHITECTURE.md says it is, and it is what the API hands out.
+/// boto3 finds the data that the API returns in the places that docs/ARCHITECTURE.md names.
 pub fn boto3_reads_the_data(stack: &Stack) {
-    let (app, read, write) = stack.create_app();
+    let AppClient { id: app, read_key: read, write_key: write, .. } = stack.create_app();
     let headers = |idempotency_key| {
         let (key, app) = (write.as_str(), app.as_str());
         [("x-api-key", key), ("x-api-key-type", "write"), ("x-client-id", app), ("idempotency-key", idempotency_key)]
@@ -64,7 +67,7 @@ pub fn boto3_reads_the_data(stack: &Stack) {
 
     let current = secret(stack, &app, &read);
     assert_eq!(found["secret"], current.as_str());
-    assert!(rotated.body.contains(&current), "what the rotation answered with");
+    assert!(rotated.body.contains(&current), "the rotation returned it");
     let writes = found["writes"].as_array().unwrap();
     assert_eq!(writes.len(), 3);
     for write in writes {
@@ -111,8 +114,8 @@ pub fn fetch_runs_the_printed_examples(stack: &Stack) {
         "appUuid-value": app,
         "<api-key>": read,
     });
-    let answer: Value = serde_json::from_str(&call(stack, app, "keys", read).body).unwrap();
-    assert_eq!(example("get-keys.js", keys), json!([[200, answer]]));
+    let response: Value = serde_json::from_str(&call(stack, app, "keys", read).body).unwrap();
+    assert_eq!(example("get-keys.js", keys), json!([[200, response]]));
 }
 
 /// Runs a client with its input as JSON, and returns its output.

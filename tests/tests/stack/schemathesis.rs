@@ -1,16 +1,16 @@
-//! Schemathesis, with all its checks, makes requests by docs/openapi.yaml and holds the answers against it.
+//! Schemathesis, with all its checks, sends requests by docs/openapi.yaml and checks the responses by it.
 
-use end_to_end::{command, project, stack::Stack};
+use userdocks_test_support::{app_client::AppClient, command, project, stack::Stack};
 
-use crate::python;
+use crate::verifiers::python;
 
-/// As an app's own backend: what is well formed is done, what is malformed is refused.
+/// Sends requests with an app's credentials.
 pub fn finds_nothing_with_credentials(stack: &Stack) {
-    let (app, read, write) = stack.create_app();
+    let AppClient { id: app, read_key: read, write_key: write, .. } = stack.create_app();
     finds_nothing(stack, "with-credentials.toml", &[("APP", &app), ("READ_KEY", &read), ("WRITE_KEY", &write)]);
 }
 
-/// As anybody: whatever is sent is refused in the contract.
+/// Sends requests without credentials.
 pub fn finds_nothing_without_credentials(stack: &Stack) {
     finds_nothing(stack, "without-credentials.toml", &[]);
 }

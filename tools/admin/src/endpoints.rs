@@ -3,7 +3,7 @@ use std::env;
 use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials;
 use aws_types::service_config::ServiceConfigKey;
-use userdocks::runtime::{Endpoint, MalformedEndpoint};
+use userdocks::aws::{Endpoint, MalformedEndpoint};
 use userdocks_admin::AdminError;
 
 /// The variable for all services; that for one service ends with the service's id.

@@ -6,12 +6,12 @@ use aws_sdk_cloudformation::{
     types::Output,
 };
 use userdocks::{
+    aws::Resources,
     domain::{MalformedSecretPrefix, SecretPrefix},
-    runtime::Names,
 };
 use userdocks_admin::AdminError;
 
-use crate::arguments::Names as Flags;
+use crate::arguments::ResourceFlags as Flags;
 
 /// What is known before AWS is asked. Flags come first, then the stack that a flag names, then the environment, which names
 /// either a stack or table, prefix and key: those of two stages must not be mixed.
@@ -64,7 +64,7 @@ impl Target {
     }
 
     /// The names and the KMS key, with what the stack's outputs say for those that are not known.
-    pub async fn resolve(self, sdk: &SdkConfig) -> Result<(Names, Option<String>), AdminError> {
+    pub async fn resolve(self, sdk: &SdkConfig) -> Result<Resources, AdminError> {
         let Self { table, secret_prefix, kms_key, stack } = self;
         let stack = stack.unwrap_or_default();
         let failed = |cause: String| AdminError::Stack { stack: stack.clone(), cause };
@@ -82,7 +82,7 @@ impl Target {
             }
         };
         let kms_key = kms_key.or_else(|| output("SecretsKmsKeyId")).filter(|key| !key.is_empty());
-        Ok((Names { table, secret_prefix }, kms_key))
+        Ok(Resources { table, secret_prefix, secrets_kms_key: kms_key })
     }
 }
 

@@ -1,16 +1,16 @@
 //! `make bench`: how fast the functions are, against a function that does nothing and against what a user would otherwise have.
 #![allow(clippy::indexing_slicing, reason = "on `serde_json::Value`, where it can't panic")]
 
-mod backends;
+mod aws;
 mod measure;
+mod process;
 mod report;
-mod runtime_api;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 
-use crate::backends::Backends;
+use crate::aws::Aws;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -58,13 +58,13 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let folder = tempfile::tempdir()?;
     let ca_bundle = folder.path().join("authority.pem");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let backends = runtime.block_on(Backends::start(&ca_bundle))?;
-    let programs = measure::programs(arguments, &backends, &ca_bundle)?;
+    let aws = runtime.block_on(Aws::start(&ca_bundle))?;
+    let programs = measure::programs(arguments, &aws, &ca_bundle)?;
     if arguments.callgrind {
         measure::instructions(&programs, arguments)?;
         return Ok(true);
     }
-    let figures = measure::all(&programs, arguments, &backends, runtime.handle())?;
+    let figures = measure::all(&programs, arguments, &aws, runtime.handle())?;
     let targets = report::targets(&figures);
     println!("{}", report::markdown(&figures, &targets));
     if arguments.check {

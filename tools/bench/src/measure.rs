@@ -5,12 +5,12 @@ use std::{fs, io, io::Write, path::Path, time::Duration};
 use flate2::{Compression, write::DeflateEncoder};
 use serde_json::Value;
 use userdocks::domain::{ApiKeyType, ApiKeyValue};
-use userdocks_local::fixtures;
+use userdocks_test_support::fixtures;
 
 use crate::{
     Arguments, Failure,
-    backends::{Backends, SECRET_PREFIX, TABLE},
-    runtime_api::{Process, Program},
+    aws::{Aws, SECRET_PREFIX, TABLE},
+    process::{Process, Program},
 };
 
 /// Names of the programs, in the order of the table.
@@ -76,8 +76,8 @@ impl Run {
 }
 
 /// All programs that are there.
-pub fn programs(arguments: &Arguments, backends: &Backends, ca_bundle: &Path) -> Result<Vec<Measured>, Failure> {
-    let environment = environment(backends, ca_bundle)?;
+pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<Vec<Measured>, Failure> {
+    let environment = environment(aws, ca_bundle)?;
     let event = |function: &str| {
         let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events");
         fs::read_to_string(events.join(function).join("200-ok.json"))
@@ -109,7 +109,7 @@ pub fn programs(arguments: &Arguments, backends: &Backends, ca_bundle: &Path) ->
     Ok(programs)
 }
 
-fn environment(backends: &Backends, ca_bundle: &Path) -> Result<Vec<(String, String)>, Failure> {
+fn environment(aws: &Aws, ca_bundle: &Path) -> Result<Vec<(String, String)>, Failure> {
     // The SDK's defaults read the system's roots, and here one more.
     const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
     let roots = [fs::read(SYSTEM_ROOTS).map_err(|error| format!("{SYSTEM_ROOTS}: {error}"))?, fs::read(ca_bundle)?];
@@ -124,8 +124,8 @@ fn environment(backends: &Backends, ca_bundle: &Path) -> Result<Vec<(String, Str
         ("AWS_REGION", "us-east-1".to_owned()),
         ("AWS_ACCESS_KEY_ID", "bench".to_owned()),
         ("AWS_SECRET_ACCESS_KEY", "bench".to_owned()),
-        ("AWS_ENDPOINT_URL_DYNAMODB", backends.dynamodb.clone()),
-        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", backends.secrets_manager.clone()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", aws.dynamodb.clone()),
+        ("AWS_ENDPOINT_URL_SECRETS_MANAGER", aws.secrets_manager.clone()),
         ("AWS_CA_BUNDLE", ca_bundle.clone()),
         ("SSL_CERT_FILE", system_roots.display().to_string()),
         ("NODE_EXTRA_CA_CERTS", ca_bundle),
@@ -140,7 +140,7 @@ fn environment(backends: &Backends, ca_bundle: &Path) -> Result<Vec<(String, Str
 pub fn all(
     programs: &[Measured],
     arguments: &Arguments,
-    backends: &Backends,
+    aws: &Aws,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Run, Failure> {
     let mut starts: Vec<Vec<Start>> = programs.iter().map(|_| Vec::new()).collect();
@@ -164,24 +164,21 @@ pub fn all(
     Ok(Run {
         programs: figures,
         requests: arguments.requests,
-        calls: [
-            calls(find(KEYS)?, arguments.requests, backends)?,
-            calls(find(SECRETS)?, arguments.requests, backends)?,
-        ],
-        read_units: runtime.block_on(backends.read_units())?,
+        calls: [calls(find(KEYS)?, arguments.requests, aws)?, calls(find(SECRETS)?, arguments.requests, aws)?],
+        read_units: runtime.block_on(aws.read_units())?,
         throughput: (throughput(find(KEYS)?, 1)?, throughput(find(KEYS)?, CONCURRENCY)?),
     })
 }
 
 fn start(measured: &Measured, requests: usize) -> Result<Start, Failure> {
-    let process = Process::start(&measured.program)?;
+    let mut process = Process::start(&measured.program)?;
     process.send(&measured.event)?;
-    let first = process.answer()?;
-    check(&first.body)?;
+    let first = process.response()?;
+    check(first.body.as_ref())?;
     let mut warm = Vec::with_capacity(requests);
     for _ in 0..requests {
         process.send(&measured.event)?;
-        warm.push(process.answer()?.took);
+        warm.push(process.response()?.took);
     }
     Ok(Start {
         ready: process.ready_after()?,
@@ -192,21 +189,22 @@ fn start(measured: &Measured, requests: usize) -> Result<Start, Failure> {
     })
 }
 
-fn check(answer: &[u8]) -> Result<(), Failure> {
-    let answer: Value = serde_json::from_slice(answer)?;
-    if answer["statusCode"] == 200 { Ok(()) } else { Err(format!("not 200: {answer}").into()) }
+fn check(response: Result<&Vec<u8>, &Vec<u8>>) -> Result<(), Failure> {
+    let body = response.map_err(|error| format!("a runtime error: {}", String::from_utf8_lossy(error)))?;
+    let response: Value = serde_json::from_slice(body)?;
+    if response["statusCode"] == 200 { Ok(()) } else { Err(format!("not 200: {response}").into()) }
 }
 
 /// Calls of DynamoDB and of Secrets Manager for each warm request.
 #[allow(clippy::cast_precision_loss, reason = "small counts")]
-fn calls(measured: &Measured, requests: usize, backends: &Backends) -> Result<(f64, f64), Failure> {
-    let process = Process::start(&measured.program)?;
-    let serve = || -> io::Result<()> {
+fn calls(measured: &Measured, requests: usize, aws: &Aws) -> Result<(f64, f64), Failure> {
+    let mut process = Process::start(&measured.program)?;
+    let mut serve = || -> io::Result<()> {
         process.send(&measured.event)?;
-        process.answer().map(drop)
+        process.response().map(drop)
     };
     serve()?;
-    let count = || (backends.dynamodb_calls.count(), backends.secrets_manager_calls.count());
+    let count = || (aws.dynamodb_calls.count(), aws.secrets_manager_calls.count());
     let before = count();
     for _ in 0..requests {
         serve()?;
@@ -222,25 +220,24 @@ fn throughput(measured: &Measured, at_a_time: usize) -> Result<f64, Failure> {
     const REQUESTS: usize = 5000;
     let mut program = measured.program.clone();
     program.environment.push(("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), at_a_time.to_string()));
-    let process = Process::start(&program)?;
-    let serve = |requests: usize| -> Result<(), Failure> {
-        let mut answered = 0;
-        for _ in 0..at_a_time.min(requests) {
-            process.send(&measured.event)?;
-        }
-        while answered < requests {
-            check(&process.answer()?.body)?;
-            answered += 1;
-            if answered + at_a_time <= requests {
-                process.send(&measured.event)?;
-            }
-        }
-        Ok(())
-    };
-    serve(10 * at_a_time)?;
+    let mut process = Process::start(&program)?;
+    serve(&mut process, &measured.event, 10 * at_a_time, at_a_time)?;
     let before = process.processor_time()?;
-    serve(REQUESTS)?;
+    serve(&mut process, &measured.event, REQUESTS, at_a_time)?;
     Ok(REQUESTS as f64 / (process.processor_time()? - before).as_secs_f64())
+}
+
+fn serve(process: &mut Process, event: &str, requests: usize, at_a_time: usize) -> Result<(), Failure> {
+    for _ in 0..at_a_time.min(requests) {
+        process.send(event)?;
+    }
+    for served in 1..=requests {
+        check(process.response()?.body.as_ref())?;
+        if served + at_a_time <= requests {
+            process.send(event)?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs `get-app-keys` under callgrind, once for its start and one request and once for many more, and says where the
@@ -252,10 +249,10 @@ pub fn instructions(programs: &[Measured], arguments: &Arguments) -> Result<(), 
         let mut program = measured.program.clone();
         let valgrind = ["valgrind", "--quiet", "--tool=callgrind", &format!("--callgrind-out-file={file}")];
         program.command.splice(..0, valgrind.map(str::to_owned));
-        let process = Process::start(&program)?;
+        let mut process = Process::start(&program)?;
         for _ in 0..requests {
             process.send(&measured.event)?;
-            check(&process.answer()?.body)?;
+            check(process.response()?.body.as_ref())?;
         }
         process.end()?;
         let total = fs::read_to_string(&file)?;

@@ -96,7 +96,7 @@ pub fn markdown(run: &Run, targets: &[Target]) -> String {
         .collect();
     let (one, many) = run.throughput;
     format!(
-        "{starts} fresh starts of each, in turn, with {} warm requests each; medians; backends over TLS on loopback; {}, \
+        "{starts} fresh starts of each, in turn, with {} warm requests each; medians; AWS services over TLS on loopback; {}, \
          {processors} processors.\n\n\
          | function | ready | first invocation | cold start | warm | peak memory | binary | zipped |\n\
          |---|---|---|---|---|---|---|---|\n{rows}\n\

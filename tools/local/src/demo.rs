@@ -4,8 +4,8 @@ use std::{io::ErrorKind, path::Path};
 
 use serde::{Deserialize, Serialize};
 use userdocks::{
+    api::Services,
     domain::{ApiKey, ApiKeyStatus, ApiKeyType, ApiKeyValue, AppId, Timestamp},
-    runtime::Services,
 };
 use userdocks_admin::{AdminError, app};
 

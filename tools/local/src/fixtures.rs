@@ -1,102 +1,98 @@
-//! The data that the events under `events/` are made for: apps with fixed ids and keys that are plainly test keys.
+//! The apps that the events under `events/` are made for. `events/apps.json` has fixed ids and keys that are plainly test keys.
 
 use aws_sdk_dynamodb::{Client, error::DisplayErrorContext, types::AttributeValue};
+use serde::Deserialize;
 use userdocks::{
+    api::Services,
     domain::{
-        ApiKey, ApiKeyType, ApiKeyValue, App, AppId, PublicKey, Secret, SecretVersionId, SigningKey, SigningKeyState,
-        SigningKeys, Timestamp,
+        AllowList, ApiKey, ApiKeyType, ApiKeyValue, App, PublicKey, Secret, SecretVersionId, SigningKey,
+        SigningKeyState, SigningKeys, Timestamp,
     },
-    runtime::Services,
     store::StoreError,
 };
 
 use crate::LocalError;
 
-/// An app with every kind of API key and signing key.
-pub const APP: &str = "11111111-1111-4111-8111-111111111111";
-/// A disabled app.
-pub const DISABLED_APP: &str = "22222222-2222-4222-8222-222222222222";
-/// An app without signing keys.
-pub const KEYLESS_APP: &str = "cccccccc-cccc-4ccc-8ccc-cccccccccccc";
-/// An app whose API keys' records lack an attribute, and whose signing key is none.
-pub const CORRUPT_APP: &str = "44444444-4444-4444-8444-444444444444";
-/// An app that pins a version of its secret which is gone.
-pub const UNPINNED_APP: &str = "55555555-5555-4555-8555-555555555555";
-/// An app whose signing keys are changed.
-pub const CHANGING_APP: &str = "eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee";
-/// An app whose secret is changed.
-pub const ROTATING_APP: &str = "ffffffff-ffff-4fff-8fff-ffffffffffff";
+const APPS: &str = include_str!("../../../events/apps.json");
 
-/// A read key of [`APP`].
-pub const READ_KEY: &str = "ud_read_TESTKEYread0000000000000000000003NjJkP";
-/// A write key of [`APP`].
-pub const WRITE_KEY: &str = "ud_write_TESTKEYwrite000000000000000000003HU8xA";
-/// A revoked read key of [`APP`].
-pub const REVOKED_KEY: &str = "ud_read_TESTKEYrevoked0000000000000000004EWumN";
-/// An expired read key of [`APP`].
-pub const EXPIRED_KEY: &str = "ud_read_TESTKEYexpired0000000000000000001f627w";
-/// A read key of [`APP`] that was imported from elsewhere.
-pub const IMPORTED_KEY: &str = "imported-test-key-read";
-/// A well-formed read key that no app has.
-pub const UNKNOWN_KEY: &str = "ud_read_TESTKEYunknown0000000000000000001xrMjS";
-/// A read key of [`DISABLED_APP`].
-pub const DISABLED_APP_KEY: &str = "ud_read_TESTKEYdisabled000000000000000000ypC7P";
-/// A read key of [`KEYLESS_APP`].
-pub const KEYLESS_APP_KEY: &str = "ud_read_TESTKEYkeyless0000000000000000002m1GvZ";
-/// A read key of [`CORRUPT_APP`].
-pub const CORRUPT_APP_KEY: &str = "ud_read_TESTKEYcorrupt0000000000000000000CIzPc";
-/// A read key of [`UNPINNED_APP`].
-pub const UNPINNED_APP_KEY: &str = "unpinned-test-key-read";
-/// A revoked write key of [`APP`].
-pub const REVOKED_WRITE_KEY: &str = "ud_write_TESTKEYrevoked0000000000000000001tbwCQ";
-/// An expired write key of [`APP`].
-pub const EXPIRED_WRITE_KEY: &str = "ud_write_TESTKEYexpired0000000000000000003zwcRF";
-/// A well-formed write key that no app has.
-pub const UNKNOWN_WRITE_KEY: &str = "ud_write_TESTKEYunknown0000000000000000004Jwwit";
-/// A write key of [`DISABLED_APP`].
-pub const DISABLED_APP_WRITE_KEY: &str = "ud_write_TESTKEYdisabled000000000000000003Jmvhe";
-/// A write key of [`CORRUPT_APP`].
-pub const CORRUPT_APP_WRITE_KEY: &str = "ud_write_TESTKEYcorrupt0000000000000000002XEf77";
-/// A write key of [`CHANGING_APP`].
-pub const CHANGING_APP_WRITE_KEY: &str = "ud_write_TESTKEYchanges0000000000000000003CM8gU";
-/// A write key of [`ROTATING_APP`].
-pub const ROTATING_APP_WRITE_KEY: &str = "ud_write_TESTKEYrotates0000000000000000000Mkptx";
-/// A read key of [`ROTATING_APP`].
-pub const ROTATING_APP_READ_KEY: &str = "ud_read_TESTKEYrotates0000000000000000002imhCO";
-/// The secret of [`APP`].
-pub const SECRET: &str = "test-secret-of-the-fixture-app";
-
+/// The version of its secret that each app pins.
 const VERSION: &str = "66666666-6666-4666-8666-666666666666";
 const CREATED: &str = "2026-01-01T00:00:00.000Z";
-const CHANGED: &str = "2026-02-01T00:00:00.000Z";
 
-/// Makes the fixtures where they are not there yet.
-///
-/// # Errors
-/// A service fails.
-pub async fn provision(services: &Services, dynamodb: &Client, table: &str) -> Result<(), LocalError> {
-    for (app, keys, secret) in apps().map_err(|error| LocalError::new("the fixtures are malformed", error))? {
-        let failed = |error: &dyn std::fmt::Display| LocalError::new("the fixtures can't be made", error);
-        if let Some(secret) = secret {
-            let put = services.secrets.create_app_secret(app.id, app.secret_version_id, &secret).await;
-            put.map_err(|error| failed(&error))?;
-        }
-        match services.store.create_app(&app, &keys).await {
-            Ok(()) | Err(StoreError::Conflict) => {}
-            Err(error) => return Err(failed(&error)),
-        }
-    }
-    break_corrupt_app(dynamodb, table).await.map_err(|error| LocalError::new("the fixtures can't be made", error))
+type Failure = Box<dyn std::error::Error>;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FixtureApp {
+    uuid: String,
+    name: String,
+    #[serde(default)]
+    is_disabled: bool,
+    /// None: the version that the app pins does not exist.
+    secret: Option<String>,
+    api_keys: Vec<FixtureApiKey>,
+    signing_keys: Vec<FixtureSigningKey>,
 }
 
-async fn break_corrupt_app(dynamodb: &Client, table: &str) -> Result<(), Box<dyn std::error::Error>> {
-    for (key, kind) in [(CORRUPT_APP_KEY, ApiKeyType::Read), (CORRUPT_APP_WRITE_KEY, ApiKeyType::Write)] {
-        let hash = ApiKeyValue::import(key, kind)?.hash();
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FixtureApiKey {
+    uuid: String,
+    #[serde(rename = "type")]
+    kind: String,
+    name: String,
+    value: String,
+    created_at: Option<String>,
+    revoked_at: Option<String>,
+    expires_at: Option<String>,
+    issued_by: Option<String>,
+    #[serde(default)]
+    allowed_cidrs: Vec<String>,
+    /// The key's record lacks an attribute.
+    #[serde(default)]
+    is_corrupt: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FixtureSigningKey {
+    uuid: String,
+    state: String,
+    public_key: String,
+    created_at: String,
+    updated_at: String,
+}
+
+/// Creates the fixtures' apps unless they exist.
+///
+/// # Errors
+/// A service fails, or `events/apps.json` is malformed.
+pub async fn provision(services: &Services, dynamodb: &Client, table: &str) -> Result<(), LocalError> {
+    let apps: Vec<FixtureApp> =
+        serde_json::from_str(APPS).map_err(|error| LocalError::new("cannot read events/apps.json", error))?;
+    for fixture in &apps {
+        let created = create(fixture, services, dynamodb, table).await;
+        created.map_err(|error| LocalError::new(format_args!("cannot create app {}", fixture.uuid), error))?;
+    }
+    Ok(())
+}
+
+async fn create(fixture: &FixtureApp, services: &Services, dynamodb: &Client, table: &str) -> Result<(), Failure> {
+    let (app, keys) = (fixture.app()?, fixture.api_keys()?);
+    if let Some(secret) = &fixture.secret {
+        let secret = Secret::from(secret.clone());
+        services.secrets.create_app_secret(app.id, app.secret_version_id, &secret).await?;
+    }
+    match services.store.create_app(&app, &keys).await {
+        Ok(()) | Err(StoreError::Conflict) => {}
+        Err(error) => return Err(error.into()),
+    }
+    for (_, key) in fixture.api_keys.iter().zip(&keys).filter(|(fixture, _)| fixture.is_corrupt) {
         let update = dynamodb
             .update_item()
             .table_name(table)
-            .key("pk", AttributeValue::S(format!("APP#{CORRUPT_APP}")))
-            .key("sk", AttributeValue::S(format!("APIKEY#{}", hash.as_str())))
+            .key("pk", AttributeValue::S(format!("APP#{}", app.id)))
+            .key("sk", AttributeValue::S(format!("APIKEY#{}", key.hash.as_str())))
             .update_expression("REMOVE #type")
             .expression_attribute_names("#type", "type");
         update.send().await.map_err(|error| DisplayErrorContext(error).to_string())?;
@@ -104,92 +100,51 @@ async fn break_corrupt_app(dynamodb: &Client, table: &str) -> Result<(), Box<dyn
     Ok(())
 }
 
-type Fixture = (App, Vec<ApiKey>, Option<Secret>);
-
-fn apps() -> Result<Vec<Fixture>, Box<dyn std::error::Error>> {
-    let created: Timestamp = CREATED.parse()?;
-    let changed: Timestamp = CHANGED.parse()?;
-    // A standby key that never becomes old enough.
-    let far_future: Timestamp = "2999-01-01T00:00:00.000Z".parse()?;
-    let app = |id: &str, name: &str, signing_keys: SigningKeys| -> Result<App, Box<dyn std::error::Error>> {
+impl FixtureApp {
+    fn app(&self) -> Result<App, Failure> {
         let version: SecretVersionId = VERSION.parse()?;
-        Ok(App::new(id.parse::<AppId>()?, name.to_owned(), version, signing_keys, created))
-    };
-    let read = |name: &str, value: &str| api_key(name, value, ApiKeyType::Read, created);
-    let write = |name: &str, value: &str| api_key(name, value, ApiKeyType::Write, created);
+        let keys = self.signing_keys.iter().map(FixtureSigningKey::signing_key).collect::<Result<_, Failure>>()?;
+        let keys = SigningKeys::new(keys).map_err(|error| error.to_string())?;
+        let app = App::new(self.uuid.parse()?, self.name.clone(), version, keys, CREATED.parse()?);
+        Ok(App { is_disabled: self.is_disabled, ..app })
+    }
 
-    let all_keys = vec![
-        read("read", READ_KEY)?,
-        write("write", WRITE_KEY)?,
-        ApiKey { revoked_at: Some(changed), ..read("revoked", REVOKED_KEY)? },
-        ApiKey { expires_at: Some(changed), ..read("expired", EXPIRED_KEY)? },
-        read("imported", IMPORTED_KEY)?,
-        ApiKey { revoked_at: Some(changed), ..write("revoked", REVOKED_WRITE_KEY)? },
-        ApiKey { expires_at: Some(changed), ..write("expired", EXPIRED_WRITE_KEY)? },
-    ];
-    let secret = || Some(Secret::from(SECRET.to_owned()));
-    let disabled = App { is_disabled: true, ..app(DISABLED_APP, "Disabled", SigningKeys::default())? };
-    Ok(vec![
-        (app(APP, "Fixture", signing_keys(created, changed)?)?, all_keys, secret()),
-        (disabled, vec![read("read", DISABLED_APP_KEY)?, write("write", DISABLED_APP_WRITE_KEY)?], secret()),
-        (app(KEYLESS_APP, "Keyless", SigningKeys::default())?, vec![read("read", KEYLESS_APP_KEY)?], secret()),
-        (
-            app(CORRUPT_APP, "Corrupt", no_signing_key(created)?)?,
-            vec![read("read", CORRUPT_APP_KEY)?, write("write", CORRUPT_APP_WRITE_KEY)?],
-            secret(),
-        ),
-        (
-            app(CHANGING_APP, "Changing", signing_keys(created, far_future)?)?,
-            vec![write("write", CHANGING_APP_WRITE_KEY)?],
-            secret(),
-        ),
-        (
-            app(ROTATING_APP, "Rotating", SigningKeys::default())?,
-            vec![read("read", ROTATING_APP_READ_KEY)?, write("write", ROTATING_APP_WRITE_KEY)?],
-            secret(),
-        ),
-        (app(UNPINNED_APP, "Unpinned", SigningKeys::default())?, vec![read("read", UNPINNED_APP_KEY)?], None),
-    ])
+    fn api_keys(&self) -> Result<Vec<ApiKey>, Failure> {
+        self.api_keys.iter().map(FixtureApiKey::api_key).collect()
+    }
 }
 
-fn api_key(
-    name: &str,
-    value: &str,
-    kind: ApiKeyType,
-    created: Timestamp,
-) -> Result<ApiKey, userdocks::domain::ImportError> {
-    Ok(ApiKey::new(&ApiKeyValue::import(value, kind)?, kind, name.to_owned(), created, None))
-}
-
-fn no_signing_key(created: Timestamp) -> Result<SigningKeys, Box<dyn std::error::Error>> {
-    let framed = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n".to_owned();
-    let mut keys = SigningKeys::default();
-    keys.import("appkey_bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb".parse()?, PublicKey::stored(framed)?, created);
-    Ok(keys)
-}
-
-fn signing_keys(created: Timestamp, published: Timestamp) -> Result<SigningKeys, Box<dyn std::error::Error>> {
-    let key = |id: &str, state, pem: &str, created_at| -> Result<SigningKey, Box<dyn std::error::Error>> {
-        Ok(SigningKey {
-            id: id.parse()?,
-            state,
-            public_key: PublicKey::import(pem)?,
-            is_imported: true,
-            created_at,
-            updated_at: CHANGED.parse()?,
+impl FixtureApiKey {
+    fn api_key(&self) -> Result<ApiKey, Failure> {
+        let kind: ApiKeyType = self.kind.parse().map_err(|_| "unknown type of an API key")?;
+        let value = ApiKeyValue::import(&self.value, kind)?;
+        let created_at: Timestamp = self.created_at.as_deref().unwrap_or(CREATED).parse()?;
+        let time = |time: &Option<String>| time.as_deref().map(str::parse).transpose();
+        let expires_at = time(&self.expires_at)?;
+        Ok(ApiKey {
+            id: self.uuid.parse()?,
+            revoked_at: time(&self.revoked_at)?,
+            expires_at,
+            lifetime: ApiKey::implied_lifetime(created_at, expires_at),
+            issued_by: self.issued_by.as_deref().map(str::parse).transpose()?,
+            allow_list: AllowList::parse(&self.allowed_cidrs)?,
+            ..ApiKey::new(&value, kind, self.name.clone(), created_at, None)
         })
-    };
-    let (revoked, previous, in_use, standby) = (
-        include_str!("fixtures/revoked.pem"),
-        include_str!("fixtures/previous.pem"),
-        include_str!("fixtures/in-use.pem"),
-        include_str!("fixtures/standby.pem"),
-    );
-    Ok(SigningKeys::new(vec![
-        key("appkey_77777777-7777-4777-8777-777777777777", SigningKeyState::Revoked, revoked, created)?,
-        key("appkey_88888888-8888-4888-8888-888888888888", SigningKeyState::Previous, previous, created)?,
-        key("appkey_99999999-9999-4999-8999-999999999999", SigningKeyState::InUse, in_use, CHANGED.parse()?)?,
-        key("appkey_aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa", SigningKeyState::Standby, standby, published)?,
-    ])
-    .map_err(|error| error.to_string())?)
+    }
+}
+
+impl FixtureSigningKey {
+    fn signing_key(&self) -> Result<SigningKey, Failure> {
+        let states =
+            [SigningKeyState::Standby, SigningKeyState::InUse, SigningKeyState::Previous, SigningKeyState::Revoked];
+        let state = states.into_iter().find(|state| state.name() == self.state).ok_or("unknown state of a key")?;
+        Ok(SigningKey {
+            id: self.uuid.parse()?,
+            state,
+            public_key: PublicKey::from_stored(self.public_key.clone())?,
+            is_imported: true,
+            created_at: self.created_at.parse()?,
+            updated_at: self.updated_at.parse()?,
+        })
+    }
 }

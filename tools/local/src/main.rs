@@ -12,7 +12,11 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
-use userdocks::runtime::{Names, Services, disable_core_dumps};
+use userdocks::{
+    api::Services,
+    aws::{DynamoDb, Resources, SecretsManager},
+    runtime::disable_core_dumps,
+};
 use userdocks_local::{
     LocalError,
     demo::{self, DemoApp},
@@ -47,8 +51,7 @@ async fn run() -> Result<(), LocalError> {
     api::check_port(&settings).await?;
     private_file::make_folder(&settings.data_dir)?;
     start_backends(&settings).await?;
-    // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
-    let demo = Box::pin(provision(&settings)).await?;
+    let demo = provision(&settings).await?;
 
     tokio::select! {
         result = api::build_functions() => result?,
@@ -85,8 +88,9 @@ async fn provision(settings: &Settings) -> Result<DemoApp, LocalError> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&sdk_config(&settings.dynamodb.endpoint));
     let secrets_manager = aws_sdk_secretsmanager::Client::new(&sdk_config(&settings.secrets_manager.endpoint));
     let secret_prefix = settings.secret_prefix.parse().map_err(|error| LocalError::new("SECRET_PREFIX", error))?;
-    let names = Names { table: settings.table.clone(), secret_prefix };
-    let services = Services::new(dynamodb.clone(), secrets_manager, names);
+    let resources = Resources { table: settings.table.clone(), secret_prefix, secrets_kms_key: None };
+    let secrets_manager = SecretsManager::from_sdk(secrets_manager, None);
+    let services = Services::new(DynamoDb::from_sdk(dynamodb.clone(), None), secrets_manager, resources);
     services.store.create_table().await.map_err(|error| LocalError::new("the table can't be made", error))?;
     fixtures::provision(&services, &dynamodb, &settings.table).await?;
     demo::provision(&services, &settings.data_dir.join("demo-app.json")).await

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::http::Uri;
-use userdocks::runtime::Endpoint;
+use userdocks::aws::Endpoint;
 use userdocks_local::{CREDENTIALS, LocalError, REGION};
 
 /// What the environment sets: `HOST`, `API_PORT`, `DYNAMODB_PORT`, `SECRETS_MANAGER_PORT`, `DATA_DIR`, `TABLE_NAME`,

@@ -4,15 +4,12 @@ use std::{env, sync::Arc};
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json, value::RawValue};
-use userdocks::{
-    aws_json::AwsJson,
-    runtime::{Clients, Environment},
-};
+use userdocks::aws::{Clients, Configuration, SignedCalls};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    let clients = Clients::new(&Environment::of_process()?)?;
-    let dynamodb = clients.direct_dynamodb().ok_or("the environment names no endpoint")?;
+    let clients = Clients::new(&Configuration::from_environment()?)?;
+    let dynamodb = clients.signed_dynamodb().ok_or("the environment names no endpoint")?;
     let (table, pk, api_key) = (env::var("TABLE_NAME")?, env::var("BENCH_PK")?, env::var("BENCH_API_KEY_SK")?);
     let keys = ["APP", &api_key].map(|sk| json!({"pk": {"S": pk}, "sk": {"S": sk}}));
     let request = json!({"RequestItems": {table: {"Keys": keys, "ConsistentRead": true}}}).to_string();
@@ -20,7 +17,7 @@ async fn main() -> Result<(), Error> {
     run(service_fn(|_: LambdaEvent<Box<RawValue>>| respond(Arc::clone(&call)))).await
 }
 
-async fn respond(call: Arc<(AwsJson, String)>) -> Result<Value, Error> {
+async fn respond(call: Arc<(SignedCalls, String)>) -> Result<Value, Error> {
     let (dynamodb, request) = &*call;
     let answer: Value = serde_json::from_slice(&dynamodb.call("BatchGetItem", request).await?)?;
     let found = answer["Responses"].as_object().map_or(0, |tables| tables.len());

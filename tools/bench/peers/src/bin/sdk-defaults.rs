@@ -6,16 +6,20 @@ use aws_config::BehaviorVersion;
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::value::RawValue;
 use userdocks::{
-    http::{Failure, Request, Response},
-    runtime::{Function, Names, Route, Services},
+    api::{Context, Failure, Route, Services},
+    aws::{DynamoDb, Resources, SecretsManager},
+    http::Response,
+    runtime::Function,
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     let sdk = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let names = Names { table: env::var("TABLE_NAME")?, secret_prefix: env::var("SECRET_PREFIX")?.parse()? };
-    let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
-    let services = Services::new(dynamodb, aws_sdk_secretsmanager::Client::new(&sdk), names);
+    let (table, secret_prefix) = (env::var("TABLE_NAME")?, env::var("SECRET_PREFIX")?.parse()?);
+    let resources = Resources { table, secret_prefix, secrets_kms_key: None };
+    let dynamodb = DynamoDb::from_sdk(aws_sdk_dynamodb::Client::new(&sdk), None);
+    let secrets_manager = SecretsManager::from_sdk(aws_sdk_secretsmanager::Client::new(&sdk), None);
+    let services = Services::new(dynamodb, secrets_manager, resources);
     match env::var("ROUTE")?.as_str() {
         "get-app-keys" => serve(get_app_keys::ROUTE, get_app_keys::handle, services).await,
         _ => serve(get_app_secrets::ROUTE, get_app_secrets::handle, services).await,
@@ -24,7 +28,7 @@ async fn main() -> Result<(), Error> {
 
 async fn serve<H, F>(route: Route, handler: H, services: Services) -> Result<(), Error>
 where
-    H: Fn(Arc<Request>, Arc<Services>) -> F,
+    H: Fn(Arc<Context>) -> F,
     F: Future<Output = Result<Response, Failure>>,
 {
     let function = Function::new(route, handler, services);

@@ -1,0 +1,40 @@
+//! `DELETE /api/v1/apps/{appUuid}/api-keys/{apiKeyUuid}`: revokes an API key.
+
+use std::sync::Arc;
+
+use userdocks::{
+    api::{Context, Envelope, Failure, ListSuccess, ListedApiKey, Route, Write, json, success},
+    http::{Method, Response, StatusCode},
+    store::ApiKeyChange,
+};
+
+pub const ROUTE: Route = Route::write(Method::DELETE, "/api/v1/apps/{appUuid}/api-keys/{apiKeyUuid}", Envelope::List);
+
+/// Revokes a key, at once and for good. The last active write key is revoked only with `?force=true`.
+pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
+    let write = match cx.begin_write().await? {
+        Write::Repeated { result, .. } => return Ok(success(StatusCode::OK, result)),
+        Write::New(write) => write,
+    };
+    let (app, caller) = (write.app().id, write.caller().api_key().clone());
+    let id = cx.api_key_id(&caller)?;
+    cx.request.no_body()?;
+    let force = cx.request.query_choice("force", &["true", "false"])? == Some("true");
+    cx.audit.record_subject(id);
+
+    let mut keys = cx.api_keys(app).await?;
+    let read: Vec<_> = keys.iter().filter(|key| key.id == id).cloned().collect();
+    let revoked = keys.revoke(id, force, cx.now)?;
+    let changes: Vec<_> = read
+        .into_iter()
+        .zip(&revoked)
+        .filter(|(read, changed)| read != *changed)
+        .map(|(read, changed)| ApiKeyChange::Update { read: read.into(), changed: changed.clone().into() })
+        .collect();
+    let listed = revoked.first().map(|key| ListedApiKey::new(key, caller.id, cx.now)).into_iter().collect();
+    let result = write.commit_api_keys(&changes, json(&ListSuccess::new(ListedApiKey::KIND, listed))?).await?;
+    for key in revoked.iter().filter(|_| !changes.is_empty()) {
+        cx.services.store.end_index(app, key).await;
+    }
+    Ok(success(StatusCode::OK, result))
+}

@@ -1,0 +1,80 @@
+//! `POST /api/v1/apps/{appUuid}/api-keys`: a new API key, or one that replaces another.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use userdocks::{
+    api::{
+        Context, CreatedApiKey, Envelope, Failure, ListSuccess, ListedApiKey, Route, Write, json,
+        optional_whole_number, success,
+    },
+    domain::{ApiKey, ApiKeyFields, ApiKeyRequest, IssuedApiKey, ReplacedApiKey},
+    http::{Method, Response, StatusCode},
+    store::ApiKeyChange,
+};
+
+pub const ROUTE: Route = Route::write(Method::POST, "/api/v1/apps/{appUuid}/api-keys", Envelope::List);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "camelCase")]
+#[derive(Default)]
+struct Body {
+    r#type: Option<String>,
+    name: Option<String>,
+    #[serde(deserialize_with = "optional_whole_number")]
+    expires_in_seconds: Option<u64>,
+    allowed_cidrs: Option<Vec<String>>,
+    replaces: Option<String>,
+    #[serde(deserialize_with = "optional_whole_number")]
+    overlap_seconds: Option<u64>,
+}
+
+/// Creates a key and returns its value, once. A replaced key expires when the overlap ends, or earlier.
+pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
+    let write = match cx.begin_write().await? {
+        Write::Repeated { result, .. } => return Ok(success(StatusCode::CREATED, result)),
+        Write::New(write) => write,
+    };
+    let (app, caller) = (write.app().id, write.caller().api_key().clone());
+    let request = read_request(&cx, &caller)?;
+    let mut keys = cx.api_keys(app).await?;
+    let (IssuedApiKey { key, value }, replaced) = match request {
+        ApiKeyRequest::New(request) => (keys.issue(request, Some(&caller), cx.now)?, None),
+        ApiKeyRequest::Replacement(request) => {
+            let ReplacedApiKey { issued, read, retired } = keys.replace(request, Some(&caller), cx.now)?;
+            (issued, Some((read, retired)))
+        }
+    };
+    let retired = replaced.as_ref().map(|(_, retired)| retired.clone());
+    let replacement =
+        replaced.map(|(read, retired)| ApiKeyChange::Update { read: read.into(), changed: retired.into() });
+    let changes: Vec<_> = [ApiKeyChange::Create(key.clone().into())].into_iter().chain(replacement).collect();
+    cx.audit.record_subject(key.id);
+
+    let body = |value: Option<&str>| {
+        let key = CreatedApiKey { key: ListedApiKey::new(&key, caller.id, cx.now), value };
+        json(&ListSuccess::new(ListedApiKey::KIND, vec![key]))
+    };
+    let without_value = body(None)?;
+    let result = write.commit_api_keys(&changes, without_value.clone()).await?;
+    if let Some(retired) = retired {
+        cx.services.store.end_index(app, &retired).await;
+    }
+    // Otherwise a parallel request did the same write first, with a key of its own.
+    let is_mine = result == without_value;
+    Ok(success(StatusCode::CREATED, if is_mine { body(Some(value.expose()))? } else { result }))
+}
+
+fn read_request(cx: &Context, caller: &ApiKey) -> Result<ApiKeyRequest, Failure> {
+    let body: Body = cx.request.body()?;
+    let fields = ApiKeyFields {
+        kind: body.r#type.as_deref(),
+        name: body.name.as_deref(),
+        expires_in_seconds: body.expires_in_seconds,
+        allowed_cidrs: body.allowed_cidrs.as_deref(),
+        replaces: body.replaces.as_deref(),
+        overlap_seconds: body.overlap_seconds,
+    };
+    let request = fields.check(caller, cx.request.source_ip());
+    request.map_err(|error| userdocks::domain::ApiKeyChangeError::from(error).into())
+}

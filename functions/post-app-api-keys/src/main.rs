@@ -1,0 +1,7 @@
+//! The Lambda function of [`post_app_api_keys::ROUTE`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    userdocks::runtime::run(env!("CARGO_CRATE_NAME"), post_app_api_keys::ROUTE, post_app_api_keys::handle)
+}

@@ -1,0 +1,105 @@
+use std::sync::{Arc, OnceLock};
+
+use super::{
+    audit::Audit,
+    failure::{Failure, FailureKind, Fault},
+    route::{Access, Route},
+    services::Services,
+};
+use crate::{
+    auth::{self, Caller, Notes},
+    domain::{ApiKey, ApiKeyId, ApiKeys, AppId, SecretVersionId, SigningKeyId, Timestamp},
+    http::Request,
+};
+
+/// A request with everything that its handling needs.
+pub struct Context {
+    pub request: Request,
+    pub services: Arc<Services>,
+    pub audit: Audit,
+    /// The time at which the request arrived.
+    pub now: Timestamp,
+    route: Route,
+    notes: Notes,
+    api_key_expires_at: OnceLock<Timestamp>,
+}
+
+impl Context {
+    #[must_use]
+    pub fn new(route: Route, request: Request, services: Arc<Services>, now: Timestamp) -> Self {
+        let (audit, notes, api_key_expires_at) = (Audit::default(), Notes::default(), OnceLock::new());
+        Self { request, services, audit, now, route, notes, api_key_expires_at }
+    }
+
+    #[must_use]
+    pub fn route(&self) -> &Route {
+        &self.route
+    }
+
+    /// Authenticates the caller as the route requires.
+    pub async fn authenticate(&self) -> Result<Caller, Failure> {
+        let Access::ApiKey(requirement) = self.route.access() else {
+            return Err(Failure::internal("a public route has no caller"));
+        };
+        let accepted = |api_key: &ApiKey| {
+            if let Some(expires_at) = api_key.expires_at {
+                // A request that is authenticated again keeps the expiry as read first.
+                let _ = self.api_key_expires_at.set(expires_at);
+            }
+        };
+        let outcome = auth::authenticate(&self.request, requirement, &self.services.store, accepted).await;
+        let api_key = match &outcome {
+            Ok(caller) => Some(caller.api_key().id),
+            Err(error) => error.api_key(),
+        };
+        let is_first = api_key.is_some_and(|api_key| self.audit.record_api_key(api_key));
+        let caller = outcome?;
+        if is_first {
+            self.notes.note_use(&caller, &self.services.store, self.request.id(), self.now);
+        }
+        Ok(caller)
+    }
+
+    /// Notes the secret's version that the caller fetches.
+    pub fn note_fetch(&self, caller: &Caller, version_id: SecretVersionId) {
+        self.notes.note_fetch(caller, &self.services.store, self.request.id(), version_id, self.now);
+    }
+
+    /// The expiry of the caller's API key, if the key passed check 7 and expires.
+    #[must_use]
+    pub fn api_key_expires_at(&self) -> Option<Timestamp> {
+        self.api_key_expires_at.get().copied()
+    }
+
+    /// The path's app, if it is a UUID.
+    #[must_use]
+    pub fn app_id(&self) -> Option<AppId> {
+        auth::app_id(&self.request)?.parse().ok()
+    }
+
+    /// The path's signing key.
+    pub fn signing_key_id(&self) -> Result<SigningKeyId, Failure> {
+        let id = self.request.path_parameter("keyUuid").and_then(|id| id.parse().ok());
+        id.ok_or(FailureKind::BadRequest.into())
+    }
+
+    /// The path's API key; `self` is the caller's.
+    pub fn api_key_id(&self, caller: &ApiKey) -> Result<ApiKeyId, Failure> {
+        let reference = self.request.path_parameter("apiKeyUuid");
+        reference.and_then(|reference| caller.resolve(reference).ok()).ok_or(FailureKind::BadRequest.into())
+    }
+
+    /// All API keys of an app. A corrupt record fails the request: the rules of changes need all keys.
+    pub async fn api_keys(&self, app: AppId) -> Result<ApiKeys, Failure> {
+        let (keys, corrupt) = self.services.store.list_api_keys(app).await?;
+        match corrupt.into_iter().next() {
+            Some(corrupt) => Err(Failure::fault(Fault::CorruptItem, corrupt)),
+            None => Ok(ApiKeys::new(keys)),
+        }
+    }
+
+    /// Waits for the work in the background of the request.
+    pub async fn finish(&self) {
+        self.notes.stored().await;
+    }
+}

@@ -1,0 +1,27 @@
+//! The HTTP contract: routes, failures, envelopes, writes, and the audit record of each request.
+
+mod api_key;
+mod audit;
+mod context;
+mod envelope;
+mod failure;
+mod number;
+mod response;
+mod route;
+mod services;
+mod signing_key;
+mod write;
+
+pub use self::{
+    api_key::{CreatedApiKey, ListedApiKey},
+    audit::Audit,
+    context::Context,
+    envelope::{Envelope, LegacySuccess, ListSuccess},
+    failure::{Failure, FailureKind, Fault},
+    number::{optional_whole_number, whole_number},
+    response::{CacheControl, complete, etag, failure, json, names, revalidated, success},
+    route::{Access, Route},
+    services::Services,
+    signing_key::ListedSigningKey,
+    write::{NewWrite, Write},
+};

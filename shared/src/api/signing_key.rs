@@ -1,0 +1,55 @@
+use serde::Serialize;
+
+use crate::domain::SigningKey;
+
+/// A signing key in the list envelope.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListedSigningKey<'a> {
+    uuid: String,
+    created_at: String,
+    updated_at: String,
+    r#type: KeyType,
+    value: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<&'static str>,
+}
+
+impl<'a> ListedSigningKey<'a> {
+    #[must_use]
+    pub fn new(key: &'a SigningKey) -> Self {
+        Self {
+            uuid: key.id.to_string(),
+            created_at: key.created_at.to_string(),
+            updated_at: key.updated_at.to_string(),
+            r#type: KeyType::PUBLIC,
+            value: key.public_key.as_pem(),
+            state: None,
+        }
+    }
+
+    /// The responses of writes have the key's state.
+    #[must_use]
+    pub fn with_state(key: &'a SigningKey) -> Self {
+        Self { state: Some(key.state.name()), ..Self::new(key) }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct KeyType {
+    uuid: &'static str,
+    name: &'static str,
+    created_at: &'static str,
+    updated_at: &'static str,
+}
+
+impl KeyType {
+    /// The type of seed 003. Keys of other types are never listed.
+    const PUBLIC: Self = Self {
+        uuid: "appkeytype_11111111-1111-1111-1111-111111111111",
+        name: "public",
+        created_at: "2026-01-01T00:00:00.000Z",
+        updated_at: "2026-01-01T00:00:00.000Z",
+    };
+}

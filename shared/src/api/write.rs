@@ -1,0 +1,159 @@
+//! Writes: idempotency, optimistic locking, and the commit.
+
+use tokio::time::sleep;
+
+use super::{
+    context::Context,
+    failure::{Failure, FailureKind},
+    response::success,
+};
+use crate::{
+    auth::Caller,
+    domain::{App, StoredResult, Timestamp, fingerprint},
+    http::{Response, StatusCode},
+    store::{ApiKeyChange, StoreError, waits_after_conflict},
+};
+
+/// A write by an authenticated caller.
+pub enum Write<'a> {
+    New(Box<NewWrite<'a>>),
+    /// The same API key has done it before, with the same `Idempotency-Key`.
+    Repeated {
+        /// The caller's app, as it is now.
+        app: Box<App>,
+        /// The stored result, from which the response is built again.
+        result: String,
+    },
+}
+
+/// A write that is not done yet.
+pub struct NewWrite<'a> {
+    context: &'a Context,
+    caller: Caller,
+    fingerprint: String,
+}
+
+impl Context {
+    /// Changes the app and returns the stored result of `change` with 200. The change is stored only if the app is still as
+    /// it was read. A repeated write changes nothing and returns its first result.
+    pub async fn write(
+        &self,
+        change: impl FnOnce(&mut App, Timestamp) -> Result<String, Failure>,
+    ) -> Result<Response, Failure> {
+        let result = match self.begin_write().await? {
+            Write::Repeated { result, .. } => result,
+            Write::New(write) => {
+                let mut app = write.app().clone();
+                let result = change(&mut app, self.now)?;
+                write.commit(app, result).await?
+            }
+        };
+        Ok(success(StatusCode::OK, result))
+    }
+
+    /// Authenticates the caller of a write, and looks for a stored result. E4090 if the `Idempotency-Key` belongs to another
+    /// request.
+    pub async fn begin_write(&self) -> Result<Write<'_>, Failure> {
+        let caller = self.authenticate().await?;
+        let fingerprint = self.fingerprint();
+        match caller.stored_result() {
+            Some(stored) => {
+                let result = result_of_same_request(stored, &fingerprint)?;
+                self.audit.record_replay();
+                Ok(Write::Repeated { app: Box::new(caller.app().clone()), result })
+            }
+            None => Ok(Write::New(Box::new(NewWrite { context: self, caller, fingerprint }))),
+        }
+    }
+
+    /// Distinguishes this request from others by the same caller for the same app.
+    fn fingerprint(&self) -> String {
+        let keys = ["keyUuid", "apiKeyUuid"].map(|name| self.request.path_parameter(name));
+        let key = keys.into_iter().flatten().next().unwrap_or_default();
+        // A body that is not valid text must not share a fingerprint with an empty body.
+        let body = self.request.body_text().unwrap_or("\0".into());
+        fingerprint(&[&self.route().to_string(), key, &self.request.query(), &body])
+    }
+}
+
+impl NewWrite<'_> {
+    #[must_use]
+    pub fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// The caller's app, as it was read.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        self.caller.app()
+    }
+
+    /// Stores the changed app and, for an `Idempotency-Key`, the result: both or nothing. Nothing is stored if nothing
+    /// changes and there is no key.
+    ///
+    /// Returns the result that counts: a parallel request may have done the same write first.
+    pub async fn commit(self, changed: App, result: String) -> Result<String, Failure> {
+        if changed == *self.app() && self.caller.write_id().is_none() {
+            return Ok(result);
+        }
+        self.store(changed, &[], result).await
+    }
+
+    /// Stores changes of the app's API keys like [`NewWrite::commit`].
+    pub async fn commit_api_keys(self, changes: &[ApiKeyChange], result: String) -> Result<String, Failure> {
+        let app = self.app().clone();
+        if changes.is_empty() { self.commit(app, result).await } else { self.store(app, changes, result).await }
+    }
+
+    async fn store(self, changed: App, key_changes: &[ApiKeyChange], result: String) -> Result<String, Failure> {
+        let Self { context, caller, fingerprint } = self;
+        let (read, store) = (caller.app(), &context.services.store);
+        let stored =
+            caller.write_id().map(|id| StoredResult::new(id.clone(), fingerprint, result.clone(), context.now));
+        match (store.update_app_and_api_keys(read, changed, context.now, key_changes, stored.as_ref()).await, stored) {
+            (Ok(_), _) => Ok(result),
+            (Err(StoreError::Conflict), Some(mine)) => match store.find_stored_result(read.id, &mine.id).await? {
+                Some(theirs) if theirs.is_kept(context.now) => {
+                    let result = result_of_same_request(&theirs, &mine.request)?;
+                    context.audit.record_replay();
+                    Ok(result)
+                }
+                _ => Err(StoreError::Conflict.into()),
+            },
+            (Err(error), _) => Err(error.into()),
+        }
+    }
+
+    /// Commits a change that commutes with all others. If another change wins, authenticates the caller and changes the app
+    /// again, a few times.
+    pub async fn commit_commuting(
+        self,
+        change: impl Fn(&mut App) -> Result<String, Failure>,
+    ) -> Result<String, Failure> {
+        let context = self.context;
+        let mut waits = waits_after_conflict();
+        let mut write = self;
+        loop {
+            let mut app = write.app().clone();
+            let result = change(&mut app)?;
+            match write.commit(app, result).await {
+                Err(failure) if failure.kind == FailureKind::Conflict => {
+                    sleep(waits.next().ok_or(failure)?).await;
+                }
+                committed => return committed,
+            }
+            write = match context.begin_write().await? {
+                Write::Repeated { result, .. } => return Ok(result),
+                Write::New(write) => *write,
+            };
+        }
+    }
+}
+
+fn result_of_same_request(stored: &StoredResult, fingerprint: &str) -> Result<String, Failure> {
+    if stored.request == fingerprint {
+        Ok(stored.result.clone())
+    } else {
+        Err(Failure::new(FailureKind::Conflict, "the Idempotency-Key was used for another request"))
+    }
+}

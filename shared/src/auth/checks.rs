@@ -1,0 +1,84 @@
+use super::{
+    caller::{AuthError, Caller},
+    credentials::Credentials,
+};
+use crate::{
+    domain::{ApiKey, ApiKeyStatus, ApiKeyType, ApiKeyValue, AppId, IdempotencyKey, Timestamp, WriteId},
+    http::Request,
+    store::{CallerRecords, Store, StoreError},
+};
+
+/// A route's requirements of its callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requirement {
+    pub api_key_type: ApiKeyType,
+    /// The response holds a secret, which a browser must not see, nor an API key that reads it.
+    pub rejects_browsers: bool,
+}
+
+/// Authenticates the caller for the path's app. The first check that fails decides the error.
+///
+/// The response does not tell which case of check 6 applies. `accepted` is called when the key has passed check 7.
+pub async fn authenticate(
+    request: &Request,
+    Requirement { api_key_type, rejects_browsers }: Requirement,
+    store: &Store,
+    accepted: impl FnOnce(&ApiKey),
+) -> Result<Caller, AuthError> {
+    let credentials = Credentials::from_request(request);
+    // 0: a browser.
+    if let Some(header) = credentials.browser_header.filter(|_| rejects_browsers) {
+        return Err(AuthError::Browser(header));
+    }
+    // 1: `x-api-key` or `x-client-id` is missing or blank.
+    let (Some(api_key), Some(client_id)) = (credentials.api_key, credentials.client_id) else {
+        return Err(AuthError::InvalidCredentials(None));
+    };
+    if api_key.trim().is_empty() || client_id.trim().is_empty() {
+        return Err(AuthError::InvalidCredentials(None));
+    }
+    // 2: `x-api-key-type` is not exactly the route's type.
+    if credentials.api_key_type.as_deref() != Some(api_key_type.name()) {
+        return Err(AuthError::WrongType(None));
+    }
+    // 3: the path's app id is not a UUID.
+    let app_id: AppId = credentials.app_id.and_then(|id| id.parse().ok()).ok_or(AuthError::MalformedAppId)?;
+    // 4: `x-client-id` is another app.
+    if client_id.parse() != Ok(app_id) {
+        return Err(AuthError::InvalidCredentials(None));
+    }
+    // 5: the key cannot exist.
+    let presented: ApiKeyValue = api_key.parse().map_err(|_| AuthError::InvalidCredentials(None))?;
+    let hash = presented.hash();
+    // A malformed one is an error only after all other checks (9).
+    let idempotency_key = credentials.idempotency_key.as_deref().map(str::parse::<IdempotencyKey>);
+    let idempotency_key = idempotency_key.filter(|_| api_key_type == ApiKeyType::Write).transpose();
+    let write_id = idempotency_key.as_ref().ok().and_then(Option::as_ref).map(|key| WriteId::new(&hash, key));
+    // 6: no such app or key, or the key is revoked, expired or not allowed at the caller's address.
+    let records = store.find_caller(app_id, &hash, write_id.as_ref()).await?;
+    let Some(CallerRecords { api_key, app, stored_result }) = records else {
+        return Err(AuthError::InvalidCredentials(None));
+    };
+    // The time after the read: a key that ended just before it is rejected, however long the request has been in progress.
+    let now = Timestamp::now();
+    if api_key.status(now) != ApiKeyStatus::Active {
+        return Err(AuthError::InvalidCredentials(Some(api_key.id)));
+    }
+    if !api_key.allow_list.allows(request.source_ip()) {
+        return Err(AuthError::AddressNotAllowed(api_key.id));
+    }
+    // 7: the key's real type is not the route's.
+    if api_key.kind != api_key_type {
+        return Err(AuthError::WrongType(Some(api_key.id)));
+    }
+    accepted(&api_key);
+    // 8: the app is disabled.
+    let app = app.map_err(StoreError::from)?;
+    if app.is_disabled {
+        return Err(AuthError::AppDisabled(api_key.id));
+    }
+    // 9: the request's own parameters; those of single routes are their handlers' part.
+    idempotency_key.map_err(|_| AuthError::MalformedIdempotencyKey(api_key.id))?;
+    let stored_result = stored_result.transpose().map_err(StoreError::from)?.filter(|stored| stored.is_kept(now));
+    Ok(Caller { app, api_key, write_id, stored_result })
+}

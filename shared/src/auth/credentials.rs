@@ -1,0 +1,33 @@
+use std::borrow::Cow;
+
+use crate::http::Request;
+
+/// The parts of a request that the checks look at; `None` if a part is missing or not readable.
+pub(super) struct Credentials<'a> {
+    pub api_key: Option<Cow<'a, str>>,
+    pub api_key_type: Option<Cow<'a, str>>,
+    pub client_id: Option<Cow<'a, str>>,
+    pub app_id: Option<&'a str>,
+    pub idempotency_key: Option<Cow<'a, str>>,
+    /// The header by which a browser gives itself away.
+    pub browser_header: Option<&'static str>,
+}
+
+impl<'a> Credentials<'a> {
+    pub fn from_request(request: &'a Request) -> Self {
+        Self {
+            api_key: request.header("x-api-key"),
+            api_key_type: request.header("x-api-key-type"),
+            client_id: request.header("x-client-id"),
+            app_id: app_id(request),
+            idempotency_key: request.header("idempotency-key"),
+            browser_header: ["origin", "sec-fetch-site"].into_iter().find(|name| request.header(name).is_some()),
+        }
+    }
+}
+
+/// The app's id in the path, under either of the names that routes give it.
+#[must_use]
+pub fn app_id(request: &Request) -> Option<&str> {
+    ["appId", "appUuid"].into_iter().find_map(|name| request.path_parameter(name))
+}

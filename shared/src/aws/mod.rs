@@ -1,0 +1,21 @@
+//! The plumbing to AWS: configuration, clients, trusted certificates, reads, and the causes of failures.
+
+mod batch_get_item;
+mod causes;
+mod clients;
+mod configuration;
+mod endpoint;
+mod retry_budget;
+mod service;
+mod signed_calls;
+mod trust;
+
+pub use self::{
+    batch_get_item::{BatchGetItemOutput, Item},
+    clients::Clients,
+    configuration::{Configuration, ConfigurationError, Resources},
+    endpoint::{Endpoint, MalformedEndpoint},
+    service::{DynamoDb, FailedCall, SecretsManager, Service, send},
+    signed_calls::{CallError, Protocol, SignedCalls},
+    trust::CaBundleError,
+};

@@ -1,0 +1,100 @@
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures_util::FutureExt;
+use tokio::time::timeout;
+
+use super::logs;
+use crate::{
+    api::{self, Context, Failure, Route, Services},
+    domain::Timestamp,
+    http::{Payload, Request, Response},
+};
+
+/// A route with its handler and the services that the handler uses.
+pub struct Function<H> {
+    pub(super) route: Route,
+    pub(super) services: Arc<Services>,
+    handler: H,
+}
+
+impl<H, F> Function<H>
+where
+    H: Fn(Arc<Context>) -> F,
+    F: Future<Output = Result<Response, Failure>>,
+{
+    pub fn new(route: Route, handler: H, services: Services) -> Self {
+        Self { route, handler, services: Arc::new(services) }
+    }
+
+    /// Returns the response to an event, whatever the event is and whatever happens, and logs one line.
+    pub async fn respond(&self, event: &str, invocation_id: &str) -> Payload {
+        let context = self.context(event, invocation_id);
+        let outcome = self.handle(&context).await;
+        context.finish().await;
+        logs::request(&context, &outcome);
+        self.payload(&context, outcome)
+    }
+
+    pub(super) fn context(&self, event: &str, invocation_id: &str) -> Arc<Context> {
+        let request = Request::read(event, invocation_id);
+        Arc::new(Context::new(self.route.clone(), request, Arc::clone(&self.services), Timestamp::now()))
+    }
+
+    /// Turns a panic and a missed deadline into failures.
+    pub(super) async fn handle(&self, context: &Arc<Context>) -> Result<Response, Failure> {
+        let deadline = self.route.deadline();
+        let handling = timeout(deadline, (self.handler)(Arc::clone(context)));
+        match AssertUnwindSafe(handling).catch_unwind().await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(Failure::internal(format_args!("no response after {deadline:?}"))),
+            Err(_) => Err(Failure::internal("the handler panicked; the line before says where")),
+        }
+    }
+
+    pub(super) fn payload(&self, context: &Context, outcome: Result<Response, Failure>) -> Payload {
+        let response = outcome.unwrap_or_else(|failure| api::failure(self.route.envelope(), failure.kind));
+        api::complete(response, &self.route, &context.request, context.api_key_expires_at())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, time::Duration};
+
+    use aws_config::{BehaviorVersion, SdkConfig};
+
+    use super::*;
+    use crate::{
+        api::{Envelope, FailureKind},
+        aws::{Resources, Service},
+    };
+
+    const ROUTE: Route = Route::read("/test", Envelope::List).with_deadline(Duration::from_millis(1));
+
+    /// Services of which every call fails.
+    fn unreachable() -> Services {
+        let sdk = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
+        let dynamodb = Service::from_sdk(aws_sdk_dynamodb::Client::new(&sdk), None);
+        let secrets_manager = Service::from_sdk(aws_sdk_secretsmanager::Client::new(&sdk), None);
+        let secret_prefix = "prefix".parse().unwrap();
+        Services::new(
+            dynamodb,
+            secrets_manager,
+            Resources { table: "table".to_owned(), secret_prefix, secrets_kms_key: None },
+        )
+    }
+
+    async fn respond<F: Future<Output = Result<Response, Failure>>>(handler: fn() -> F) -> serde_json::Value {
+        let function = Function::new(ROUTE, |_| handler(), unreachable());
+        serde_json::to_value(function.respond("{}", "id").await).unwrap()
+    }
+
+    #[tokio::test]
+    async fn panic_and_missed_deadline_return_contracts_500() {
+        let expected = Envelope::List.failure(FailureKind::Internal);
+        let panicked = respond(|| async { panic!("expected by this test") }).await;
+        assert_eq!((&panicked["statusCode"], &panicked["body"]), (&500.into(), &expected.clone().into()));
+        let late = respond(pending).await;
+        assert_eq!((&late["statusCode"], &late["body"]), (&500.into(), &expected.into()));
+    }
+}

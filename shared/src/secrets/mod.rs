@@ -1,0 +1,226 @@
+//! Apps' secrets and private signing keys in Secrets Manager.
+
+mod error;
+mod inspection;
+mod labels;
+mod retries;
+mod unpublished_key;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use lru::LruCache;
+
+use self::retries::{one_attempt_at_a_limit, until_visible};
+pub use self::{
+    error::SecretsError,
+    inspection::{Purpose, SecretNames, SecretState, SecretVersion},
+    unpublished_key::UnpublishedKey,
+};
+use crate::{
+    aws::{CallError, SecretsManager, send},
+    domain::{App, AppId, Secret, SecretPrefix, SecretVersionId, SigningKeyId},
+};
+
+type Version = (AppId, SecretVersionId);
+
+/// The secrets under one prefix, and a cache of the versions that were read.
+#[derive(Debug)]
+pub struct Secrets {
+    secrets_manager: SecretsManager,
+    prefix: String,
+    /// Encrypts new secrets; Secrets Manager's own key if `None`.
+    kms_key: Option<String>,
+    /// A version's value never changes, so no entry is ever stale.
+    cache: Mutex<LruCache<Version, Arc<Secret>>>,
+}
+
+impl Secrets {
+    /// At some 100 bytes each, cached versions never fill a function's memory.
+    const CACHED_VERSIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
+
+    /// The error code for a secret that exists already.
+    const EXISTS: &str = "ResourceExistsException";
+
+    /// The error code for a secret that is scheduled for deletion.
+    const SCHEDULED_FOR_DELETION: &str = "InvalidRequestException";
+
+    /// Marks the newest version for people who look. The app's record decides which version is returned.
+    const CURRENT: &str = "AWSCURRENT";
+
+    /// `kms_key` encrypts new secrets (ARN, id or alias).
+    #[must_use]
+    pub fn new(secrets_manager: SecretsManager, prefix: &SecretPrefix, kms_key: Option<String>) -> Self {
+        let prefix = prefix.as_str().to_owned();
+        Self { secrets_manager, prefix, kms_key, cache: Mutex::new(LruCache::new(Self::CACHED_VERSIONS)) }
+    }
+
+    #[must_use]
+    pub fn app_secret_name(&self, app: AppId) -> String {
+        format!("{}/apps/{app}/secret", self.prefix)
+    }
+
+    /// The name of the secret with a signing key's private half.
+    #[must_use]
+    pub fn signing_key_name(&self, app: AppId, key: SigningKeyId) -> String {
+        format!("{}/apps/{app}/signing-keys/{key}", self.prefix)
+    }
+
+    /// Returns one version of an app's secret, from the cache if this process has read it before.
+    pub async fn app_secret(&self, app: AppId, version: SecretVersionId) -> Result<Arc<Secret>, SecretsError> {
+        if let Some(secret) = self.cached(|cache| cache.get(&(app, version)).cloned()) {
+            return Ok(secret);
+        }
+        let name = self.app_secret_name(app);
+        let id = version.to_string();
+        let read = async || {
+            let read = self.secrets_manager.get_secret_value(&name, &id).await;
+            read.map_err(|error| SecretsError::new(&name, error))
+        };
+        let value = until_visible(read).await?.ok_or_else(|| SecretsError::NoText { name: name.clone(), version })?;
+        let secret = Arc::new(Secret::from(value));
+        self.cached(|cache| cache.put((app, version), Arc::clone(&secret)));
+        Ok(secret)
+    }
+
+    /// Opens a connection, so that the first read does not wait for the handshake.
+    pub async fn connect(&self) -> Result<(), CallError> {
+        self.secrets_manager.connect().await
+    }
+
+    fn cached<T>(&self, access: impl FnOnce(&mut LruCache<Version, Arc<Secret>>) -> T) -> T {
+        access(&mut self.cache.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Creates an app's secret with its first version.
+    ///
+    /// Uses a secret that exists already; restores one that is scheduled for deletion first. The first version is put in a
+    /// call of its own, because not every emulator heeds the `ClientRequestToken` of a creation.
+    pub async fn create_app_secret(
+        &self,
+        app: AppId,
+        version: SecretVersionId,
+        value: &Secret,
+    ) -> Result<(), SecretsError> {
+        let name = self.app_secret_name(app);
+        let creation = self.secrets_manager.client().create_secret().name(&name).set_kms_key_id(self.kms_key.clone());
+        match send(creation.customize().config_override(one_attempt_at_a_limit()).send()).await {
+            Ok(_) => {}
+            Err(error) if matches!(error.code.as_deref(), Some(Self::EXISTS | Self::SCHEDULED_FOR_DELETION)) => {
+                self.restore_named(&name).await?;
+            }
+            Err(error) => return Err(SecretsError::new(&name, error)),
+        }
+        let labels = [version.to_string(), Self::CURRENT.to_owned()];
+        until_visible(async || self.put(&name, version, value, labels.to_vec()).await).await
+    }
+
+    async fn restore_named(&self, name: &str) -> Result<(), SecretsError> {
+        let restored = send(self.secrets_manager.client().restore_secret().secret_id(name).send()).await;
+        restored.map(drop).map_err(|error| SecretsError::new(name, error))
+    }
+
+    /// Creates the secret with a signing key's private half (PKCS#8 PEM), in one call. The key's id must be a new random
+    /// one, and its public half is published next.
+    pub async fn create_signing_key(
+        &self,
+        app: AppId,
+        key: SigningKeyId,
+        private_key: &Secret,
+    ) -> Result<UnpublishedKey, SecretsError> {
+        let name = self.signing_key_name(app, key);
+        let creation = self
+            .secrets_manager
+            .client()
+            .create_secret()
+            .name(&name)
+            .set_kms_key_id(self.kms_key.clone())
+            .client_request_token(SecretVersionId::random().to_string())
+            .secret_string(private_key.expose())
+            .customize()
+            .config_override(one_attempt_at_a_limit());
+        let unpublished = UnpublishedKey::new(name.clone());
+        match send(creation.send()).await {
+            Ok(created) if created.name() == Some(&name) => Ok(unpublished),
+            Ok(_) => Err(SecretsError::unnamed(&name)),
+            // Only this process knows the random id in the name, so an earlier attempt, whose response was lost, has created
+            // the secret with this value. Secrets Manager recognises that by the token; not every emulator does.
+            Err(error) if error.code.as_deref() == Some(Self::EXISTS) => Ok(unpublished),
+            Err(error) => {
+                // Other errors may follow an attempt that has created the secret.
+                if matches!(error.code.as_deref(), Some(SecretsError::LIMIT_REACHED | "AccessDeniedException")) {
+                    unpublished.settled();
+                }
+                Err(SecretsError::new(&name, error).without(private_key))
+            }
+        }
+    }
+
+    /// Puts another version of an app's secret. Idempotent: the version's id is the `ClientRequestToken`. Fails if the
+    /// version exists with another value.
+    pub async fn put_app_secret(
+        &self,
+        app: AppId,
+        version: SecretVersionId,
+        value: &Secret,
+    ) -> Result<(), SecretsError> {
+        self.put(&self.app_secret_name(app), version, value, vec![version.to_string()]).await?;
+        self.cached(|cache| cache.put((app, version), Arc::new(value.clone())));
+        Ok(())
+    }
+
+    /// Secrets Manager may delete a version without a label at any time, so `labels` has the version's own id.
+    async fn put(
+        &self,
+        name: &str,
+        version: SecretVersionId,
+        value: &Secret,
+        labels: Vec<String>,
+    ) -> Result<(), SecretsError> {
+        let version = version.to_string();
+        let putting = self
+            .secrets_manager
+            .client()
+            .put_secret_value()
+            .secret_id(name)
+            .client_request_token(&version)
+            .secret_string(value.expose())
+            .set_version_stages(Some(labels))
+            .customize()
+            .config_override(one_attempt_at_a_limit());
+        let put = send(putting.send()).await.map_err(|error| SecretsError::from_put(name, error, value))?;
+        // A record is about to pin the version: treat the put as successful only if the response names it.
+        if put.version_id() == Some(&version) { Ok(()) } else { Err(SecretsError::unnamed(name)) }
+    }
+
+    /// Schedules the deletion of all secrets of an app, with Secrets Manager's recovery window of 30 days: its secret, and
+    /// the private halves of all signing keys that it ever had.
+    ///
+    /// Keys that the app's record names need no listing, which may lack secrets of the last minutes.
+    pub async fn delete_all(&self, app: &App) -> Result<(), SecretsError> {
+        self.delete(&self.app_secret_name(app.id)).await?;
+        for key in app.signing_keys.iter().filter(|key| !key.is_imported) {
+            self.delete(&self.signing_key_name(app.id, key.id)).await?;
+        }
+        let mut pages = self.names(Some(app.id));
+        while let Some(names) = pages.next().await? {
+            for name in &names {
+                self.delete(name).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Does nothing if the secret is scheduled for deletion already, or gone.
+    async fn delete(&self, name: &str) -> Result<(), SecretsError> {
+        let gone = [SecretsError::MISSING, Self::SCHEDULED_FOR_DELETION];
+        match send(self.secrets_manager.client().delete_secret().secret_id(name).send()).await {
+            Err(error) if !error.code.as_deref().is_some_and(|code| gone.contains(&code)) => {
+                Err(SecretsError::new(name, error))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Creating, changing and deleting apps.
+
+use std::collections::HashSet;
+
+use aws_sdk_dynamodb::{
+    error::BuildError,
+    types::{AttributeValue, TransactWriteItem},
+};
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use super::{
+    Store,
+    api_keys::ApiKeyChange,
+    error::StoreError,
+    item,
+    transactions::{into_transaction, update},
+};
+use crate::{
+    aws::{Item, send},
+    domain::{ApiKey, App, AppId, StoredResult, Timestamp},
+};
+
+/// A transaction has 100 items: the app, and two items for each API key.
+const API_KEYS_BESIDE_THE_APP: usize = 49;
+
+impl Store {
+    /// Creates the app and its first API keys, all or nothing: the last transaction has the app. Keys for which it has no
+    /// room are stored before; they are rejected while there is no app. After a crash, the same again completes it.
+    /// Deletes items that a deleted app of this id left behind first.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the app or one of the keys exists, or another app has one of the keys.
+    pub async fn create_app(&self, app: &App, api_keys: &[ApiKey]) -> Result<(), StoreError> {
+        let (before, last) = api_keys.split_at(api_keys.len().saturating_sub(API_KEYS_BESIDE_THE_APP));
+        // A parallel import of the same app may have stored them just now.
+        self.delete_left_over(app.id, before).await?;
+        for keys in before.chunks(API_KEYS_BESIDE_THE_APP) {
+            let keys = keys.iter().flat_map(|key| {
+                let put = into_transaction(self.put(item::from_api_key(app.id, key)));
+                [put, self.put_index(app.id, key)]
+            });
+            self.transact(std::iter::once(self.check_app(app.id, "attribute_not_exists(#pk)")).chain(keys)).await?;
+        }
+        let last = last.iter().flat_map(|key| self.new_api_key(app.id, key));
+        let app_item = into_transaction(self.put_new(item::from_app(app)));
+        self.transact(std::iter::once(app_item).chain(last)).await?;
+        self.add_missing_keys(app.id, before).await
+    }
+
+    /// Adds the keys of a new app that a parallel creation, which then lost, took for left over.
+    async fn add_missing_keys(&self, app: AppId, keys: &[ApiKey]) -> Result<(), StoreError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let stored: HashSet<_> = self.list_api_keys(app).await?.0.into_iter().map(|key| key.hash).collect();
+        for key in keys.iter().filter(|key| !stored.contains(&key.hash)) {
+            self.add_api_key(app, key).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores the attributes that differ between the app as it was `read` and as it is `changed`, and counts its `version`
+    /// up, in one transaction with the result of an idempotent write. A function thus writes only the attributes that it
+    /// changes, and its policy names them.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if a record has changed since or is gone, or the result is stored already.
+    pub async fn update_app(
+        &self,
+        read: &App,
+        changed: App,
+        now: Timestamp,
+        result: Option<&StoredResult>,
+    ) -> Result<App, StoreError> {
+        self.update_app_and_api_keys(read, changed, now, &[], result).await
+    }
+
+    /// Stores changes of the app's API keys, too, in the transaction of [`Store::update_app`].
+    pub async fn update_app_and_api_keys(
+        &self,
+        read: &App,
+        mut changed: App,
+        now: Timestamp,
+        key_changes: &[ApiKeyChange],
+        result: Option<&StoredResult>,
+    ) -> Result<App, StoreError> {
+        changed.version = read.version + 1;
+        changed.updated_at = now;
+        let key_changes = key_changes.iter().flat_map(|change| self.api_key_items(read.id, change));
+        let result = result.map(|result| {
+            let put = self
+                .put(item::from_stored_result(changed.id, result))
+                .condition_expression("attribute_not_exists(#pk) OR #ttl <= :now")
+                .expression_attribute_names("#pk", item::PK)
+                .expression_attribute_names("#ttl", item::TTL)
+                .expression_attribute_values(":now", AttributeValue::N(now.seconds_since_epoch().to_string()));
+            into_transaction(put)
+        });
+        let app = self.change_app(read, &changed);
+        self.transact(std::iter::once(app).chain(key_changes).chain(result)).await?;
+        Ok(changed)
+    }
+
+    fn change_app(&self, read: &App, changed: &App) -> Result<TransactWriteItem, BuildError> {
+        // The version always changes, so there is always an attribute to set.
+        let update = update(&self.table, item::app_key(read.id), item::changes(read, changed))
+            .condition_expression("#version = :read")
+            .expression_attribute_names("#version", item::VERSION)
+            .expression_attribute_values(":read", AttributeValue::N(read.version.to_string()))
+            .build()?;
+        Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// Deletes all items of an app, readable or not, and its own record last.
+    pub async fn delete_app(&self, app: AppId) -> Result<(), StoreError> {
+        /// More at a time would only be throttled: the table's write capacity is the limit.
+        const AT_A_TIME: usize = 8;
+        let keys = stream::iter(self.keys_beside_app(app).await?).map(Ok);
+        let delete = async |key: Item| match item::index_key_of(&key) {
+            Some(index) => self.delete_api_key_items(app, key, index, None).await,
+            None => self.delete(key).await,
+        };
+        keys.try_for_each_concurrent(AT_A_TIME, delete).await?;
+        self.delete(item::app_key(app)).await
+    }
+
+    async fn delete(&self, key: Item) -> Result<(), StoreError> {
+        let deleting = self.dynamodb.client().delete_item().table_name(&self.table).set_key(Some(key));
+        send(deleting.send()).await.map(drop).map_err(|error| self.failed(error))
+    }
+
+    /// Deletes the items that an app of this id left behind, except the API keys `kept`. Deletes nothing while the app
+    /// exists.
+    async fn delete_left_over(&self, app: AppId, kept: &[ApiKey]) -> Result<(), StoreError> {
+        let kept: HashSet<_> = kept.iter().map(|key| item::api_key_sk(&key.hash)).collect();
+        let is_kept = |key: &Item| kept.iter().any(|sk| item::has_sk(key, sk));
+        for key in self.keys_beside_app(app).await?.into_iter().filter(|key| !is_kept(key)) {
+            let no_app = self.check_app(app, "attribute_not_exists(#pk)")?;
+            match item::index_key_of(&key) {
+                Some(index) => self.delete_api_key_items(app, key, index, Some(no_app)).await?,
+                None => self.transact([Ok(no_app), self.deletion(key)]).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys of an app's items, without the app's own record.
+    async fn keys_beside_app(&self, app: AppId) -> Result<Vec<Item>, StoreError> {
+        let mut pages = self
+            .dynamodb
+            .client()
+            .query()
+            .table_name(&self.table)
+            .key_condition_expression("#pk = :app")
+            .projection_expression("#pk, #sk")
+            .expression_attribute_names("#pk", item::PK)
+            .expression_attribute_names("#sk", item::SK)
+            .expression_attribute_values(":app", item::app_pk(app))
+            .consistent_read(true)
+            .into_paginator()
+            .items()
+            .send();
+        let mut keys = Vec::new();
+        while let Some(key) = pages.next().await {
+            keys.push(key.map_err(|error| self.failed(error.into()))?);
+        }
+        keys.retain(|key| !item::has_sk(key, item::APP_SK));
+        Ok(keys)
+    }
+}

@@ -1,0 +1,58 @@
+//! Notes on API keys' records: their last use, and the secret's version that they fetched last.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::{Store, error::StoreError, item};
+use crate::{
+    aws::send,
+    domain::{ApiKey, ApiKeyHash, AppId, SecretFetch, Timestamp},
+};
+
+impl Store {
+    /// Notes that an API key was used at `now`: only forward in time, at most once an hour. A revocation does not matter:
+    /// noting the last use of a key that was just revoked does no harm, and `revokedAt` stays out of the permission.
+    pub async fn note_use(&self, app: AppId, hash: &ApiKeyHash, now: Timestamp) -> Result<(), StoreError> {
+        let noting = self
+            .dynamodb
+            .client()
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(item::api_key_key(app, hash)))
+            .update_expression("SET #used = :now")
+            .condition_expression("attribute_exists(#pk) AND (attribute_not_exists(#used) OR #used <= :old)")
+            .expression_attribute_names("#pk", item::PK)
+            .expression_attribute_names("#used", item::LAST_USED_AT)
+            .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
+            .expression_attribute_values(
+                ":old",
+                AttributeValue::S(now.before(ApiKey::LAST_USED_PRECISION).to_string()),
+            );
+        match send(noting.send()).await.map_err(|error| self.failed(error)) {
+            Ok(_) | Err(StoreError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes the secret's version that a read key fetched: once for each version, only forward in time.
+    pub async fn note_fetch(&self, app: AppId, hash: &ApiKeyHash, fetch: SecretFetch) -> Result<(), StoreError> {
+        let noting = self
+            .dynamodb
+            .client()
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(item::api_key_key(app, hash)))
+            .update_expression("SET #version = :version, #at = :now")
+            .condition_expression(
+                "attribute_exists(#pk) AND (attribute_not_exists(#at) OR (#at < :now AND #version <> :version))",
+            )
+            .expression_attribute_names("#pk", item::PK)
+            .expression_attribute_names("#version", item::FETCHED_VERSION_ID)
+            .expression_attribute_names("#at", item::FETCHED_AT)
+            .expression_attribute_values(":version", AttributeValue::S(fetch.version_id.to_string()))
+            .expression_attribute_values(":now", AttributeValue::S(fetch.at.to_string()));
+        match send(noting.send()).await.map_err(|error| self.failed(error)) {
+            Ok(_) | Err(StoreError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Values that no log may contain: every API key, valid or not, every secret and every private key that a test has seen, and
+//! everything that looks like one.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use serde_json::Value;
+
+static VALUES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+static LINES: AtomicUsize = AtomicUsize::new(0);
+
+/// Shorter values are words that may be in a log for other reasons.
+const SHORTEST: usize = 8;
+
+/// Beginnings of confidential values that no test has seen.
+const SIGNS: [&str; 7] =
+    ["ud_read_", "ud_write_", "PRIVATE KEY", "AWS4-HMAC", "SecretString", "x-api-key", "authorization"];
+
+/// The words of a text that stay the same when a log escapes it.
+fn words(text: &str) -> BTreeSet<&str> {
+    text.split(|character: char| !character.is_ascii_graphic() || "\"'\\,:;{}[]()".contains(character)).collect()
+}
+
+fn note(value: &str) {
+    let parts = words(value).into_iter().filter(|part| part.trim_matches('-').len() >= SHORTEST).map(str::to_owned);
+    VALUES.lock().unwrap().extend(parts);
+}
+
+/// Notes the API key in an event, whatever the case of the header's name, and the tokens of a leak report.
+pub fn note_event(event: &str) {
+    let event: Value = serde_json::from_str(event).unwrap_or_default();
+    let report: Value = serde_json::from_str(event["body"].as_str().unwrap_or_default()).unwrap_or_default();
+    for leak in report.as_array().into_iter().flatten() {
+        note(leak["token"].as_str().unwrap_or_default());
+    }
+    for (name, value) in event["headers"].as_object().into_iter().flatten() {
+        if ["x-api-key", "authorization"].contains(&name.to_lowercase().as_str()) {
+            note(value.as_str().unwrap_or_default());
+        }
+    }
+}
+
+/// Notes every secret in a function's response or in a call of Secrets Manager or its response.
+pub fn note_response(response: &str) {
+    let response: Value = serde_json::from_str(response).unwrap_or_default();
+    for pointer in ["/data/secret", "/data/previousSecret", "/SecretString"] {
+        note(response.pointer(pointer).and_then(Value::as_str).unwrap_or_default());
+    }
+}
+
+/// Fails if a log contains a confidential value.
+pub fn assert_absent(log: &str) {
+    for sign in SIGNS {
+        assert!(!log.contains(sign), "{sign} is in a log: {log}");
+    }
+    // A copy, because services of other tests wait for the original.
+    let values = VALUES.lock().unwrap().clone();
+    for word in words(log) {
+        for value in &values {
+            assert!(!word.contains(value.as_str()), "{value} is in a log: {word}");
+        }
+    }
+    let lines = LINES.fetch_add(log.lines().count(), Ordering::Relaxed) + log.lines().count();
+    println!("searched {lines} lines of logs for {} values", values.len());
+}

@@ -1,0 +1,196 @@
+//! All functions in this process, on embedded services with the fixtures' apps, on the caller's thread.
+
+use std::{
+    cell::RefCell,
+    io,
+    sync::{Arc, Mutex},
+};
+
+use serde_json::Value;
+use tokio::runtime::{Builder, Runtime};
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt};
+use userdocks::{
+    api::Services,
+    domain::{App, KeyLimits, PublicKey, SigningKeyId, Timestamp},
+    rotation::MAX_NEW_VERSIONS,
+    store::Store,
+};
+
+use super::response::{app_id, assert_no_key};
+use crate::{
+    aws::{TABLE, sdk_config, signed_services, start_embedded},
+    contract::{FUNCTIONS, Route},
+    fixtures::{APP, CHANGING_APP, ROTATING_APP},
+    in_process::InProcess,
+};
+
+/// A table like [`TABLE`], in which no app has room for another signing key. Generating one would take a second.
+const FULL_TABLE: &str = "full";
+
+/// The apps that writes can change.
+const CHANGED: [&str; 3] = [APP, CHANGING_APP, ROTATING_APP];
+
+/// The number of changes after which the services are replaced. Each rotation leaves a version in the embedded Secrets
+/// Manager, and later most rotations would be refused.
+const MAX_CHANGES: usize = MAX_NEW_VERSIONS - 5;
+
+struct Functions {
+    runtime: Runtime,
+    functions: Vec<(&'static str, InProcess)>,
+    store: Store,
+    apps: Vec<App>,
+    changes: usize,
+    log: Log,
+    _logging: DefaultGuard,
+}
+
+/// The bytes that were logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(line)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+thread_local! {
+    static FUNCTIONS_OF_THREAD: RefCell<Option<Functions>> = const { RefCell::new(None) };
+}
+
+/// Returns the function's response to the event. Checks the log, and undoes the change of an app.
+pub fn respond(function: &str, event: &str) -> Value {
+    with_functions(|functions| {
+        let response = functions.respond(function, event);
+        if Route::of(function).key_type == Some("write") && is_success(&response) {
+            functions.undo(event);
+        }
+        response
+    })
+}
+
+/// Does the same for a write, and sends it again before the change is undone, if it succeeds.
+pub fn respond_and_repeat(function: &str, event: &str) -> (Value, Option<Value>) {
+    with_functions(|functions| {
+        let response = functions.respond(function, event);
+        let repeated = is_success(&response).then(|| functions.respond(function, event));
+        if repeated.is_some() {
+            functions.undo(event);
+        }
+        (response, repeated)
+    })
+}
+
+fn is_success(response: &Value) -> bool {
+    response["statusCode"].as_u64().unwrap() < 300
+}
+
+/// Fails if the app differs from the fixtures.
+pub fn assert_unchanged(app: &str) {
+    with_functions(|functions| {
+        let original = functions.apps.iter().find(|known| known.id.to_string() == app).unwrap();
+        let found = functions.runtime.block_on(functions.store.find_app(original.id)).unwrap();
+        assert_eq!(found.as_ref(), Some(original));
+    });
+}
+
+/// Replaces functions and services that have made many changes.
+pub fn renew() {
+    FUNCTIONS_OF_THREAD.with_borrow_mut(|kept| drop(kept.take_if(|functions| functions.changes >= MAX_CHANGES)));
+}
+
+fn with_functions<T>(work: impl FnOnce(&mut Functions) -> T) -> T {
+    FUNCTIONS_OF_THREAD.with_borrow_mut(|kept| {
+        let mut functions = kept.take().unwrap_or_else(Functions::new);
+        let result = work(&mut functions);
+        // They are not kept after a panic, which may leave them in any state.
+        *kept = Some(functions);
+        result
+    })
+}
+
+impl Functions {
+    fn new() -> Self {
+        let log = Log::default();
+        let writer = log.clone();
+        let json = fmt::layer().json().flatten_event(true).with_writer(move || writer.clone());
+        let filter = Targets::new().with_target("userdocks", tracing::Level::INFO);
+        let logging = tracing::subscriber::set_default(tracing_subscriber::registry().with(filter).with(json));
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let (services, apps) = runtime.block_on(provide());
+        let functions = FUNCTIONS.map(|function| {
+            let table = if function == "post-app-keys" { FULL_TABLE } else { TABLE };
+            (function, InProcess::new(function, services(table)))
+        });
+        let store = services(TABLE).store;
+        Self { runtime, functions: functions.into(), store, apps, changes: 0, log, _logging: logging }
+    }
+
+    fn respond(&self, function: &str, event: &str) -> Value {
+        let (_, function) = self.functions.iter().find(|(name, _)| *name == function).unwrap();
+        let response = self.runtime.block_on(function.respond(event));
+        self.assert_logged();
+        response
+    }
+
+    /// Fails unless all lines are JSON without a piece of an API key, and one is about the request. The gateway chooses the
+    /// request's id.
+    fn assert_logged(&self) {
+        let logged = std::mem::take(&mut *self.log.0.lock().unwrap());
+        let mut about_request = 0;
+        for line in str::from_utf8(&logged).unwrap().lines() {
+            let mut line: Value = serde_json::from_str(line).unwrap();
+            line.as_object_mut().unwrap().remove("requestId");
+            assert_no_key(&line.to_string());
+            about_request += usize::from(line["message"] == "request");
+        }
+        assert_eq!(about_request, 1);
+    }
+
+    /// Restores the event's app from the fixtures.
+    fn undo(&mut self, event: &str) {
+        self.changes += 1;
+        let event = serde_json::from_str(event).unwrap();
+        let app = self.apps.iter_mut().find(|app| app_id(&event) == Some(app.id.to_string())).unwrap();
+        let read = self.runtime.block_on(self.store.find_app(app.id)).unwrap().unwrap();
+        let version = read.version;
+        assert!(version <= app.version + 1, "an earlier write was refused, and yet changed {}", app.id);
+        if version != app.version {
+            let original = app.clone();
+            *app = self.runtime.block_on(self.store.update_app(&read, original, Timestamp::now(), None)).unwrap();
+        }
+    }
+}
+
+/// Starts the services with the fixtures in both tables. Returns the access to each table, and the apps that writes can change.
+async fn provide() -> (impl Fn(&str) -> Services, Vec<App>) {
+    let (dynamodb, secrets_manager) = start_embedded().await.unwrap();
+    let [dynamodb, secrets_manager] = [dynamodb, secrets_manager].map(|address| format!("http://{address}"));
+    let sdk = sdk_config(&dynamodb);
+    let services = move |table: &str| signed_services(&dynamodb, &secrets_manager, table);
+    for table in [TABLE, FULL_TABLE] {
+        services(table).store.create_table().await.unwrap();
+        let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
+        userdocks_local::fixtures::provision(&services(table), &dynamodb, table).await.unwrap();
+    }
+    let (store, full) = (services(TABLE).store, services(FULL_TABLE).store);
+    let mut apps = Vec::new();
+    for app in CHANGED {
+        let id = app.parse().unwrap();
+        apps.push(store.find_app(id).await.unwrap().unwrap());
+        let read = full.find_app(id).await.unwrap().unwrap();
+        let mut app = read.clone();
+        let (key, now) = (PublicKey::from_stored(PUBLIC_KEY.to_owned()).unwrap(), Timestamp::now());
+        while app.signing_keys.add_standby(KeyLimits::API, SigningKeyId::random(), key.clone(), now).is_ok() {}
+        full.update_app(&read, app, now, None).await.unwrap();
+    }
+    (services, apps)
+}
+
+/// The shortest key that the table accepts.
+const PUBLIC_KEY: &str = "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n";

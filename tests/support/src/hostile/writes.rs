@@ -1,0 +1,199 @@
+//! Writes of an authenticated caller, with any content in the parts that a caller can choose.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::Value;
+
+use super::{functions, response::assert_in_contract};
+use crate::{contract, event::Event, fixtures::*};
+
+const FUNCTIONS: [&str; 5] =
+    ["post-app-keys", "put-app-key", "delete-app-key", "post-app-secrets", "delete-previous-app-secret"];
+
+const CALLERS: [(&str, &str); 3] =
+    [(APP, WRITE_KEY), (CHANGING_APP, CHANGING_APP_WRITE_KEY), (ROTATING_APP, ROTATING_APP_WRITE_KEY)];
+
+/// The first byte chooses the function, the second the caller and the body's encoding. Three lines follow: the
+/// `Idempotency-Key` and the query's `force`, which are absent if they are empty, and the signing key's id. The rest is the body.
+pub fn check(input: &[u8]) {
+    let [function, form, rest @ ..] = input else { return };
+    let lines: Vec<&[u8]> = rest.splitn(4, |byte| *byte == b'\n').collect();
+    let [idempotency_key, force, key_id, body] = lines[..] else { return };
+    let write = Write {
+        function: FUNCTIONS[usize::from(*function) % FUNCTIONS.len()],
+        caller: CALLERS[usize::from(*form) / 4 % CALLERS.len()],
+        idempotency_key: String::from_utf8_lossy(idempotency_key).into_owned(),
+        force: String::from_utf8_lossy(force).into_owned(),
+        key_id: String::from_utf8_lossy(key_id).into_owned(),
+        body: match form % 4 {
+            0 => Body::Text(String::from_utf8_lossy(body).into_owned()),
+            1 => Body::NotBase64(String::from_utf8_lossy(body).into_owned()),
+            _ => Body::Base64(body.to_owned()),
+        },
+    };
+    functions::renew();
+    write.check();
+}
+
+struct Write {
+    function: &'static str,
+    caller: (&'static str, &'static str),
+    idempotency_key: String,
+    force: String,
+    key_id: String,
+    body: Body,
+}
+
+enum Body {
+    Text(String),
+    Base64(Vec<u8>),
+    /// Declared as base64, but it may be anything.
+    NotBase64(String),
+}
+
+impl Write {
+    fn check(&self) {
+        let event = self.event().to_string();
+        let (response, repeated) = if self.has_usable_idempotency_key() {
+            functions::respond_and_repeat(self.function, &event)
+        } else {
+            (functions::respond(self.function, &event), None)
+        };
+        let response = assert_in_contract(self.function, &event, &response);
+        let failed_with = |code| response == contract::failure(self.function, code);
+        if !self.is_readable() {
+            assert!(failed_with("E4010"), "{} to {event}", response.status);
+            return;
+        }
+        let repeats_another = self.has_usable_idempotency_key() && failed_with("E4090");
+        match self.is_well_formed() {
+            // The rest is only checked if the write is new.
+            _ if repeats_another => {}
+            Some(true) => {
+                let in_contract = response.status < 300 || failed_with("E4040") || failed_with("E4090");
+                assert!(in_contract, "{} to {event}", response.status);
+            }
+            Some(false) => assert!(failed_with("E4000"), "{} to {event}", response.status),
+            None => assert!(response.status < 500),
+        }
+        if response.status > 400 {
+            // A 400 comes before any change. If it did not, the next success would fail.
+            functions::assert_unchanged(self.caller.0);
+        } else if let Some(repeated) = repeated {
+            let repeated = assert_in_contract(self.function, &event, &repeated);
+            assert_eq!(repeated, response, "sent again: {event}");
+            // The change has been undone, so that its secret is no longer returned.
+            let expected = match self.function {
+                "post-app-secrets" => contract::failure(self.function, "E4090"),
+                _ => response,
+            };
+            let repeated = assert_in_contract(self.function, &event, &functions::respond(self.function, &event));
+            assert_eq!(repeated, expected, "sent again later: {event}");
+            // A body that is not text is another body, too.
+            let other = self.event().binary_body(&[0xff]);
+            let refused =
+                assert_in_contract(self.function, &event, &functions::respond(self.function, &other.to_string()));
+            assert_eq!(refused, contract::failure(self.function, "E4090"), "{other} after {event}");
+        }
+    }
+
+    fn event(&self) -> Event {
+        let (app, key) = self.caller;
+        let mut event = Event::new(self.function).caller(app, key).key(&self.key_id);
+        event = match &self.body {
+            Body::Text(text) => event.body(text),
+            Body::NotBase64(text) => event.encoded_body(text),
+            Body::Base64(bytes) => event.binary_body(bytes),
+        };
+        if !self.force.is_empty() {
+            event = event.query("force", &self.force);
+        }
+        if !self.idempotency_key.is_empty() {
+            event = event.idempotency_key(&self.idempotency_key);
+        }
+        event
+    }
+
+    /// Whether all headers of the event have values that HTTP allows (RFC 9110, section 5.5).
+    fn is_readable(&self) -> bool {
+        self.idempotency_key.chars().all(|character| character == '\t' || !character.is_ascii_control())
+    }
+
+    fn has_usable_idempotency_key(&self) -> bool {
+        (1..=64).contains(&self.idempotency_key.len())
+            && self.idempotency_key.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+    }
+
+    /// Whether the write is well-formed, by a second implementation of the contract's "Life cycle"; none if both are allowed.
+    fn is_well_formed(&self) -> Option<bool> {
+        let has_key_id = match self.function {
+            "put-app-key" | "delete-app-key" => {
+                let uuid = self.key_id.strip_prefix("appkey_").unwrap_or_default();
+                uuid.len() == 36
+                    && uuid.char_indices().all(|(index, char)| match index {
+                        8 | 13 | 18 | 23 => char == '-',
+                        _ => char.is_ascii_hexdigit(),
+                    })
+            }
+            _ => true,
+        };
+        if !has_key_id || !self.idempotency_key.is_empty() && !self.has_usable_idempotency_key() {
+            return Some(false);
+        }
+        if self.function == "delete-app-key" && !["", "true", "false"].contains(&self.force.as_str()) {
+            return Some(false);
+        }
+        let Some(text) = self.body_text() else { return Some(false) };
+        let members = if text.trim().is_empty() { Ok(Members(Vec::new())) } else { serde_json::from_str(&text) };
+        let Ok(Members(members)) = members else { return Some(false) };
+        let are_good = members.iter().all(|(name, value)| match (self.function, name.as_str()) {
+            ("put-app-key", "state") => value == "in_use",
+            ("put-app-key", "force") => value.is_boolean(),
+            ("post-app-secrets", "overlapSeconds") => {
+                value.as_f64().is_some_and(|seconds| seconds.fract() == 0.0 && (0.0..=2_592_000.0).contains(&seconds))
+            }
+            _ => false,
+        });
+        let is_complete = self.function != "put-app-key" || members.iter().any(|(name, _)| name == "state");
+        let mut names: Vec<&String> = members.iter().map(|(name, _)| name).collect();
+        names.sort();
+        names.dedup();
+        if !are_good || !is_complete { Some(false) } else { (names.len() == members.len()).then_some(true) }
+    }
+
+    fn body_text(&self) -> Option<String> {
+        match &self.body {
+            Body::Text(text) => Some(text.clone()),
+            Body::Base64(bytes) => String::from_utf8(bytes.clone()).ok(),
+            Body::NotBase64(text) => String::from_utf8(STANDARD.decode(text).ok()?).ok(),
+        }
+    }
+}
+
+/// A JSON object with all its members, also those of the same name.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Members;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Collect)
+    }
+}

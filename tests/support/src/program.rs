@@ -1,0 +1,102 @@
+//! Programs that run beside a test: started, waited for, and interrupted at the end.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// How long a program may print nothing before it is ready. Several compilers may be at work.
+pub const PATIENCE: Duration = Duration::from_secs(600);
+
+/// The stream on which a program says that it is ready.
+#[derive(Debug, Clone, Copy)]
+pub enum Stream {
+    /// Its standard output.
+    Output,
+    /// Its standard error.
+    Error,
+}
+
+/// A running program. It is interrupted when this is dropped, as Ctrl-C does, so that it can end what it has started.
+pub struct Program {
+    process: Child,
+}
+
+/// The start of a program.
+pub struct Started<T> {
+    /// The running program.
+    pub program: Program,
+    /// The value found in the line that says that the program is ready.
+    pub ready: T,
+    /// The lines before that one.
+    pub printed: String,
+    /// The lines after that one.
+    pub lines: Receiver<String>,
+}
+
+impl Program {
+    /// Starts a program and waits for the line in which `find` finds something. Fails if the program ends before, or prints
+    /// nothing for [`PATIENCE`].
+    pub fn start<T>(command: &mut Command, stream: Stream, find: impl Fn(&str) -> Option<T>) -> Started<T> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        match stream {
+            Stream::Output => command.stdout(Stdio::piped()),
+            Stream::Error => command.stdout(Stdio::null()).stderr(Stdio::piped()),
+        };
+        let mut process = command.spawn().unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let output: Box<dyn Read + Send> = match stream {
+            Stream::Output => Box::new(process.stdout.take().unwrap()),
+            Stream::Error => Box::new(process.stderr.take().unwrap()),
+        };
+        let mut program = Self { process };
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                // Read on without a receiver: a program that prints into a closed pipe ends.
+                let _ = sender.send(line);
+            }
+        });
+        let mut printed = String::new();
+        loop {
+            match lines.recv_timeout(PATIENCE) {
+                Ok(line) => match find(&line) {
+                    Some(ready) => return Started { program, ready, printed, lines },
+                    None => printed = printed + &line + "\n",
+                },
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("{name} ended before it was ready: {}\n{printed}", program.process.wait().unwrap())
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    panic!("{name} is not ready and printed nothing for {PATIENCE:?}:\n{printed}")
+                }
+            }
+        }
+    }
+
+    /// Interrupts the program and waits for its end.
+    pub fn stop(mut self) -> ExitStatus {
+        self.interrupt();
+        self.process.wait().unwrap()
+    }
+
+    fn interrupt(&self) {
+        // It fails only if the program has ended.
+        let _ = kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGINT);
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if let Ok(None) = self.process.try_wait() {
+            self.interrupt();
+            let _ = self.process.wait();
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Trials that share something that is started once, such as a stack.
+
+use std::{process::ExitCode, sync::Arc};
+
+use libtest_mimic::{Arguments, Trial};
+
+/// Starts what all trials share, runs them, and ends it. To list the trials, nothing is started.
+pub fn run<S: Send + Sync + 'static>(
+    mut arguments: Arguments,
+    is_sequential: bool,
+    start: impl FnOnce() -> S,
+    trials: impl FnOnce(Option<&Arc<S>>) -> Vec<Trial>,
+    end: impl FnOnce(S),
+) -> ExitCode {
+    if arguments.list {
+        return libtest_mimic::run(&arguments, trials(None)).exit_code();
+    }
+    if is_sequential {
+        arguments.test_threads = Some(1);
+    }
+    let shared = Arc::new(start());
+    let conclusion = libtest_mimic::run(&arguments, trials(Some(&shared)));
+    end(Arc::into_inner(shared).expect("no trial is running"));
+    conclusion.exit_code()
+}
+
+/// A trial of what all trials share. Without that, it can only be listed.
+#[must_use]
+pub fn trial<S: Send + Sync + 'static>(
+    shared: Option<&Arc<S>>,
+    name: String,
+    test: impl FnOnce(&S) + Send + 'static,
+) -> Trial {
+    let shared = shared.map(Arc::clone);
+    Trial::test(name, move || {
+        test(shared.as_deref().expect("what all trials share is started"));
+        Ok(())
+    })
+}

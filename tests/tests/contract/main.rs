@@ -1,0 +1,8 @@
+//! The contract: each function's real binary over the Lambda Runtime API, on a fake AWS.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod aws_reads;
+mod credentials;
+mod hostile_input;
+mod leaks;
+mod responses;

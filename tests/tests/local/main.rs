@@ -1,0 +1,5 @@
+//! The local stack, on any machine and while a developer changes the sources.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod local_stack;
+mod reload;

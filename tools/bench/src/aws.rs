@@ -1,0 +1,133 @@
+//! The AWS services that functions call: embedded, with the fixtures' apps, behind TLS on loopback.
+
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use serde_json::{Value, json};
+use userdocks::{
+    api::Services,
+    aws::{DynamoDb, Resources, SecretsManager},
+};
+use userdocks_local::fixtures;
+use userdocks_test_support::{aws::start_embedded, tls::Authority};
+
+use crate::Failure;
+
+/// The table's name.
+pub const TABLE: &str = "bench";
+/// The prefix of all secrets' names.
+pub const SECRET_PREFIX: &str = "bench";
+const REGION: &str = "us-east-1";
+
+/// Both services and their calls.
+pub struct Aws {
+    /// DynamoDB's HTTPS endpoint.
+    pub dynamodb: String,
+    /// Secrets Manager's HTTPS endpoint.
+    pub secrets_manager: String,
+    /// Calls of DynamoDB's operations.
+    pub dynamodb_calls: Arc<Calls>,
+    /// Calls of Secrets Manager's operations.
+    pub secrets_manager_calls: Arc<Calls>,
+    plain_dynamodb: String,
+}
+
+/// The calls through one front.
+#[derive(Default)]
+pub struct Calls {
+    count: AtomicU64,
+    last: Mutex<Vec<u8>>,
+}
+
+impl Calls {
+    /// The number of calls so far.
+    pub fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// A client sends each of its requests in one piece, and only a call of an operation has this header.
+    fn note(&self, piece: &[u8]) {
+        const HEADER: &[u8] = b"x-amz-target: ";
+        if piece.windows(HEADER.len()).any(|window| window == HEADER) {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            if let Ok(mut last) = self.last.lock() {
+                piece.clone_into(&mut last);
+            }
+        }
+    }
+}
+
+impl Aws {
+    /// Starts both services on free ports, and writes the certificate to trust into a file.
+    pub async fn start(ca_bundle: &Path) -> Result<Self, Failure> {
+        let (dynamodb_address, secrets_manager_address) = start_embedded().await?;
+        provision(dynamodb_address, secrets_manager_address).await?;
+
+        let authority = Authority::new();
+        std::fs::write(ca_bundle, &authority.pem)?;
+        let (dynamodb_calls, secrets_manager_calls) = <(Arc<Calls>, Arc<Calls>)>::default();
+        let counting = |calls: &Arc<Calls>| {
+            let calls = Arc::clone(calls);
+            Arc::new(move |piece: &[u8]| calls.note(piece))
+        };
+        Ok(Self {
+            dynamodb: authority.front(dynamodb_address, counting(&dynamodb_calls)).await?.endpoint,
+            secrets_manager: authority.front(secrets_manager_address, counting(&secrets_manager_calls)).await?.endpoint,
+            dynamodb_calls,
+            secrets_manager_calls,
+            plain_dynamodb: format!("http://{dynamodb_address}"),
+        })
+    }
+
+    /// Repeats the last call of DynamoDB and returns its read units.
+    pub async fn read_units(&self) -> Result<f64, Failure> {
+        let last = self.dynamodb_calls.last.lock().map_err(|_| "poisoned")?.clone();
+        let (head, body) = last
+            .windows(4)
+            .position(|window| window == b"\r\n\r\n")
+            .map(|end| last.split_at(end + 4))
+            .ok_or("no call")?;
+        let mut call: Value = serde_json::from_slice(body)?;
+        call["ReturnConsumedCapacity"] = json!("TOTAL");
+        let mut request = reqwest::Client::builder().no_proxy().build()?.post(&self.plain_dynamodb);
+        for line in String::from_utf8_lossy(head).lines().skip(1) {
+            if let Some((name, value)) = line.split_once(": ")
+                && !["content-length", "host"].contains(&name)
+            {
+                request = request.header(name, value);
+            }
+        }
+        let response: Value = request.body(call.to_string()).send().await?.json().await?;
+        response["ConsumedCapacity"][0]["CapacityUnits"]
+            .as_f64()
+            .ok_or_else(|| format!("no capacity: {response}").into())
+    }
+}
+
+async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<(), Failure> {
+    let at = |address: SocketAddr| {
+        SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static(REGION))
+            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
+                "bench", "bench", None, None, "bench",
+            )))
+            .endpoint_url(format!("http://{address}"))
+            .build()
+    };
+    let dynamodb = aws_sdk_dynamodb::Client::new(&at(dynamodb));
+    let resources = Resources { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse()?, secrets_kms_key: None };
+    let secrets_manager = aws_sdk_secretsmanager::Client::new(&at(secrets_manager));
+    let secrets_manager = SecretsManager::from_sdk(secrets_manager, None);
+    let services = Services::new(DynamoDb::from_sdk(dynamodb.clone(), None), secrets_manager, resources);
+    services.store.create_table().await?;
+    Ok(fixtures::provision(&services, &dynamodb, TABLE).await?)
+}

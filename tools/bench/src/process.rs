@@ -1,0 +1,111 @@
+//! A running program that is measured, behind a fake Lambda Runtime API.
+
+use std::{
+    fs, io,
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::timeout,
+};
+use userdocks_test_support::runtime_api::{Outcome, RuntimeApi};
+
+/// A function's command.
+#[derive(Clone)]
+pub struct Program {
+    /// The command and its arguments.
+    pub command: Vec<String>,
+    /// Its whole environment, besides the Runtime API's.
+    pub environment: Vec<(String, String)>,
+}
+
+/// A running function.
+pub struct Process {
+    child: Child,
+    spawned: Instant,
+    api: RuntimeApi,
+    sent: u64,
+    /// Waits for responses.
+    runtime: Runtime,
+}
+
+impl Process {
+    /// Starts a program with its own API.
+    pub fn start(program: &Program) -> io::Result<Self> {
+        let api = RuntimeApi::start()?;
+        let runtime = Builder::new_current_thread().enable_time().build()?;
+        let [command, arguments @ ..] = program.command.as_slice() else {
+            return Err(io::Error::other("an empty command"));
+        };
+        let spawned = Instant::now();
+        let child = Command::new(command)
+            .args(arguments)
+            .env_clear()
+            .envs(program.environment.iter().map(|(name, value)| (name, value)))
+            .envs(api.environment("bench"))
+            .stdout(Stdio::null())
+            .spawn()?;
+        Ok(Self { child, spawned, api, sent: 0, runtime })
+    }
+
+    /// Sends an event to the worker that asks next.
+    pub fn send(&mut self, event: &str) -> io::Result<()> {
+        self.sent += 1;
+        self.api.send(&self.sent.to_string(), event)
+    }
+
+    /// Waits for the next response.
+    pub fn response(&mut self) -> io::Result<Outcome> {
+        const PATIENCE: Duration = Duration::from_secs(20);
+        let outcome = self.runtime.block_on(async { timeout(PATIENCE, self.api.outcome()).await });
+        outcome.ok().flatten().ok_or_else(|| io::Error::other("the function does not respond"))
+    }
+
+    /// The time from the start to the first request for an event.
+    pub fn ready_after(&self) -> io::Result<Duration> {
+        let ready = self.api.ready_at().ok_or_else(|| io::Error::other("the function asks for no event"))?;
+        Ok(ready - self.spawned)
+    }
+
+    /// From the start to a moment.
+    pub fn since_start(&self, moment: Instant) -> Duration {
+        moment - self.spawned
+    }
+
+    /// The most memory that was ever resident, in bytes.
+    pub fn peak_memory(&self) -> io::Result<u64> {
+        let status = fs::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join("status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|number| number.parse().ok());
+        kilobytes.map(|number: u64| number * 1024).ok_or_else(|| io::Error::other("no VmHWM in /proc"))
+    }
+
+    /// The processor time that it has used, user and system.
+    pub fn processor_time(&self) -> io::Result<Duration> {
+        let mut nanoseconds = 0;
+        for task in fs::read_dir(Path::new("/proc").join(self.child.id().to_string()).join("task"))? {
+            let stat = fs::read_to_string(task?.path().join("schedstat"))?;
+            nanoseconds += stat.split(' ').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
+        }
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+}
+
+impl Process {
+    /// Asks the process to end, and waits until it has: a profiler then writes what it saw.
+    pub fn end(mut self) -> io::Result<()> {
+        let id = i32::try_from(self.child.id()).map_err(io::Error::other)?;
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM)?;
+        self.child.wait().map(drop)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
