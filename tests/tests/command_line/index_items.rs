@@ -1,6 +1,6 @@
 //! Index items, which find an API key's app: `doctor` examines them, and exports and imports keep what they need.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt::Display};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ async fn put_index(aws: &FakeAws, key: &TestKey, attributes: &[(&str, AttributeV
     aws.dynamodb().put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
 }
 
-fn text_attribute(text: impl ToString) -> AttributeValue {
+fn text_attribute(text: impl Display) -> AttributeValue {
     AttributeValue::S(text.to_string())
 }
 
@@ -46,7 +46,7 @@ async fn doctor(aws: &FakeAws, arguments: &[&str]) -> Vec<(String, String, bool)
     findings
 }
 
-fn finding(kind: &str, app: impl ToString, is_repaired: bool) -> (String, String, bool) {
+fn finding(kind: &str, app: impl Display, is_repaired: bool) -> (String, String, bool) {
     (kind.to_owned(), app.to_string(), is_repaired)
 }
 
