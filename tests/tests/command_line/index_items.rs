@@ -1,6 +1,6 @@
 //! Index items, which find an API key's app: `doctor` examines them, and exports and imports keep what they need.
 
-use std::{collections::HashMap, fmt::Display};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ async fn put_index(aws: &FakeAws, key: &TestKey, attributes: &[(&str, AttributeV
     aws.dynamodb().put_item().table_name(TABLE).set_item(Some(item)).send().await.unwrap();
 }
 
-fn text_attribute(text: impl Display) -> AttributeValue {
+fn text_attribute(text: &impl ToString) -> AttributeValue {
     AttributeValue::S(text.to_string())
 }
 
@@ -46,7 +46,7 @@ async fn doctor(aws: &FakeAws, arguments: &[&str]) -> Vec<(String, String, bool)
     findings
 }
 
-fn finding(kind: &str, app: impl Display, is_repaired: bool) -> (String, String, bool) {
+fn finding(kind: &str, app: &impl ToString, is_repaired: bool) -> (String, String, bool) {
     (kind.to_owned(), app.to_string(), is_repaired)
 }
 
@@ -65,10 +65,10 @@ async fn missing_index_items_are_written() {
     }
     let app_id = app.id().to_string();
     for arguments in [&[][..], &["--app", &app_id]] {
-        assert_eq!(doctor(&aws, arguments).await, vec![finding("index-item-missing", app.id(), false); 2]);
+        assert_eq!(doctor(&aws, arguments).await, vec![finding("index-item-missing", &app.id(), false); 2]);
     }
     assert!(find(&aws, &app.read).await.is_none());
-    assert_eq!(doctor(&aws, &["--repair"]).await, vec![finding("index-item-missing", app.id(), true); 2]);
+    assert_eq!(doctor(&aws, &["--repair"]).await, vec![finding("index-item-missing", &app.id(), true); 2]);
     assert_eq!(doctor(&aws, &[]).await, []);
     for key in [&app.read, &app.write] {
         assert_eq!(id(&find(&aws, key).await.unwrap()["app"]), app_id);
@@ -96,7 +96,7 @@ async fn value_of_two_apps_is_named() {
     let found = find(&aws, &key).await.unwrap();
     let (other, other_key) = apps.iter().find(|(app, _)| app != id(&found["app"])).unwrap();
     for arguments in [&[][..], &["--app", other], &["--repair"]] {
-        assert_eq!(doctor(&aws, arguments).await, [finding("repeated-api-key", other, false)]);
+        assert_eq!(doctor(&aws, arguments).await, [finding("repeated-api-key", &other, false)]);
     }
     let (_, printed, _) = aws.run_admin(&["doctor"]).await;
     assert!(printed["findings"][0]["detail"].as_str().unwrap().contains(id(&found["app"])), "{printed}");
@@ -108,12 +108,12 @@ async fn value_of_two_apps_is_named() {
 async fn index_item_of_other_app_is_replaced() {
     let aws = FakeAws::start().await;
     let (app, other) = (TestApp::create(&aws.services()).await, TestApp::create(&aws.services()).await);
-    put_index(&aws, &app.read, &[("app", text_attribute(other.id()))]).await;
+    put_index(&aws, &app.read, &[("app", text_attribute(&other.id()))]).await;
     assert!(find(&aws, &app.read).await.is_none());
     let app_id = app.id().to_string();
-    assert_eq!(doctor(&aws, &["--app", &app_id]).await, [finding("index-item-of-other-app", app.id(), false)]);
+    assert_eq!(doctor(&aws, &["--app", &app_id]).await, [finding("index-item-of-other-app", &app.id(), false)]);
     let repaired = doctor(&aws, &["--app", &app_id, "--repair"]).await;
-    assert_eq!(repaired, [finding("index-item-of-other-app", app.id(), true)]);
+    assert_eq!(repaired, [finding("index-item-of-other-app", &app.id(), true)]);
     assert_eq!(id(&find(&aws, &app.read).await.unwrap()["app"]), app_id);
     assert_eq!(doctor(&aws, &[]).await, []);
 }
@@ -126,13 +126,13 @@ async fn index_item_without_key_is_deleted() {
     let deleted = AppId::random();
     let key = TestKey::imported("a key that is gone", ApiKeyType::Read);
     let past = AttributeValue::N("1".to_owned());
-    put_index(&aws, &key, &[("app", text_attribute(deleted)), ("ttl", past)]).await;
+    put_index(&aws, &key, &[("app", text_attribute(&deleted)), ("ttl", past)]).await;
     assert_eq!(doctor(&aws, &[]).await, [], "DynamoDB is about to delete it");
-    put_index(&aws, &key, &[("app", text_attribute(deleted))]).await;
-    assert_eq!(doctor(&aws, &[]).await, [finding("index-item-without-api-key", deleted, false)]);
+    put_index(&aws, &key, &[("app", text_attribute(&deleted))]).await;
+    assert_eq!(doctor(&aws, &[]).await, [finding("index-item-without-api-key", &deleted, false)]);
     let import = ["api-key", "import", &app_id, "--type", "read"];
     assert_refused(&run_with_input(&aws, &import, key.value.expose().as_bytes()).await, "`doctor --repair`");
-    assert_eq!(doctor(&aws, &["--repair"]).await, [finding("index-item-without-api-key", deleted, true)]);
+    assert_eq!(doctor(&aws, &["--repair"]).await, [finding("index-item-without-api-key", &deleted, true)]);
     assert!(run_with_input(&aws, &import, key.value.expose().as_bytes()).await.status.success());
     assert_eq!(doctor(&aws, &[]).await, []);
 }
@@ -144,7 +144,7 @@ async fn corrupt_index_item_is_named_once() {
     put_index(&aws, &app.read, &[("app", AttributeValue::Bool(true))]).await;
     let app_id = app.id().to_string();
     for arguments in [&[][..], &["--app", &app_id], &["--repair"]] {
-        assert_eq!(doctor(&aws, arguments).await, [finding("corrupt-item", "", false)]);
+        assert_eq!(doctor(&aws, arguments).await, [finding("corrupt-item", &"", false)]);
     }
     let output = run_with_input(&aws, &["api-key", "find"], app.read.value.expose().as_bytes()).await;
     assert_refused(&output, "attribute app is not a string");

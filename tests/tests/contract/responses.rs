@@ -63,9 +63,15 @@ async fn request_makes_one_dynamodb_call_and_secret_is_read_once() {
     }
     assert_eq!(aws.take_operations(), ["BatchGetItem", "UpdateItem", "BatchGetItem"], "a use is noted once an hour");
     secrets.invoke(&Fixture::event("get-app-secrets", "200-ok")).await;
-    assert_eq!(aws.take_operations(), ["BatchGetItem", "GetSecretValue"]);
-    secrets.invoke(&Fixture::event("get-app-secrets", "200-ok")).await;
-    assert_eq!(aws.take_operations(), ["BatchGetItem"]);
+    assert_eq!(aws.take_operations(), ["BatchGetItem", "GetSecretValue", "UpdateItem"], "a fetch is noted once");
+    for case in ["200-ok", "304-not-modified"] {
+        secrets.invoke(&Fixture::event("get-app-secrets", case)).await;
+        assert_eq!(aws.take_operations(), ["BatchGetItem"]);
+    }
+    let mut secrets = Function::start("get-app-secrets", &aws.environment()).await;
+    let _ = aws.take_operations();
+    secrets.invoke(&Fixture::event("get-app-secrets", "304-not-modified")).await;
+    assert_eq!(aws.take_operations(), ["BatchGetItem"], "a 304 does not read the secret");
 }
 
 #[tokio::test(flavor = "multi_thread")]
