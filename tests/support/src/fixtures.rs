@@ -89,5 +89,7 @@ pub const LAST_APP_WRITE_KEY: &str = "ud_write_TESTKEYlast0000000000000000000000
 pub const PARTLY_CORRUPT_APP_KEY: &str = "ud_read_TESTKEYpartlyCorrupt0000000000002SZsKM";
 /// A write key of [`PARTLY_CORRUPT_APP`].
 pub const PARTLY_CORRUPT_APP_WRITE_KEY: &str = "ud_write_TESTKEYpartlyCorrupt00000000000007ic0Z";
+/// A read key of [`PARTLY_CORRUPT_APP`] that lacks an attribute in the table.
+pub const CORRUPT_LEAKED_KEY: &str = "ud_read_TESTKEYcorruptLeaked00000000000017Vz7p";
 /// The secret of [`APP`].
 pub const SECRET: &str = "test-secret-of-the-fixture-app";

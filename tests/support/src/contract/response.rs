@@ -8,7 +8,7 @@ use super::{
 };
 
 /// A response without its request id.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The HTTP status.
     pub status: u16,
