@@ -134,7 +134,7 @@ async fn fetch_of_secret_is_noted_once_for_each_version() {
 
     let store = routes.aws.services().store;
     let note = async |version_id, at| {
-        store.note_fetch(app.id(), &app.read.record.hash, SecretFetch { version_id, at }).await.unwrap()
+        store.note_fetch(app.id(), &app.read.record.hash, SecretFetch { version_id, at }).await.unwrap();
     };
     note(app.record.secret_version_id, noted.at.before(DAY)).await;
     note(version_id, noted.at + DAY).await;
