@@ -14,6 +14,14 @@ pub const UNPINNED_APP: &str = "55555555-5555-4555-8555-555555555555";
 pub const CHANGING_APP: &str = "eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee";
 /// An app whose secret is changed.
 pub const ROTATING_APP: &str = "ffffffff-ffff-4fff-8fff-ffffffffffff";
+/// An app whose API keys are listed.
+pub const LISTED_APP: &str = "dddddddd-dddd-4ddd-8ddd-dddddddddddd";
+/// An app whose API keys are created, replaced, revoked and leaked.
+pub const ISSUING_APP: &str = "33333333-3333-4333-8333-333333333333";
+/// An app whose only API key revokes itself.
+pub const LAST_APP: &str = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
+/// An app of whose API keys one lacks an attribute in the table.
+pub const PARTLY_CORRUPT_APP: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
 
 /// A read key of [`APP`].
 pub const READ_KEY: &str = "ud_read_TESTKEYread0000000000000000000003NjJkP";
@@ -51,5 +59,37 @@ pub const CHANGING_APP_WRITE_KEY: &str = "ud_write_TESTKEYchanges000000000000000
 pub const ROTATING_APP_WRITE_KEY: &str = "ud_write_TESTKEYrotates0000000000000000000Mkptx";
 /// A read key of [`ROTATING_APP`].
 pub const ROTATING_APP_READ_KEY: &str = "ud_read_TESTKEYrotates0000000000000000002imhCO";
+/// A read key of [`APP`] that expires and is accepted from 192.0.2.0/24 and 2001:db8::/32 only.
+pub const LIMITED_KEY: &str = "ud_read_TESTKEYlimited0000000000000000001ClsUu";
+/// A write key of [`APP`] with the same limits.
+pub const LIMITED_WRITE_KEY: &str = "ud_write_TESTKEYlimited0000000000000000003XfDGT";
+/// A read key of [`DISABLED_APP`] that expires.
+pub const DISABLED_APP_EXPIRING_KEY: &str = "ud_read_TESTKEYdisabledExpiring0000000003KvhzT";
+/// A read key of [`LISTED_APP`].
+pub const LISTED_APP_KEY: &str = "ud_read_TESTKEYlisted00000000000000000004PCF0j";
+/// A write key of [`LISTED_APP`].
+pub const LISTED_APP_WRITE_KEY: &str = "ud_write_TESTKEYlisted000000000000000000023Ni8a";
+/// A read key of [`LISTED_APP`] with the limits of [`LIMITED_KEY`].
+pub const LISTED_APP_LIMITED_KEY: &str = "ud_read_TESTKEYlistedLimited0000000000001oY4rV";
+/// A write key of [`ISSUING_APP`].
+pub const ISSUING_APP_WRITE_KEY: &str = "ud_write_TESTKEYissues00000000000000000001PMam3";
+/// A write key of [`ISSUING_APP`] with the limits of [`LIMITED_KEY`].
+pub const ISSUING_APP_LIMITED_WRITE_KEY: &str = "ud_write_TESTKEYissuesLimited00000000000045X6Y3";
+/// A write key of [`ISSUING_APP`] that replaces itself.
+pub const ISSUING_APP_SELF_REPLACING_KEY: &str = "ud_write_TESTKEYissuesSelf0000000000000003E5A4f";
+/// A write key of [`ISSUING_APP`] that revokes itself.
+pub const ISSUING_APP_SELF_REVOKING_KEY: &str = "ud_write_TESTKEYissuesSelfRevoking00000001UGQHh";
+/// A read key of [`ISSUING_APP`] that is reported as leaked.
+pub const LEAKED_KEY: &str = "ud_read_TESTKEYleaked00000000000000000003qZcfE";
+/// A write key of [`ISSUING_APP`] that is reported as leaked, and has created a read key.
+pub const LEAKED_WRITE_KEY: &str = "ud_write_TESTKEYleaked00000000000000000001VtUoD";
+/// The write key of [`LAST_APP`].
+pub const LAST_APP_WRITE_KEY: &str = "ud_write_TESTKEYlast0000000000000000000000DNZE8";
+/// A read key of [`PARTLY_CORRUPT_APP`] that expires.
+pub const PARTLY_CORRUPT_APP_KEY: &str = "ud_read_TESTKEYpartlyCorrupt0000000000002SZsKM";
+/// A write key of [`PARTLY_CORRUPT_APP`].
+pub const PARTLY_CORRUPT_APP_WRITE_KEY: &str = "ud_write_TESTKEYpartlyCorrupt00000000000007ic0Z";
+/// A read key of [`PARTLY_CORRUPT_APP`] that lacks an attribute in the table.
+pub const CORRUPT_LEAKED_KEY: &str = "ud_read_TESTKEYcorruptLeaked00000000000017Vz7p";
 /// The secret of [`APP`].
 pub const SECRET: &str = "test-secret-of-the-fixture-app";

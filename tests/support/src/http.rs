@@ -3,7 +3,7 @@
 use reqwest::blocking::Client;
 use serde_json::Value;
 
-use crate::contract::{Fixture, Response};
+use crate::contract::{Fixture, Response, Route};
 
 /// A client that sends header names in title case and uses no proxy.
 #[must_use]
@@ -66,7 +66,8 @@ impl Request {
     #[must_use]
     pub fn of(fixture: &Fixture) -> Option<Self> {
         let event = fixture.json();
-        if event["pathParameters"].is_null() {
+        let lacks_parameters = event["pathParameters"].is_null() && Route::of(&fixture.function).path.contains('{');
+        if lacks_parameters || fixture.depends_on_address() {
             return None;
         }
         let text = |name: &str| event[name].as_str().unwrap().to_owned();

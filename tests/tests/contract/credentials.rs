@@ -316,7 +316,8 @@ impl Apps {
         };
         let headers = [("x-api-key", api_key), ("x-api-key-type", api_key_type), ("x-client-id", client_id)];
         // Neither the key's id nor the body is valid, so that an accepted write changes nothing.
-        let mut event = Event::new(function).app(&app).key("no key's id").body("[]");
+        let event = Event::new(function).app(&app).key("no key's id");
+        let mut event = event.api_key("no key's id").body("[]");
         event = match address {
             Address::Listed => event.source_ip("192.0.2.7"),
             Address::ListedMapped => event.source_ip("::ffff:192.0.2.7"),

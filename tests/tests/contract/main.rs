@@ -4,4 +4,5 @@
 mod aws_reads;
 mod credentials;
 mod hostile_input;
+mod leaks;
 mod responses;

@@ -7,13 +7,29 @@ use std::{
 
 use serde_json::{Value, json};
 use userdocks_test_support::{
-    contract::{self, Fixture, Response, without_new_values},
+    contract::{self, Fixture, Response, with_sample_values, without_new_values},
     project,
 };
 
 /// Failures of no fixture, because they take more than one request. The tests in `life_cycle` have each of them.
 const AFTER_OTHER_REQUESTS: [(&str, &str); 3] =
     [("post-app-keys", "E4090"), ("post-app-secrets", "E4090"), ("delete-previous-app-secret", "E4090")];
+
+/// Malformed requests of which no schema can say what is wrong: a repeated field, the length in bytes, the value of a
+/// network, and what depends on the caller or the replaced key.
+const BEYOND_SCHEMAS: [&str; 11] = [
+    "400-E4000-repeated-field",
+    "400-E4000-body-too-long",
+    "400-E4000-cidr-host-bits",
+    "400-E4000-cidr-mapped",
+    "400-E4000-cidr-prefix-too-long",
+    "400-E4000-itself-address-missing",
+    "400-E4000-itself-address-not-listed",
+    "400-E4000-itself-by-id-overlap-too-short",
+    "400-E4000-itself-overlap-too-short",
+    "400-E4000-replaced-of-other-type",
+    "400-E4000-revoked-and-of-other-type",
+];
 
 /// docs/openapi.yaml.
 struct Document(Value);
@@ -189,10 +205,7 @@ fn every_response_of_contract_is_described() {
     let document = Document::read();
     for fixture in Fixture::all() {
         let mut response = fixture.expected();
-        if response.status == 201 {
-            // The contract has only the form of new values, and the document's example is a value of that form.
-            response.body = examples(&document.operation(&fixture.function), 201).remove(0).1;
-        }
+        response.body = with_sample_values(&response.body);
         document.operation(&fixture.function).assert_describes(&response);
     }
 }
@@ -212,7 +225,8 @@ fn examples_are_all_responses_of_contract() {
                         "an example is named by its code"
                     );
                 }
-                bodies.insert(if status == 201 { without_new_values(&body) } else { body });
+                let has_new_values = status == 201 || operation.path.contains("api-keys") && status == 200;
+                bodies.insert(if has_new_values { without_new_values(&body) } else { body });
             }
         }
     }
@@ -221,6 +235,14 @@ fn examples_are_all_responses_of_contract() {
     let mut returned = BTreeMap::<_, BTreeSet<String>>::new();
     for (function, response) in fixtures.chain(others) {
         returned.entry((function, response.status)).or_default().insert(response.body);
+    }
+    for (outcome, bodies) in &mut returned {
+        // One or two of the many that differ in a few fields are enough.
+        if outcome.1 < 400 && outcome.0.contains("api-key") || outcome.0 == "post-leaks" {
+            let examples = described.get(outcome).cloned().unwrap_or_default();
+            bodies.retain(|body| examples.contains(body));
+            assert!(!bodies.is_empty(), "{outcome:?}");
+        }
     }
     assert_eq!(described, returned);
 }
@@ -243,8 +265,7 @@ fn request_is_malformed_by_document_and_contract_alike() {
         let complaint = document.operation(&fixture.function).complaint(&fixture.json());
         let about = format!("{} {}: {complaint:?}", fixture.function, fixture.case);
         match (fixture.status(), fixture.case.as_str()) {
-            // No schema can say that a field is there twice.
-            (_, "400-E4000-repeated-field") => assert!(complaint.is_none(), "{about}"),
+            (_, case) if BEYOND_SCHEMAS.contains(&case) => assert!(complaint.is_none(), "{about}"),
             // Of the JWKS a malformed id is just an unknown one.
             (404, case) if case.ends_with("malformed-app-id") || case.ends_with("no-path-parameters") => {
                 assert!(complaint.is_some(), "{about}");

@@ -38,7 +38,7 @@ fn needed(call: &Call) -> Vec<String> {
             let tables = body["RequestItems"].as_object().unwrap().keys();
             tables.map(|table| on_the_table("BatchGetItem", &json!(table))).collect()
         }
-        "UpdateItem" => vec![on_the_table("UpdateItem", &body["TableName"])],
+        operation @ ("Query" | "UpdateItem") => vec![on_the_table(operation, &body["TableName"])],
         "TransactWriteItems" => {
             let items = body["TransactItems"].as_array().unwrap().iter().flat_map(|item| item.as_object().unwrap());
             items.map(|(operation, item)| on_the_table(&format!("{operation}Item"), &item["TableName"])).collect()

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use userdocks::{
     api::Services,
     domain::{
-        ApiKey, ApiKeyType, ApiKeyValue, App, PublicKey, Secret, SecretVersionId, SigningKey, SigningKeyState,
-        SigningKeys,
+        AllowList, ApiKey, ApiKeyType, ApiKeyValue, App, PublicKey, Secret, SecretVersionId, SigningKey,
+        SigningKeyState, SigningKeys, Timestamp,
     },
     store::StoreError,
 };
@@ -37,12 +37,17 @@ struct FixtureApp {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct FixtureApiKey {
+    uuid: String,
     #[serde(rename = "type")]
     kind: String,
     name: String,
     value: String,
+    created_at: Option<String>,
     revoked_at: Option<String>,
     expires_at: Option<String>,
+    issued_by: Option<String>,
+    #[serde(default)]
+    allowed_cidrs: Vec<String>,
     /// The key's record lacks an attribute.
     #[serde(default)]
     is_corrupt: bool,
@@ -66,7 +71,7 @@ pub async fn provision(services: &Services, dynamodb: &Client, table: &str) -> R
     let apps: Vec<FixtureApp> =
         serde_json::from_str(APPS).map_err(|error| LocalError::new("cannot read events/apps.json", error))?;
     for fixture in &apps {
-        let created = Box::pin(create(fixture, services, dynamodb, table)).await;
+        let created = create(fixture, services, dynamodb, table).await;
         created.map_err(|error| LocalError::new(format_args!("cannot create app {}", fixture.uuid), error))?;
     }
     Ok(())
@@ -113,9 +118,18 @@ impl FixtureApiKey {
     fn api_key(&self) -> Result<ApiKey, Failure> {
         let kind: ApiKeyType = self.kind.parse().map_err(|_| "unknown type of an API key")?;
         let value = ApiKeyValue::import(&self.value, kind)?;
-        let key = ApiKey::new(&value, kind, self.name.clone(), CREATED.parse()?, None);
+        let created_at: Timestamp = self.created_at.as_deref().unwrap_or(CREATED).parse()?;
         let time = |time: &Option<String>| time.as_deref().map(str::parse).transpose();
-        Ok(ApiKey { revoked_at: time(&self.revoked_at)?, expires_at: time(&self.expires_at)?, ..key })
+        let expires_at = time(&self.expires_at)?;
+        Ok(ApiKey {
+            id: self.uuid.parse()?,
+            revoked_at: time(&self.revoked_at)?,
+            expires_at,
+            lifetime: ApiKey::implied_lifetime(created_at, expires_at),
+            issued_by: self.issued_by.as_deref().map(str::parse).transpose()?,
+            allow_list: AllowList::parse(&self.allowed_cidrs)?,
+            ..ApiKey::new(&value, kind, self.name.clone(), created_at, None)
+        })
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::{
     cell::RefCell,
+    collections::HashMap,
     io,
     sync::{Arc, Mutex},
 };
 
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
 use tracing::subscriber::DefaultGuard;
@@ -21,7 +23,7 @@ use super::response::{app_id, assert_no_key};
 use crate::{
     aws::{TABLE, sdk_config, signed_services, start_embedded},
     contract::{FUNCTIONS, Route},
-    fixtures::{APP, CHANGING_APP, ROTATING_APP},
+    fixtures::*,
     in_process::InProcess,
 };
 
@@ -29,7 +31,7 @@ use crate::{
 const FULL_TABLE: &str = "full";
 
 /// The apps that writes can change.
-const CHANGED: [&str; 3] = [APP, CHANGING_APP, ROTATING_APP];
+const CHANGED: [&str; 7] = [APP, CHANGING_APP, ROTATING_APP, LISTED_APP, ISSUING_APP, LAST_APP, PARTLY_CORRUPT_APP];
 
 /// The number of changes after which the services are replaced. Each rotation leaves a version in the embedded Secrets
 /// Manager, and later most rotations would be refused.
@@ -39,7 +41,9 @@ struct Functions {
     runtime: Runtime,
     functions: Vec<(&'static str, InProcess)>,
     store: Store,
+    dynamodb: Client,
     apps: Vec<App>,
+    api_keys: Vec<Item>,
     changes: usize,
     log: Log,
     _logging: DefaultGuard,
@@ -67,8 +71,8 @@ thread_local! {
 pub fn respond(function: &str, event: &str) -> Value {
     with_functions(|functions| {
         let response = functions.respond(function, event);
-        if Route::of(function).key_type == Some("write") && is_success(&response) {
-            functions.undo(event);
+        if Route::of(function).method != "GET" && is_success(&response) {
+            functions.undo(function, event);
         }
         response
     })
@@ -80,7 +84,7 @@ pub fn respond_and_repeat(function: &str, event: &str) -> (Value, Option<Value>)
         let response = functions.respond(function, event);
         let repeated = is_success(&response).then(|| functions.respond(function, event));
         if repeated.is_some() {
-            functions.undo(event);
+            functions.undo(function, event);
         }
         (response, repeated)
     })
@@ -122,13 +126,15 @@ impl Functions {
         let filter = Targets::new().with_target("userdocks", tracing::Level::INFO);
         let logging = tracing::subscriber::set_default(tracing_subscriber::registry().with(filter).with(json));
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let (services, apps) = runtime.block_on(Box::pin(provide()));
+        let (services, dynamodb, apps) = runtime.block_on(provide());
         let functions = FUNCTIONS.map(|function| {
             let table = if function == "post-app-keys" { FULL_TABLE } else { TABLE };
             (function, InProcess::new(function, services(table)))
         });
         let store = services(TABLE).store;
-        Self { runtime, functions: functions.into(), store, apps, changes: 0, log, _logging: logging }
+        let api_keys = runtime.block_on(read_api_keys(&dynamodb));
+        let functions = functions.into();
+        Self { runtime, functions, store, dynamodb, apps, api_keys, changes: 0, log, _logging: logging }
     }
 
     fn respond(&self, function: &str, event: &str) -> Value {
@@ -139,22 +145,30 @@ impl Functions {
     }
 
     /// Fails unless all lines are JSON without a piece of an API key, and one is about the request. The gateway chooses the
-    /// request's id.
+    /// request's id, and the caller the URL of a leak.
     fn assert_logged(&self) {
         let logged = std::mem::take(&mut *self.log.0.lock().unwrap());
         let mut about_request = 0;
         for line in str::from_utf8(&logged).unwrap().lines() {
             let mut line: Value = serde_json::from_str(line).unwrap();
-            line.as_object_mut().unwrap().remove("requestId");
+            for name in ["requestId", "untrustedUrl"] {
+                line.as_object_mut().unwrap().remove(name);
+            }
             assert_no_key(&line.to_string());
             about_request += usize::from(line["message"] == "request");
         }
         assert_eq!(about_request, 1);
     }
 
-    /// Restores the event's app from the fixtures.
-    fn undo(&mut self, event: &str) {
+    /// Restores the event's app and all API keys from the fixtures.
+    fn undo(&mut self, function: &str, event: &str) {
         self.changes += 1;
+        if function.contains("api-key") || function == "post-leaks" {
+            self.runtime.block_on(restore_api_keys(&self.dynamodb, &self.api_keys));
+        }
+        if function == "post-leaks" {
+            return;
+        }
         let event = serde_json::from_str(event).unwrap();
         let app = self.apps.iter_mut().find(|app| app_id(&event) == Some(app.id.to_string())).unwrap();
         let read = self.runtime.block_on(self.store.find_app(app.id)).unwrap().unwrap();
@@ -167,15 +181,35 @@ impl Functions {
     }
 }
 
+/// An item of the table.
+type Item = HashMap<String, AttributeValue>;
+
+async fn read_api_keys(dynamodb: &Client) -> Vec<Item> {
+    let scan = dynamodb.scan().table_name(TABLE).filter_expression("begins_with(sk, :prefix)");
+    let scan = scan.expression_attribute_values(":prefix", AttributeValue::S("APIKEY#".to_owned()));
+    scan.into_paginator().items().send().try_collect().await.unwrap()
+}
+
+async fn restore_api_keys(dynamodb: &Client, original: &[Item]) {
+    let found = read_api_keys(dynamodb).await;
+    for added in found.iter().filter(|item| original.iter().all(|known| known["sk"] != item["sk"])) {
+        let deletion = dynamodb.delete_item().table_name(TABLE).key("pk", added["pk"].clone());
+        deletion.key("sk", added["sk"].clone()).send().await.unwrap();
+    }
+    for changed in original.iter().filter(|item| !found.contains(item)) {
+        dynamodb.put_item().table_name(TABLE).set_item(Some(changed.clone())).send().await.unwrap();
+    }
+}
+
 /// Starts the services with the fixtures in both tables. Returns the access to each table, and the apps that writes can change.
-async fn provide() -> (impl Fn(&str) -> Services, Vec<App>) {
+async fn provide() -> (impl Fn(&str) -> Services, Client, Vec<App>) {
     let (dynamodb, secrets_manager) = start_embedded().await.unwrap();
     let [dynamodb, secrets_manager] = [dynamodb, secrets_manager].map(|address| format!("http://{address}"));
     let sdk = sdk_config(&dynamodb);
     let services = move |table: &str| signed_services(&dynamodb, &secrets_manager, table);
     for table in [TABLE, FULL_TABLE] {
         services(table).store.create_table().await.unwrap();
-        let dynamodb = aws_sdk_dynamodb::Client::new(&sdk);
+        let dynamodb = Client::new(&sdk);
         userdocks_local::fixtures::provision(&services(table), &dynamodb, table).await.unwrap();
     }
     let (store, full) = (services(TABLE).store, services(FULL_TABLE).store);
@@ -189,7 +223,7 @@ async fn provide() -> (impl Fn(&str) -> Services, Vec<App>) {
         while app.signing_keys.add_standby(KeyLimits::API, SigningKeyId::random(), key.clone(), now).is_ok() {}
         full.update_app(&read, app, now, None).await.unwrap();
     }
-    (services, apps)
+    (services, Client::new(&sdk), apps)
 }
 
 /// The shortest key that the table accepts.

@@ -1,38 +1,55 @@
 //! The rules for every response, whatever the event is.
 
+use std::net::IpAddr;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use crate::{
-    contract::{self, READING, Response, read_payload},
+    contract::{self, READING, Response, Route, read_payload},
     fixtures::*,
     function::INVOCATION_ID,
 };
 
 /// Fails unless the contract has the response for the function: exactly one of its failures, or a success in its form to a
-/// caller with a valid key. Only apps with corrupt data get a 500.
+/// caller with a valid key. Only apps and reports with corrupt data get a 500. Returns the response without the key's expiry.
 pub fn assert_in_contract(function: &str, event: &str, payload: &Value) -> Response {
     let event: Value = serde_json::from_str(event).unwrap_or_default();
-    let (response, id) = read_payload(payload);
+    let (mut response, id) = read_payload(payload);
     let given = event["requestContext"]["requestId"].as_str();
     assert!(Some(id.as_str()) == given || id == INVOCATION_ID, "{id}");
     assert!(id.bytes().all(|byte| byte.is_ascii_graphic()) && (1..=128).contains(&id.len()), "{id:?}");
+    let is_public = Route::of(function).key_type.is_none();
+    if let Some(index) = response.headers.iter().position(|(name, _)| name == "x-api-key-expires-at") {
+        let (_, expires_at) = response.headers.remove(index);
+        assert!(expires_at.len() == 24 && !is_public && response.status != 401, "{response:?}");
+    }
     if response.status < 400 {
-        assert!(function == "get-app-jwks" || is_authorised(function, &event), "{function} accepts {event}");
+        assert!(is_public || is_authorised(function, &event), "{function} accepts {event}");
         assert_success(function, &response);
     } else {
-        let codes = if function == "get-app-jwks" {
-            &["E4040", "E0000"][..]
-        } else if READING.contains(&function) {
-            &["E4010", "E4011", "E4000", "E4030", "E0000"][..]
-        } else {
-            &["E4010", "E4011", "E4000", "E4030", "E4040", "E4090", "E0000"][..]
+        let codes = match function {
+            "get-app-jwks" => &["E4040", "E0000"][..],
+            "post-leaks" => &["E4000", "E0000"],
+            _ if READING.contains(&function) => &["E4010", "E4011", "E4000", "E4030", "E0000"],
+            _ => &["E4010", "E4011", "E4000", "E4030", "E4040", "E4090", "E0000"],
         };
         let code = codes.iter().find(|code| contract::failure(function, code) == response);
         let code = code.unwrap_or_else(|| panic!("{function}: not in the contract: {response:?}"));
-        assert!(*code != "E0000" || names_broken_app(&event), "{function}: a 500 to {event}");
+        let has_corrupt_data = names_broken_app(&event) || function == "post-leaks" && reports_corrupt_key(&event);
+        assert!(*code != "E0000" || has_corrupt_data, "{function}: a 500 to {event}");
     }
-    assert_no_key(&format!("{response:?}"));
+    assert_no_key(&format!("{:?}{}", response.headers, without_names(&response.body)));
     response
+}
+
+/// The body without the names of API keys, which may be anything.
+fn without_names(body: &str) -> Value {
+    let mut body: Value = serde_json::from_str(body).unwrap_or_default();
+    for item in body["items"].as_array_mut().into_iter().flatten() {
+        item.as_object_mut().unwrap().remove("name");
+    }
+    body
 }
 
 /// Fails if the text contains a piece of one of the fixtures' API keys.
@@ -56,18 +73,55 @@ fn is_authorised(function: &str, event: &Value) -> bool {
     !browser
         && header("x-api-key-type").as_deref() == Some(kind)
         && header("x-client-id").map(|id| id.to_ascii_lowercase()) == app
-        && [
-            ("read", READ_KEY, APP),
-            ("read", IMPORTED_KEY, APP),
-            ("read", KEYLESS_APP_KEY, KEYLESS_APP),
-            ("read", ROTATING_APP_READ_KEY, ROTATING_APP),
-            ("write", WRITE_KEY, APP),
-            ("write", CHANGING_APP_WRITE_KEY, CHANGING_APP),
-            ("write", ROTATING_APP_WRITE_KEY, ROTATING_APP),
-            ("read", UNPINNED_APP_KEY, UNPINNED_APP),
-        ]
-        .into_iter()
-        .any(|(of, key, id)| of == kind && header("x-api-key").as_deref() == Some(key) && app.as_deref() == Some(id))
+        && KEYS.iter().any(|(of, key, id)| {
+            *of == kind && header("x-api-key").as_deref() == Some(*key) && app.as_deref() == Some(*id)
+        })
+        && (!header("x-api-key").is_some_and(|key| LIMITED_KEYS.contains(&key.as_str())) || has_allowed_address(event))
+}
+
+/// The active keys of enabled apps.
+const KEYS: [(&str, &str, &str); 19] = [
+    ("read", READ_KEY, APP),
+    ("read", IMPORTED_KEY, APP),
+    ("read", LIMITED_KEY, APP),
+    ("read", KEYLESS_APP_KEY, KEYLESS_APP),
+    ("read", ROTATING_APP_READ_KEY, ROTATING_APP),
+    ("read", UNPINNED_APP_KEY, UNPINNED_APP),
+    ("read", LISTED_APP_KEY, LISTED_APP),
+    ("read", LISTED_APP_LIMITED_KEY, LISTED_APP),
+    ("read", LEAKED_KEY, ISSUING_APP),
+    ("read", PARTLY_CORRUPT_APP_KEY, PARTLY_CORRUPT_APP),
+    ("write", WRITE_KEY, APP),
+    ("write", CHANGING_APP_WRITE_KEY, CHANGING_APP),
+    ("write", ROTATING_APP_WRITE_KEY, ROTATING_APP),
+    ("write", LISTED_APP_WRITE_KEY, LISTED_APP),
+    ("write", ISSUING_APP_WRITE_KEY, ISSUING_APP),
+    ("write", ISSUING_APP_LIMITED_WRITE_KEY, ISSUING_APP),
+    ("write", ISSUING_APP_SELF_REPLACING_KEY, ISSUING_APP),
+    ("write", ISSUING_APP_SELF_REVOKING_KEY, ISSUING_APP),
+    ("write", LAST_APP_WRITE_KEY, LAST_APP),
+];
+
+/// The keys that are accepted from 192.0.2.0/24 and 2001:db8::/32 only.
+const LIMITED_KEYS: [&str; 3] = [LIMITED_KEY, LISTED_APP_LIMITED_KEY, ISSUING_APP_LIMITED_WRITE_KEY];
+
+fn has_allowed_address(event: &Value) -> bool {
+    let context = &event["requestContext"];
+    let addresses = [&context["http"]["sourceIp"], &context["identity"]["sourceIp"]];
+    let mut parsed = addresses.into_iter().filter_map(|address| address.as_str()?.parse::<IpAddr>().ok());
+    parsed.any(|address| match address.to_canonical() {
+        IpAddr::V4(address) => address.octets()[..3] == [192, 0, 2],
+        IpAddr::V6(address) => address.segments()[..2] == [0x2001, 0xdb8],
+    })
+}
+
+/// Whether the event reports a key whose record is corrupt.
+fn reports_corrupt_key(event: &Value) -> bool {
+    let body = event["body"].as_str().unwrap_or_default();
+    let decoded = STANDARD.decode(body).ok().filter(|_| event["isBase64Encoded"] == true);
+    let report: Value = serde_json::from_slice(&decoded.unwrap_or(body.into())).unwrap_or_default();
+    let tokens = report.as_array().into_iter().flatten().filter_map(|leak| leak["token"].as_str());
+    tokens.into_iter().any(|token| [CORRUPT_APP_KEY, CORRUPT_APP_WRITE_KEY, CORRUPT_LEAKED_KEY].contains(&token))
 }
 
 /// The app in the event's path, in lower case.
@@ -76,9 +130,9 @@ pub fn app_id(event: &Value) -> Option<String> {
     ["appId", "appUuid"].iter().find_map(|name| parameters[name].as_str()).map(str::to_ascii_lowercase)
 }
 
-/// Whether the event names the app with corrupt records or the app whose secret does not exist.
+/// Whether the event names an app with corrupt records or the app whose secret does not exist.
 fn names_broken_app(event: &Value) -> bool {
-    app_id(event).is_some_and(|app| [CORRUPT_APP, UNPINNED_APP].contains(&app.as_str()))
+    app_id(event).is_some_and(|app| [CORRUPT_APP, PARTLY_CORRUPT_APP, UNPINNED_APP].contains(&app.as_str()))
 }
 
 fn assert_success(function: &str, response: &Response) {
@@ -87,7 +141,9 @@ fn assert_success(function: &str, response: &Response) {
     let (cache_control, statuses) = match function {
         "get-app-keys" => ("private, no-cache", &[200, 304][..]),
         "get-app-jwks" => ("public, max-age=600", &[200, 304][..]),
-        "post-app-keys" | "post-app-secrets" => ("no-store", &[201][..]),
+        "get-app-secrets" => ("no-store", &[200, 304][..]),
+        "post-app-keys" | "post-app-secrets" | "post-app-api-keys" => ("no-store", &[201][..]),
+        "post-leaks" => ("no-store", &[202][..]),
         _ => ("no-store", &[200][..]),
     };
     assert!(statuses.contains(status), "{function}: {status}");
@@ -111,6 +167,10 @@ fn assert_success(function: &str, response: &Response) {
                 assert!(key["kid"].as_str().unwrap().starts_with("appkey_"), "{key}");
             }
         }
+        "post-leaks" => {
+            assert_members(&body, &["received"]);
+            assert!((1..=1000).contains(&body["received"].as_u64().unwrap()), "{body}");
+        }
         _ if function.contains("secret") => {
             assert_members(&body, &["success", "message", "error", "data"]);
             let message = if *status == 201 { "Created" } else { "OK" };
@@ -127,18 +187,38 @@ fn assert_success(function: &str, response: &Response) {
         _ => {
             assert_members(&body, &["kind", "totalItems", "itemsLength", "items"]);
             let items = body["items"].as_array().unwrap();
-            assert_eq!(body["kind"], "appKeys");
+            let is_of_api_keys = function.contains("api-key");
+            assert_eq!(body["kind"], if is_of_api_keys { "appApiKeys" } else { "appKeys" });
             assert_eq!([&body["totalItems"], &body["itemsLength"]], [items.len(); 2]);
-            let listed = ["uuid", "createdAt", "updatedAt", "type", "value"];
-            let is_write = function != "get-app-keys";
-            assert!(!is_write || items.len() == 1, "{body}");
-            for item in items {
-                let written = [&listed[..], &["state"]].concat();
-                assert_members(item, if is_write { &written } else { &listed });
-            }
+            assert!(READING.contains(&function) || items.len() == 1, "{body}");
+            let mut members = if is_of_api_keys { API_KEY.to_vec() } else { SIGNING_KEY.to_vec() };
+            members.extend(match function {
+                "post-app-api-keys" => Some("value"),
+                "get-app-keys" | "get-app-api-keys" | "delete-app-api-key" => None,
+                _ => Some("state"),
+            });
+            items.iter().for_each(|item| assert_members(item, &members));
         }
     }
 }
+
+const SIGNING_KEY: [&str; 5] = ["uuid", "createdAt", "updatedAt", "type", "value"];
+
+const API_KEY: [&str; 13] = [
+    "uuid",
+    "createdAt",
+    "updatedAt",
+    "type",
+    "name",
+    "hint",
+    "status",
+    "expiresAt",
+    "revokedAt",
+    "lastUsedAt",
+    "issuedBy",
+    "allowedCidrs",
+    "isCaller",
+];
 
 fn assert_members(value: &Value, names: &[&str]) {
     assert_eq!(value.as_object().unwrap().keys().collect::<Vec<_>>(), names, "{value}");

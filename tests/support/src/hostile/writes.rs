@@ -1,5 +1,7 @@
 //! Writes of an authenticated caller, with any content in the parts that a caller can choose.
 
+use std::{net::IpAddr, ops::RangeInclusive};
+
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{
     Deserialize, Deserializer,
@@ -8,16 +10,31 @@ use serde::{
 use serde_json::Value;
 
 use super::{functions, response::assert_in_contract};
-use crate::{contract, event::Event, fixtures::*};
+use crate::{
+    contract::{self, Response},
+    event::Event,
+    fixtures::*,
+};
 
-const FUNCTIONS: [&str; 5] =
-    ["post-app-keys", "put-app-key", "delete-app-key", "post-app-secrets", "delete-previous-app-secret"];
+const FUNCTIONS: [&str; 7] = [
+    "post-app-keys",
+    "put-app-key",
+    "delete-app-key",
+    "post-app-secrets",
+    "delete-previous-app-secret",
+    "post-app-api-keys",
+    "delete-app-api-key",
+];
 
-const CALLERS: [(&str, &str); 3] =
-    [(APP, WRITE_KEY), (CHANGING_APP, CHANGING_APP_WRITE_KEY), (ROTATING_APP, ROTATING_APP_WRITE_KEY)];
+const CALLERS: [(&str, &str); 4] = [
+    (APP, WRITE_KEY),
+    (CHANGING_APP, CHANGING_APP_WRITE_KEY),
+    (ROTATING_APP, ROTATING_APP_WRITE_KEY),
+    (ISSUING_APP, ISSUING_APP_WRITE_KEY),
+];
 
 /// The first byte chooses the function, the second the caller and the body's encoding. Three lines follow: the
-/// `Idempotency-Key` and the query's `force`, which are absent if they are empty, and the signing key's id. The rest is the body.
+/// `Idempotency-Key` and the query's `force`, which are absent if they are empty, and the key's id. The rest is the body.
 pub fn check(input: &[u8]) {
     let [function, form, rest @ ..] = input else { return };
     let lines: Vec<&[u8]> = rest.splitn(4, |byte| *byte == b'\n').collect();
@@ -84,8 +101,11 @@ impl Write {
             functions::assert_unchanged(self.caller.0);
         } else if let Some(repeated) = repeated {
             let repeated = assert_in_contract(self.function, &event, &repeated);
-            assert_eq!(repeated, response, "sent again: {event}");
-            // The change has been undone, so that its secret is no longer returned.
+            let response = without_value(response);
+            let revokes_itself = self.function == "delete-app-api-key" && response.body.contains(r#""isCaller":true"#);
+            let expected = if revokes_itself { contract::failure(self.function, "E4010") } else { response.clone() };
+            assert_eq!(repeated, expected, "sent again: {event}");
+            // The change has been undone, so that its secret is no longer returned, and a caller that revoked itself is back.
             let expected = match self.function {
                 "post-app-secrets" => contract::failure(self.function, "E4090"),
                 _ => response,
@@ -102,7 +122,7 @@ impl Write {
 
     fn event(&self) -> Event {
         let (app, key) = self.caller;
-        let mut event = Event::new(self.function).caller(app, key).key(&self.key_id);
+        let mut event = Event::new(self.function).caller(app, key).key(&self.key_id).api_key(&self.key_id);
         event = match &self.body {
             Body::Text(text) => event.body(text),
             Body::NotBase64(text) => event.encoded_body(text),
@@ -130,20 +150,15 @@ impl Write {
     /// Whether the write is well-formed, by a second implementation of the contract's "Life cycle"; none if both are allowed.
     fn is_well_formed(&self) -> Option<bool> {
         let has_key_id = match self.function {
-            "put-app-key" | "delete-app-key" => {
-                let uuid = self.key_id.strip_prefix("appkey_").unwrap_or_default();
-                uuid.len() == 36
-                    && uuid.char_indices().all(|(index, char)| match index {
-                        8 | 13 | 18 | 23 => char == '-',
-                        _ => char.is_ascii_hexdigit(),
-                    })
-            }
+            "put-app-key" | "delete-app-key" => has_uuid_after("appkey_", &self.key_id),
+            "delete-app-api-key" => self.key_id == "self" || has_uuid_after("apikey_", &self.key_id),
             _ => true,
         };
         if !has_key_id || !self.idempotency_key.is_empty() && !self.has_usable_idempotency_key() {
             return Some(false);
         }
-        if self.function == "delete-app-key" && !["", "true", "false"].contains(&self.force.as_str()) {
+        let has_force = ["delete-app-key", "delete-app-api-key"].contains(&self.function);
+        if has_force && !["", "true", "false"].contains(&self.force.as_str()) {
             return Some(false);
         }
         let Some(text) = self.body_text() else { return Some(false) };
@@ -155,9 +170,19 @@ impl Write {
             ("post-app-secrets", "overlapSeconds") => {
                 value.as_f64().is_some_and(|seconds| seconds.fract() == 0.0 && (0.0..=2_592_000.0).contains(&seconds))
             }
+            ("post-app-api-keys", name) => is_api_key_field(name, value),
             _ => false,
         });
-        let is_complete = self.function != "put-app-key" || members.iter().any(|(name, _)| name == "state");
+        let has = |wanted: &str| members.iter().any(|(name, value)| name == wanted && !value.is_null());
+        let is_complete = match self.function {
+            "put-app-key" => has("state"),
+            "post-app-api-keys" => has("replaces") || has("type") && has("name"),
+            _ => true,
+        };
+        // What a replacement may be depends on the replaced key.
+        if are_good && is_complete && has("replaces") {
+            return None;
+        }
         let mut names: Vec<&String> = members.iter().map(|(name, _)| name).collect();
         names.sort();
         names.dedup();
@@ -171,6 +196,69 @@ impl Write {
             Body::NotBase64(text) => String::from_utf8(STANDARD.decode(text).ok()?).ok(),
         }
     }
+}
+
+/// The same response as a repeated request gets, without the value of a new API key.
+fn without_value(response: Response) -> Response {
+    let mut body: Value = serde_json::from_str(&response.body).unwrap();
+    if body["kind"] != "appApiKeys" || body["items"][0].get("value").is_none() {
+        return response;
+    }
+    body["items"][0]["value"] = Value::Null;
+    Response { body: body.to_string(), ..response }
+}
+
+fn has_uuid_after(prefix: &str, id: &str) -> bool {
+    let uuid = id.strip_prefix(prefix).unwrap_or_default();
+    uuid.len() == 36
+        && uuid.char_indices().all(|(index, char)| match index {
+            8 | 13 | 18 | 23 => char == '-',
+            _ => char.is_ascii_hexdigit(),
+        })
+}
+
+/// Whether a member of the body of `POST api-keys` is well-formed, by a second implementation of the contract's "API keys
+/// over HTTP". Names are checked for the characters that the inputs have.
+fn is_api_key_field(name: &str, value: &Value) -> bool {
+    let is_whole = |range: RangeInclusive<f64>| {
+        value.as_f64().is_some_and(|number| number.fract() == 0.0 && range.contains(&number))
+    };
+    let has_direction = |text: &str| text.contains(['\u{61c}', '\u{200e}', '\u{200f}']);
+    let is_known = ["type", "name", "expiresInSeconds", "allowedCidrs", "replaces", "overlapSeconds"].contains(&name);
+    is_known && value.is_null()
+        || match name {
+            "type" => value == "read" || value == "write",
+            "name" => value.as_str().is_some_and(|text| {
+                (1..=100).contains(&text.chars().count())
+                    && !text.contains(char::is_control)
+                    && !has_direction(text)
+                    && !text.contains(|char| matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+            }),
+            "expiresInSeconds" => is_whole(60.0..=157_680_000.0),
+            "overlapSeconds" => is_whole(0.0..=2_592_000.0),
+            "replaces" => value.as_str().is_some_and(|id| id == "self" || has_uuid_after("apikey_", id)),
+            "allowedCidrs" => value.as_array().is_some_and(|networks| {
+                let is_first = |(index, network)| !networks[..index].contains(network);
+                networks.len() <= 20
+                    && networks.iter().all(|network| network.as_str().is_some_and(is_network))
+                    && networks.iter().enumerate().all(is_first)
+            }),
+            _ => false,
+        }
+}
+
+fn is_network(text: &str) -> bool {
+    let Some((address, prefix)) = text.split_once('/') else { return false };
+    let (Ok(parsed), Ok(length)) = (address.parse::<IpAddr>(), prefix.parse::<u32>()) else { return false };
+    let (bits, width) = match parsed {
+        IpAddr::V4(address) => (u128::from(u32::from(address)) << 96, 32),
+        IpAddr::V6(address) => (u128::from(address), 128),
+    };
+    let is_mapped = length >= 96 && matches!(parsed, IpAddr::V6(address) if address.to_ipv4_mapped().is_some());
+    length <= width
+        && bits.checked_shl(length).unwrap_or_default() == 0
+        && !is_mapped
+        && format!("{parsed}/{length}") == text
 }
 
 /// A JSON object with all its members, also those of the same name.
