@@ -2,9 +2,15 @@
 
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use userdocks::domain::{ApiKeyType, AppId, Secret, SigningKeyId};
-use userdocks_test_support::{app::TestApp, aws::Reply, contract::read_payload, event::Event, function::Function};
+use userdocks_test_support::{
+    app::{TestApp, TestKey},
+    aws::Reply,
+    contract::read_payload,
+    event::Event,
+    function::Function,
+};
 
 use crate::api::{Api, WRITES};
 
@@ -79,6 +85,43 @@ async fn write_killed_after_any_call_completes_when_repeated() {
             }
             assert!(index >= 2, "{function} makes calls to be killed after");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn api_key_write_killed_after_any_call_completes_when_repeated() {
+    let api = Api::start().await;
+    let services = api.aws.services();
+    for function in ["post-app-api-keys", "delete-app-api-key", "post-leaks"] {
+        let mut index = 0;
+        loop {
+            let target = TestKey::new(ApiKeyType::Read);
+            let app = TestApp::builder().keys([target.clone()]).create(&services).await;
+            let event = match function {
+                "post-app-api-keys" => app.event(function).body(json!({"replaces": target.record.id.to_string()})),
+                "delete-app-api-key" => app.event(function).api_key(target.record.id),
+                _ => Event::new(function).body(json!([{"token": target.value.expose()}])),
+            };
+            let event = event.idempotency_key("killed");
+            let over = killed_after(&api, function, &event, index).await;
+            let (status, body) = api.call(function, &event).await;
+            assert!(status < 300, "{function}, killed after call {index}: {status} {body}");
+            let (keys, _) = services.store.list_api_keys(app.id()).await.unwrap();
+            let target = keys.iter().find(|key| key.id == target.record.id).unwrap();
+            if function == "post-app-api-keys" {
+                assert!(target.expires_at.is_some() && target.revoked_at.is_none());
+                let new: Vec<_> = keys.iter().filter(|key| key.issued_by.is_some()).collect();
+                let ids: Vec<_> = new.iter().map(|key| json!(key.id.to_string())).collect();
+                assert_eq!(ids, [body["items"][0]["uuid"].clone()], "killed after call {index}: one new key");
+            } else {
+                assert!(target.revoked_at.is_some(), "{function}, killed after call {index}");
+            }
+            if over.is_some() {
+                break;
+            }
+            index += 1;
+        }
+        assert!(index >= 2, "{function} makes calls to be killed after");
     }
 }
 
