@@ -61,9 +61,9 @@ test-sam: docker sam-build ## Builds with SAM, then all fixtures and rotations t
 test-deploy: ministack sam-build ## Builds with SAM, then deploys the stack to an emulator of AWS and tests it there
 	cargo test --package end-to-end --locked --test deploy
 
-# `sam build` takes no --locked.
+# `sam build` builds one function after another. Built together before, they use all processors, and SAM only copies them.
 sam-build: sam cargo-lambda zig
-	cargo fetch --locked
+	cargo lambda build --release --locked
 	$(LOCAL_SAM) build --config-env local
 
 SECONDS_EACH ?= 60

@@ -160,7 +160,7 @@ impl Stage {
         let since = now_in_milliseconds();
         // The use of an API key is noted when it is new. The functions keep versions of secrets that they have read.
         let key = |kind: &str| emulator.issue_key(CHANGING_APP, kind);
-        let rotate = || emulator.admin(&["secret", "rotate", CHANGING_APP]);
+        let rotate = || emulator.admin(&["secret", "rotate", CHANGING_APP, "--force"]);
         let app = |read_key: String, write_key: String| AppClient {
             api: api.clone(),
             id: CHANGING_APP.to_owned(),

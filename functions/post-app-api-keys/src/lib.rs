@@ -15,9 +15,8 @@ use userdocks::{
 
 pub const ROUTE: Route = Route::write(Method::POST, "/api/v1/apps/{appUuid}/api-keys", Envelope::List);
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "camelCase")]
-#[derive(Default)]
 struct Body {
     r#type: Option<String>,
     name: Option<String>,

@@ -4,7 +4,6 @@ use http::Uri;
 
 /// Why a text is not an endpoint. It never shows the text, which may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages describe the variants")]
 pub enum MalformedEndpoint {
     #[error("it is not a URL of the form https://HOST[:PORT]")]
     NotUrl,

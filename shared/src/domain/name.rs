@@ -1,5 +1,7 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
+use super::ApiKeyType;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedName {
     #[error("a name has 1 to {max} characters", max = Name::MAX_CHARACTERS)]
@@ -28,6 +30,13 @@ impl FromStr for Name {
             return Err(MalformedName::Character);
         }
         Ok(Self(text.to_owned()))
+    }
+}
+
+/// The name of an API key that is created without one.
+impl From<ApiKeyType> for Name {
+    fn from(kind: ApiKeyType) -> Self {
+        Self(kind.name().to_owned())
     }
 }
 

@@ -134,13 +134,13 @@ mod tests {
 
     use super::*;
 
-    fn v2(parts: Value) -> Request {
+    fn v2(parts: &Value) -> Request {
         let mut event = json!({"version": "2.0", "requestContext": {"http": {"method": "GET"}}});
         event.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
         read(&event)
     }
 
-    fn v1(parts: Value) -> Request {
+    fn v1(parts: &Value) -> Request {
         let context = json!({"httpMethod": "GET", "identity": {"sourceIp": "192.0.2.1"}});
         let mut event = json!({"version": "1.0", "httpMethod": "GET", "requestContext": context});
         event.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn header_names_are_case_insensitive() {
-        let request = v2(json!({"headers": {"X-Api-Key": "a", "Accept": "c"}}));
+        let request = v2(&json!({"headers": {"X-Api-Key": "a", "Accept": "c"}}));
         assert_eq!(request.header("x-api-key").as_deref(), Some("a"));
         assert_eq!(request.header("accept").as_deref(), Some("c"));
         assert_eq!(request.header("other"), None);
@@ -161,20 +161,20 @@ mod tests {
 
     #[test]
     fn repeated_header_of_format_1_is_joined() {
-        let request = v1(json!({
+        let request = v1(&json!({
             "headers": {"X-Api-Key": "b"}, "multiValueHeaders": {"X-Api-Key": ["a", "b"], "Accept": ["c"]}
         }));
         assert_eq!(request.header("x-api-key").as_deref(), Some("a,b"));
         assert_eq!(request.header("accept").as_deref(), Some("c"));
         for none in [json!(null), json!({})] {
-            let request = v1(json!({"headers": {"X-Api-Key": "a"}, "multiValueHeaders": none}));
+            let request = v1(&json!({"headers": {"X-Api-Key": "a"}, "multiValueHeaders": none}));
             assert_eq!(request.header("x-api-key").as_deref(), Some("a"));
         }
     }
 
     #[test]
     fn header_with_non_ascii_text_is_read() {
-        assert_eq!(v2(json!({"headers": {"x-api-key": "é"}})).header("x-api-key").as_deref(), Some("é"));
+        assert_eq!(v2(&json!({"headers": {"x-api-key": "é"}})).header("x-api-key").as_deref(), Some("é"));
     }
 
     #[test]
@@ -183,46 +183,47 @@ mod tests {
         for absent in
             [json!({}), json!({"queryStringParameters": null}), json!({"queryStringParameters": {"a": "true"}})]
         {
-            assert_eq!(choice(v2(absent.clone())), Ok(None), "{absent}");
-            assert_eq!(choice(v1(absent.clone())), Ok(None), "{absent}");
+            assert_eq!(choice(v2(&absent)), Ok(None), "{absent}");
+            assert_eq!(choice(v1(&absent)), Ok(None), "{absent}");
         }
         for value in ["true", "false"] {
             let query = json!({"queryStringParameters": {"force": value}});
-            assert_eq!(choice(v2(query.clone())), Ok(Some(value)));
-            assert_eq!(choice(v1(query)), Ok(Some(value)));
+            assert_eq!(choice(v2(&query)), Ok(Some(value)));
+            assert_eq!(choice(v1(&query)), Ok(Some(value)));
         }
         for malformed in ["1", "", "TRUE", "true,true", "true,false"] {
             let query = json!({"queryStringParameters": {"force": malformed}});
-            assert_eq!(choice(v2(query)), Err(MalformedParameter), "{malformed}");
+            assert_eq!(choice(v2(&query)), Err(MalformedParameter), "{malformed}");
         }
         let repeated = json!({
             "multiValueQueryStringParameters": {"force": ["true", "true"]}, "queryStringParameters": {"force": "true"}
         });
-        assert_eq!(choice(v1(repeated)), Err(MalformedParameter));
+        assert_eq!(choice(v1(&repeated)), Err(MalformedParameter));
     }
 
     #[test]
     fn query_of_format_1_does_not_depend_on_order() {
         let query = |names: [&str; 2]| {
-            v1(json!({"queryStringParameters": {names[0]: "1", names[1]: "1"}})).query().into_owned()
+            v1(&json!({"queryStringParameters": {names[0]: "1", names[1]: "1"}})).query().into_owned()
         };
         assert_eq!(query(["a", "b"]), "a=1&b=1");
         assert_eq!(query(["b", "a"]), "a=1&b=1");
-        assert_eq!(v2(json!({"rawQueryString": "b=1&a=1"})).query(), "b=1&a=1");
+        assert_eq!(v2(&json!({"rawQueryString": "b=1&a=1"})).query(), "b=1&a=1");
     }
 
     #[test]
     fn body_that_is_not_text_is_not_empty() {
         for body in ["?", "/w=="] {
-            assert_eq!(v2(json!({"body": body, "isBase64Encoded": true})).body_text(), None, "{body}");
+            assert_eq!(v2(&json!({"body": body, "isBase64Encoded": true})).body_text(), None, "{body}");
         }
-        assert_eq!(v2(json!({"body": null})).body_text().as_deref(), Some(""));
-        assert_eq!(v2(json!({"body": "e30=", "isBase64Encoded": true})).no_body(), Ok(()));
+        assert_eq!(v2(&json!({"body": null})).body_text().as_deref(), Some(""));
+        assert_eq!(v2(&json!({"body": "e30=", "isBase64Encoded": true})).no_body(), Ok(()));
     }
 
     #[test]
     fn id_is_the_gateways_if_usable() {
-        let id = |id: &str| v2(json!({"requestContext": {"requestId": id, "http": {"method": "GET"}}})).id().to_owned();
+        let id =
+            |id: &str| v2(&json!({"requestContext": {"requestId": id, "http": {"method": "GET"}}})).id().to_owned();
         assert_eq!(id("id="), "id=");
         for unusable in ["a\nb", "", &"a".repeat(129)] {
             assert_eq!(id(unusable), "invocation");
@@ -232,11 +233,11 @@ mod tests {
     #[test]
     fn source_address_is_read_in_both_formats() {
         let context = json!({"requestContext": {"http": {"method": "GET", "sourceIp": "2001:db8::1"}}});
-        assert_eq!(v2(context).source_ip(), "2001:db8::1".parse().ok());
-        assert_eq!(v1(json!({})).source_ip(), "192.0.2.1".parse().ok());
+        assert_eq!(v2(&context).source_ip(), "2001:db8::1".parse().ok());
+        assert_eq!(v1(&json!({})).source_ip(), "192.0.2.1".parse().ok());
         for malformed in ["", "192.0.2.1:80", "fe80::1%eth0"] {
             let context = json!({"requestContext": {"http": {"method": "GET", "sourceIp": malformed}}});
-            assert_eq!(v2(context).source_ip(), None, "{malformed}");
+            assert_eq!(v2(&context).source_ip(), None, "{malformed}");
         }
     }
 
@@ -254,7 +255,7 @@ mod tests {
         #[test]
         fn any_event_is_read(text in ".*", headers in ".*", query in ".*") {
             let _ = Request::read(&text, "invocation");
-            let request = v2(json!({"headers": {"x-api-key": headers}, "rawQueryString": query}));
+            let request = v2(&json!({"headers": {"x-api-key": headers}, "rawQueryString": query}));
             prop_assert!(request.path_parameter("appId").is_none());
         }
     }

@@ -57,10 +57,20 @@ impl Store {
         retired: &ApiKey,
     ) -> Result<(), StoreError> {
         let items = self.new_api_key(app, new).into_iter().chain([self.changed_api_key(app, read, retired)]);
-        let is_as_read = |key: &ApiKey| key.updated_at == read.updated_at && key.revoked_at.is_none();
-        self.change_api_key(app, &read.hash, items.collect::<Result<_, _>>()?, retired.updated_at, is_as_read).await?;
+        let items = items.collect::<Result<_, _>>()?;
+        self.change_api_key(app, &read.hash, items, retired.updated_at, |key| is_as_read(key, read)).await?;
         self.end_index(app, retired).await;
         Ok(())
+    }
+
+    /// Stores the allow list of an API key that is not revoked. Counts the app's `version` up, so that a write in flight by
+    /// the key fails.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the key is gone, revoked or changed since.
+    pub async fn change_allow_list(&self, app: AppId, read: &ApiKey, changed: &ApiKey) -> Result<(), StoreError> {
+        let items = vec![self.changed_api_key(app, read, changed)?];
+        self.change_api_key(app, &read.hash, items, changed.updated_at, |key| is_as_read(key, read)).await
     }
 
     pub(super) fn api_key_items(
@@ -150,14 +160,14 @@ impl Store {
 
     /// Commits `changes` of an API key in one transaction with the count of its app's changes. The count needs no version
     /// that was read, so only a concurrent transaction can win: the operator's command tries again while the key's record
-    /// `is_as_read`.
+    /// `may_change`.
     async fn change_api_key(
         &self,
         app: AppId,
         hash: &ApiKeyHash,
         changes: Vec<TransactWriteItem>,
         now: Timestamp,
-        is_as_read: impl Fn(&ApiKey) -> bool,
+        may_change: impl Fn(&ApiKey) -> bool,
     ) -> Result<(), StoreError> {
         let mut waits = waits_after_conflict();
         let mut of_app = self.count_up(app, now);
@@ -176,10 +186,14 @@ impl Store {
                 None => self.check_app(app, "attribute_not_exists(#pk)"),
             };
             let key = found.pop().map(item::to_api_key).transpose()?;
-            if !key.as_ref().is_some_and(&is_as_read) {
+            if !key.as_ref().is_some_and(&may_change) {
                 return Err(StoreError::Conflict);
             }
             sleep(waits.next().ok_or(StoreError::Contended)?).await;
         }
     }
+}
+
+fn is_as_read(stored: &ApiKey, read: &ApiKey) -> bool {
+    stored.updated_at == read.updated_at && stored.revoked_at.is_none()
 }

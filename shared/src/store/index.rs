@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{
     error::BuildError,
-    types::{AttributeValue, Delete, TransactWriteItem},
+    types::{AttributeValue, Delete, TransactWriteItem, builders::DeleteBuilder},
 };
 
 use super::{
@@ -30,22 +30,44 @@ impl Store {
         &self,
         hashes: &[ApiKeyHash],
     ) -> Result<(Vec<(AppId, ApiKey)>, Vec<CorruptItem>), StoreError> {
-        let (mut keys, mut corrupt) = (Vec::new(), Vec::new());
+        let (mut places, mut corrupt) = (Vec::new(), Vec::new());
+        for (hash, app) in self.find_index_items(hashes).await? {
+            match app {
+                Ok(app) => places.push((app, hash)),
+                Err(error) => corrupt.push(error),
+            }
+        }
+        let (keys, corrupt_keys) = self.find_api_keys_of_apps(&places).await?;
+        corrupt.extend(corrupt_keys);
+        Ok((keys, corrupt))
+    }
+
+    /// Returns the apps that the index items of those distinct hashes name.
+    pub async fn find_index_items(
+        &self,
+        hashes: &[ApiKeyHash],
+    ) -> Result<HashMap<ApiKeyHash, Result<AppId, CorruptItem>>, StoreError> {
+        let mut found = HashMap::new();
         for hashes in hashes.chunks(AT_A_TIME) {
-            let mut apps = HashMap::new();
             for index in self.find_all(hashes.iter().map(item::index_key).collect()).await? {
-                match item::to_index(index) {
-                    Ok((hash, app)) => drop(apps.insert(hash, app)),
-                    Err(error) => corrupt.push(error),
-                }
+                let hash = item::hash_of_index(&index)?;
+                found.insert(hash, item::to_index(index).map(|index| index.app));
             }
-            if apps.is_empty() {
-                continue;
-            }
-            let records = apps.iter().map(|(hash, app)| item::api_key_key(*app, hash)).collect();
-            for record in self.find_all(records).await? {
-                match item::to_api_key(record) {
-                    Ok(key) => keys.extend(apps.get(&key.hash).map(|app| (*app, key))),
+        }
+        Ok(found)
+    }
+
+    /// Returns those of some distinct API keys that have a record, with their apps, and the records that are not readable.
+    pub async fn find_api_keys_of_apps(
+        &self,
+        places: &[(AppId, ApiKeyHash)],
+    ) -> Result<(Vec<(AppId, ApiKey)>, Vec<CorruptItem>), StoreError> {
+        let (mut keys, mut corrupt) = (Vec::new(), Vec::new());
+        for places in places.chunks(AT_A_TIME) {
+            let wanted = places.iter().map(|(app, hash)| item::api_key_key(*app, hash)).collect();
+            for record in self.find_all(wanted).await? {
+                match item::to_api_key_of_app(record) {
+                    Ok(key) => keys.push(key),
                     Err(error) => corrupt.push(error),
                 }
             }
@@ -53,12 +75,26 @@ impl Store {
         Ok((keys, corrupt))
     }
 
-    /// Stores the index item of a key that has none, or a wrong expiry.
+    /// Stores the index item of an API key that has none.
     ///
     /// # Errors
-    /// [`StoreError::Conflict`] if another app has the key.
+    /// [`StoreError::Conflict`] if the app does not have the key, or its index item names another app.
     pub async fn repair_index(&self, app: AppId, key: &ApiKey) -> Result<(), StoreError> {
-        self.transact([self.put_index(app, key)]).await
+        let has_key = self.check(item::api_key_key(app, &key.hash), "attribute_exists(#pk)");
+        self.transact([has_key, self.put_index(app, key)]).await
+    }
+
+    /// Deletes an index item that names an app without the key.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if the app has the key, or the index item does not name it.
+    pub async fn delete_index_without_key(&self, app: AppId, hash: &ApiKeyHash) -> Result<(), StoreError> {
+        let has_no_key = self.check(item::api_key_key(app, hash), "attribute_not_exists(#pk)");
+        let deletion = self
+            .index_deletion(app, item::index_key(hash), "#app = :app")
+            .build()
+            .map(|deletion| TransactWriteItem::builder().delete(deletion).build());
+        self.transact([has_no_key, deletion]).await
     }
 
     /// Revokes a leaked key by a conditional write of its own. Returns `false` if it was not active any more.
@@ -108,13 +144,9 @@ impl Store {
         index: Item,
         condition: Option<TransactWriteItem>,
     ) -> Result<(), StoreError> {
-        let index = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(index))
-            .condition_expression(NONE_OR_OF_APP)
+        let index = self
+            .index_deletion(app, index, NONE_OR_OF_APP)
             .expression_attribute_names("#pk", item::PK)
-            .expression_attribute_names("#app", item::APP)
-            .expression_attribute_values(":app", AttributeValue::S(app.to_string()))
             .build()
             .map(|deletion| TransactWriteItem::builder().delete(deletion).build());
         let condition = || condition.clone().map(Ok).into_iter();
@@ -122,6 +154,15 @@ impl Store {
             Err(StoreError::Conflict) => self.transact(condition().chain([self.deletion(key)])).await,
             deleted => deleted,
         }
+    }
+
+    fn index_deletion(&self, app: AppId, index: Item, condition: &str) -> DeleteBuilder {
+        Delete::builder()
+            .table_name(&self.table)
+            .set_key(Some(index))
+            .condition_expression(condition)
+            .expression_attribute_names("#app", item::APP)
+            .expression_attribute_values(":app", AttributeValue::S(app.to_string()))
     }
 
     /// Sets the expiry of the index item of a key that ends. Best effort: an index item without its key finds nothing.

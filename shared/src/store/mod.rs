@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::config::Region;
 pub use self::{
     api_keys::ApiKeyChange,
     error::StoreError,
-    item::{AppSummary, CorruptItem, Record, to_record as decode},
+    item::{AppSummary, CorruptItem, IndexItem, Record, to_record as decode},
     pages::Pages,
     reads::CallerRecords,
     transactions::waits_after_conflict,

@@ -34,9 +34,13 @@ impl Store {
     }
 
     pub(super) fn check_app(&self, app: AppId, condition: &str) -> Result<TransactWriteItem, BuildError> {
+        self.check(item::app_key(app), condition)
+    }
+
+    pub(super) fn check(&self, key: Item, condition: &str) -> Result<TransactWriteItem, BuildError> {
         let check = ConditionCheck::builder()
             .table_name(&self.table)
-            .set_key(Some(item::app_key(app)))
+            .set_key(Some(key))
             .condition_expression(condition)
             .expression_attribute_names("#pk", item::PK)
             .build()?;

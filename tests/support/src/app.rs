@@ -118,6 +118,14 @@ impl TestKey {
         self.record.expires_at = Some(a_while_ago());
         self
     }
+
+    /// The same key with that lifetime from its creation.
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.record.lifetime = Some(lifetime);
+        self.record.expires_at = Some(self.record.created_at + lifetime);
+        self
+    }
 }
 
 fn a_while_ago() -> Timestamp {

@@ -145,7 +145,7 @@ impl FakeAws {
     /// Starts the same with the fixtures' apps in it.
     pub async fn with_fixtures() -> Self {
         let aws = Self::start().await;
-        Box::pin(fixtures::provision(&aws.services(), &aws.dynamodb(), TABLE)).await.unwrap();
+        fixtures::provision(&aws.services(), &aws.dynamodb(), TABLE).await.unwrap();
         let _ = aws.take_calls();
         aws
     }

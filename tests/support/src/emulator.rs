@@ -218,7 +218,7 @@ impl Emulator {
         let resources = Resources { table: TABLE.to_owned(), secret_prefix, secrets_kms_key: None };
         let secrets_manager = SecretsManager::from_sdk(secrets_manager, None);
         let services = Services::new(DynamoDb::from_sdk(dynamodb.clone(), None), secrets_manager, resources);
-        self.runtime.block_on(Box::pin(fixtures::provision(&services, &dynamodb, TABLE))).unwrap();
+        self.runtime.block_on(fixtures::provision(&services, &dynamodb, TABLE)).unwrap();
     }
 
     /// Runs `userdocks-admin` on the stack and returns the JSON that it printed.

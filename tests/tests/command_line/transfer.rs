@@ -88,7 +88,7 @@ async fn one_wrong_line_prevents_whole_import() {
     let good = export_to(&aws, &file).await;
     let target = FakeAws::start().await;
     let first = good.lines().next().unwrap();
-    for wrong in [format!("{good}{first}\n"), format!("{good}x\n"), good.replacen("\"format\":1", "\"format\":2", 2)] {
+    for wrong in [format!("{good}{first}\n"), format!("{good}x\n"), good.replacen("\"format\":2", "\"format\":3", 2)] {
         std::fs::write(&file, &wrong).unwrap();
         let (code, response, errors) = target.run_admin(&["app", "import", file.to_str().unwrap()]).await;
         assert!(code == 1 && response.is_null() && errors.contains("nothing was imported"), "{errors}");

@@ -1,4 +1,4 @@
-//! Every combination of values of the three headers, states of the app and routes, against a model of the contract's table
+//! Every combination of values of the three headers, addresses of the caller, states of the app and routes, against a model of the contract's table
 //! that was written without the code.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use userdocks::domain::{ApiKeyType, AppId};
 use userdocks_test_support::{
     app::{TestApp, TestKey},
     aws::FakeAws,
-    contract::{self, FUNCTIONS, READING, Route, read_payload},
+    contract::{self, ROUTES, read_payload},
     event::Event,
     function::Function,
 };
@@ -25,18 +25,14 @@ enum Presented {
     OtherTypes,
     Revoked,
     Expired,
-    /// With an allow list without the caller's address.
-    NotAllowed,
     Repeated,
     OverLong,
     Right,
     /// Of another shape, imported.
     Imported,
-    /// With an allow list with the caller's address.
-    Allowed,
 }
 
-const PRESENTED: [Presented; 14] = [
+const PRESENTED: [Presented; 12] = [
     Presented::Absent,
     Presented::Blank,
     Presented::Wrong,
@@ -45,12 +41,10 @@ const PRESENTED: [Presented; 14] = [
     Presented::OtherTypes,
     Presented::Revoked,
     Presented::Expired,
-    Presented::NotAllowed,
     Presented::Repeated,
     Presented::OverLong,
     Presented::Right,
     Presented::Imported,
-    Presented::Allowed,
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,8 +107,23 @@ enum Path {
 
 const PATHS: [Path; 4] = [Path::Malformed, Path::Absent, Path::Disabled, Path::Enabled];
 
+/// The allow list of all keys, and the address of the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Address {
+    /// The keys have no list.
+    Unrestricted,
+    Listed,
+    /// As an IPv4-mapped IPv6 address.
+    ListedMapped,
+    NotListed,
+    Absent,
+}
+
+const ADDRESSES: [Address; 5] =
+    [Address::Unrestricted, Address::Listed, Address::ListedMapped, Address::NotListed, Address::Absent];
+
 /// The failure by the contract's checks, in its order, and whether the table is read.
-fn model(presented: Presented, declared: Declared, client: Client, path: Path) -> (Option<&'static str>, bool) {
+fn model(Request { presented, declared, client, path, address }: Request) -> (Option<&'static str>, bool) {
     use Presented as Key;
     // 1. `x-api-key` or `x-client-id` missing or blank
     if matches!(presented, Key::Absent | Key::Blank) || matches!(client, Client::Absent | Client::Blank) {
@@ -137,9 +146,11 @@ fn model(presented: Presented, declared: Declared, client: Client, path: Path) -
     if matches!(presented, Key::OverLong | Key::WrongChecksum | Key::Repeated) {
         return (Some("E4010"), false);
     }
-    // 6. no such app; no such key of this app; revoked; expired; not allowed at the caller's address
-    let is_invalid = matches!(presented, Key::Wrong | Key::OtherApps | Key::Revoked | Key::Expired | Key::NotAllowed);
-    if path == Path::Absent || is_invalid {
+    // 6. no such app; no such key of this app; revoked; expired; an address that is not on the key's list
+    if path == Path::Absent
+        || matches!(presented, Key::Wrong | Key::OtherApps | Key::Revoked | Key::Expired)
+        || matches!(address, Address::NotListed | Address::Absent)
+    {
         return (Some("E4010"), true);
     }
     // 7. the key's real type is not the route's
@@ -153,14 +164,48 @@ fn model(presented: Presented, declared: Declared, client: Client, path: Path) -
     (None, true)
 }
 
+/// A combination.
+#[derive(Debug, Clone, Copy)]
+struct Request {
+    presented: Presented,
+    declared: Declared,
+    client: Client,
+    path: Path,
+    address: Address,
+}
+
+impl Request {
+    /// All combinations, with each address if the other parts pass the checks before the look-up. Otherwise the address cannot
+    /// matter, and the next one is taken in turn.
+    fn all() -> Vec<Self> {
+        let mut all = Vec::new();
+        for presented in PRESENTED {
+            for declared in DECLARED {
+                for client in CLIENTS {
+                    for path in PATHS {
+                        let with = |address| Self { presented, declared, client, path, address };
+                        if model(with(Address::Unrestricted)).1 {
+                            all.extend(ADDRESSES.map(with));
+                        } else {
+                            all.push(with(ADDRESSES[all.len() % ADDRESSES.len()]));
+                        }
+                    }
+                }
+            }
+        }
+        all
+    }
+}
+
 /// The API keys to present to routes of one type.
 type Keys = BTreeMap<&'static str, String>;
 
-/// An enabled and a disabled app with every kind of key, by the state of the app and the type of the route.
+/// An enabled and a disabled app with every kind of key, by the state of the app, the type of the route and whether the keys
+/// have an allow list.
 struct Apps {
     enabled: AppId,
     disabled: AppId,
-    keys: BTreeMap<(Path, &'static str), Keys>,
+    keys: BTreeMap<(Path, &'static str, bool), Keys>,
 }
 
 fn other(kind: ApiKeyType) -> ApiKeyType {
@@ -176,29 +221,34 @@ impl Apps {
         for path in [Path::Enabled, Path::Disabled] {
             let mut stored = Vec::new();
             for own_type in ApiKeyType::ALL {
-                let imported = format!("imported-elsewhere-{path:?}-{}", own_type.name());
-                let keys = [
-                    ("right", TestKey::new(own_type)),
-                    ("other type's", TestKey::new(other(own_type))),
-                    ("imported", TestKey::imported(&imported, own_type)),
-                    ("revoked", TestKey::new(own_type).revoked()),
-                    ("expired", TestKey::new(own_type).expired()),
-                    ("not allowed", TestKey::new(own_type).allowing(&["198.51.100.0/24", "2001:db8::/32"])),
-                    ("allowed", TestKey::new(own_type).allowing(&["198.51.100.0/24", "192.0.2.0/24"])),
-                ];
-                let values = keys.iter().map(|(name, key)| (*name, key.value.expose().to_owned()));
-                all.insert((path, own_type.name()), values.collect::<Keys>());
-                stored.extend(keys.map(|(_, key)| key));
+                for is_listed in [false, true] {
+                    let imported = format!("imported-elsewhere-{path:?}-{}-{is_listed}", own_type.name());
+                    let networks = if is_listed { &["192.0.2.0/24", "2001:db8::/32"][..] } else { &[] };
+                    let keys = [
+                        ("right", TestKey::new(own_type)),
+                        ("other type's", TestKey::new(other(own_type))),
+                        ("imported", TestKey::imported(&imported, own_type)),
+                        ("revoked", TestKey::new(own_type).revoked()),
+                        ("expired", TestKey::new(own_type).expired()),
+                    ];
+                    let keys = keys.map(|(name, key)| (name, key.allowing(networks)));
+                    let values = keys.iter().map(|(name, key)| (*name, key.value.expose().to_owned()));
+                    all.insert((path, own_type.name(), is_listed), values.collect::<Keys>());
+                    stored.extend(keys.map(|(_, key)| key));
+                }
             }
             created.push(TestApp::builder().keys(stored).create(&aws.services()).await.id());
         }
-        for own_type in ApiKeyType::ALL.map(ApiKeyType::name) {
-            let [enabled, disabled] = [Path::Enabled, Path::Disabled].map(|path| all[&(path, own_type)].clone());
-            for (path, own, others) in [(Path::Enabled, &enabled, &disabled), (Path::Disabled, &disabled, &enabled)] {
-                let keys = Keys::from_iter(own.clone()).into_iter().chain([("other app's", others["right"].clone())]);
-                all.insert((path, own_type), keys.collect());
+        let kinds = ApiKeyType::ALL.map(ApiKeyType::name).into_iter().flat_map(|kind| [(kind, false), (kind, true)]);
+        for (kind, is_listed) in kinds {
+            let keys = |path| Keys::clone(&all[&(path, kind, is_listed)]);
+            let [mut enabled, mut disabled] = [Path::Enabled, Path::Disabled].map(keys);
+            enabled.insert("other app's", disabled["right"].clone());
+            disabled.insert("other app's", enabled["right"].clone());
+            for (path, keys) in [(Path::Absent, enabled.clone()), (Path::Enabled, enabled), (Path::Disabled, disabled)]
+            {
+                all.insert((path, kind, is_listed), keys);
             }
-            all.insert((Path::Absent, own_type), all[&(Path::Enabled, own_type)].clone());
         }
         let (enabled, disabled) = (created[0], created[1]);
         assert_eq!(aws.run_admin(&["app", "disable", &disabled.to_string()]).await.0, 0);
@@ -218,14 +268,11 @@ impl Apps {
         &self,
         function: &str,
         own_type: ApiKeyType,
-        presented: Presented,
-        declared: Declared,
-        client: Client,
-        path: Path,
+        Request { presented, declared, client, path, address }: Request,
     ) -> String {
         let kind = own_type.name();
         let state = if path == Path::Malformed { Path::Enabled } else { path };
-        let keys = &self.keys[&(state, kind)];
+        let keys = &self.keys[&(state, kind, address != Address::Unrestricted)];
         let right = keys["right"].clone();
         let api_key = match presented {
             Presented::Absent => None,
@@ -239,12 +286,10 @@ impl Apps {
             Presented::OtherTypes => Some(keys["other type's"].clone()),
             Presented::Revoked => Some(keys["revoked"].clone()),
             Presented::Expired => Some(keys["expired"].clone()),
-            Presented::NotAllowed => Some(keys["not allowed"].clone()),
             Presented::Repeated => Some(format!("{right},{right}")),
             Presented::OverLong => Some("x".repeat(257)),
             Presented::Right => Some(right),
             Presented::Imported => Some(keys["imported"].clone()),
-            Presented::Allowed => Some(keys["allowed"].clone()),
         };
         let api_key_type = match declared {
             Declared::Absent => None,
@@ -271,8 +316,14 @@ impl Apps {
         };
         let headers = [("x-api-key", api_key), ("x-api-key-type", api_key_type), ("x-client-id", client_id)];
         // Neither the key's id nor the body is valid, so that an accepted write changes nothing.
-        let event = Event::new(function).app(&app).source_ip("192.0.2.1");
-        let mut event = event.key("no key's id").api_key("no key's id").body("[]");
+        let event = Event::new(function).app(&app).key("no key's id");
+        let mut event = event.api_key("no key's id").body("[]");
+        event = match address {
+            Address::Listed => event.source_ip("192.0.2.7"),
+            Address::ListedMapped => event.source_ip("::ffff:192.0.2.7"),
+            Address::NotListed | Address::Unrestricted => event.source_ip("198.51.100.7"),
+            Address::Absent => event,
+        };
         for (name, value) in headers {
             if let Some(value) = value {
                 event = event.header(name, value);
@@ -283,49 +334,45 @@ impl Apps {
 }
 
 /// The failure of an accepted request, whose body and key are not valid.
-fn accepted(function: &str) -> Option<&'static str> {
-    if READING.contains(&function) { None } else { Some("E4000") }
+fn accepted(kind: ApiKeyType) -> Option<&'static str> {
+    match kind {
+        ApiKeyType::Read => None,
+        ApiKeyType::Write => Some("E4000"),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_combination_of_credentials_gets_response_of_contract() {
-    let with_credentials = FUNCTIONS.into_iter().filter(|name| Route::of(name).key_type.is_some());
-    let compared = join_all(with_credentials.map(compare)).await;
+    let compared = join_all(ROUTES.iter().filter_map(|route| Some(compare(route.function, route.key_type?)))).await;
     println!("{} combinations compared", compared.iter().sum::<usize>());
 }
 
-async fn compare(name: &'static str) -> usize {
+async fn compare(name: &'static str, key_type: &str) -> usize {
     let aws = FakeAws::start().await;
     let apps = Apps::create(&aws).await;
-    let kind = if READING.contains(&name) { ApiKeyType::Read } else { ApiKeyType::Write };
+    let kind: ApiKeyType = key_type.parse().unwrap();
     let mut function = Function::start(name, &aws.environment()).await;
     let _ = aws.take_operations();
     let mut compared = 0;
-    for presented in PRESENTED {
-        for declared in DECLARED {
-            for client in CLIENTS {
-                for path in PATHS {
-                    let combination = format!("{name}: {presented:?}, {declared:?}, {client:?}, {path:?}");
-                    let event = apps.event(name, kind, presented, declared, client, path);
-                    let (response, _) = read_payload(&function.invoke(&event).await);
-                    let (code, is_read) = model(presented, declared, client, path);
-                    match code.or(accepted(name)) {
-                        Some(code) => {
-                            let log = || function.lines().pop();
-                            assert_eq!(response, contract::failure(name, code), "{combination}: {:?}", log());
-                        }
-                        None => assert_eq!(response.status, 200, "{combination}"),
-                    }
-                    let mut calls = aws.take_operations();
-                    // An accepted request also notes the key's use, and may read the secret.
-                    if code.is_none() {
-                        calls.retain(|call| call == "BatchGetItem");
-                    }
-                    assert_eq!(calls, vec!["BatchGetItem"; usize::from(is_read)], "{combination}");
-                    compared += 1;
-                }
+    for request in Request::all() {
+        let combination = format!("{name}: {request:?}");
+        let event = apps.event(name, kind, request);
+        let (response, _) = read_payload(&function.invoke(&event).await);
+        let (code, is_read) = model(request);
+        match code.or(accepted(kind)) {
+            Some(code) => {
+                let log = || function.lines().pop();
+                assert_eq!(response, contract::failure(name, code), "{combination}: {:?}", log());
             }
+            None => assert_eq!(response.status, 200, "{combination}"),
         }
+        let mut calls = aws.take_operations();
+        // An accepted request also notes the key's use, and may read more.
+        if code.is_none() {
+            calls.retain(|call| call == "BatchGetItem");
+        }
+        assert_eq!(calls, vec!["BatchGetItem"; usize::from(is_read)], "{combination}");
+        compared += 1;
     }
     compared
 }

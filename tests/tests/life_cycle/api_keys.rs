@@ -55,7 +55,9 @@ async fn api_key_revoked_meanwhile_is_not_rotated() {
     let read = keys.iter().find(|key| key.kind == ApiKeyType::Read).unwrap();
     store.revoke_api_key(app.id(), read, Timestamp::now()).await.unwrap();
     let new = TestKey::new(ApiKeyType::Read);
-    let refused = store.replace_api_key(app.id(), &new.record, read, read).await;
+    let mut retired = read.clone();
+    retired.retire(Duration::ZERO, Timestamp::now());
+    let refused = store.replace_api_key(app.id(), &new.record, read, &retired).await;
     assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
     assert_eq!(store.list_api_keys(app.id()).await.unwrap().0.len(), keys.len(), "nothing was changed");
 }

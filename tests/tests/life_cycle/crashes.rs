@@ -2,11 +2,11 @@
 
 use std::process::Stdio;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use userdocks::domain::{ApiKeyType, AppId, Secret, SigningKeyId};
 use userdocks_test_support::{
-    app::{TestApp, TestKey},
-    aws::Reply,
+    app::TestApp,
+    aws::{FakeAws, Reply},
     contract::read_payload,
     event::Event,
     function::Function,
@@ -16,15 +16,15 @@ use crate::api::{Api, WRITES};
 
 /// Calls a function, and kills it after its call of AWS with that index is carried out. Returns the status and body if the function
 /// responds before.
-async fn killed_after(api: &Api, function: &str, event: &Event, index: usize) -> Option<(u16, Value)> {
-    let mut process = Function::start(function, &api.aws.environment()).await;
-    api.aws.intercept(move |call| if call.index == index { Reply::Lose } else { Reply::Forward });
+pub async fn killed_after(aws: &FakeAws, function: &str, event: &Event, index: usize) -> Option<(u16, Value)> {
+    let mut process = Function::start(function, &aws.environment()).await;
+    aws.intercept(move |call| if call.index == index { Reply::Lose } else { Reply::Forward });
     let outcome = tokio::select! {
         response = process.invoke(&event) => Some(response),
-        () = api.aws.response_lost() => None,
+        () = aws.response_lost() => None,
     };
     process.stop().await;
-    api.aws.forward();
+    aws.forward();
     outcome.map(|response| {
         let (response, _) = read_payload(&response);
         (response.status, serde_json::from_str(&response.body).unwrap())
@@ -59,7 +59,7 @@ async fn write_killed_after_any_call_completes_when_repeated() {
                 if let Some(key) = idempotency_key {
                     event = event.idempotency_key(key);
                 }
-                let over = killed_after(&api, function, &event, index).await;
+                let over = killed_after(&api.aws, function, &event, index).await;
                 api.assert_nothing_is_lost(&app, &generated).await;
                 let (status, body) = api.call(function, &event).await;
                 assert!(status < 300, "{function}, killed after call {index}: {status} {body}");
@@ -85,43 +85,6 @@ async fn write_killed_after_any_call_completes_when_repeated() {
             }
             assert!(index >= 2, "{function} makes calls to be killed after");
         }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn api_key_write_killed_after_any_call_completes_when_repeated() {
-    let api = Api::start().await;
-    let services = api.aws.services();
-    for function in ["post-app-api-keys", "delete-app-api-key", "post-leaks"] {
-        let mut index = 0;
-        loop {
-            let target = TestKey::new(ApiKeyType::Read);
-            let app = TestApp::builder().keys([target.clone()]).create(&services).await;
-            let event = match function {
-                "post-app-api-keys" => app.event(function).body(json!({"replaces": target.record.id.to_string()})),
-                "delete-app-api-key" => app.event(function).api_key(target.record.id),
-                _ => Event::new(function).body(json!([{"token": target.value.expose()}])),
-            };
-            let event = event.idempotency_key("killed");
-            let over = killed_after(&api, function, &event, index).await;
-            let (status, body) = api.call(function, &event).await;
-            assert!(status < 300, "{function}, killed after call {index}: {status} {body}");
-            let (keys, _) = services.store.list_api_keys(app.id()).await.unwrap();
-            let target = keys.iter().find(|key| key.id == target.record.id).unwrap();
-            if function == "post-app-api-keys" {
-                assert!(target.expires_at.is_some() && target.revoked_at.is_none());
-                let new: Vec<_> = keys.iter().filter(|key| key.issued_by.is_some()).collect();
-                let ids: Vec<_> = new.iter().map(|key| json!(key.id.to_string())).collect();
-                assert_eq!(ids, [body["items"][0]["uuid"].clone()], "killed after call {index}: one new key");
-            } else {
-                assert!(target.revoked_at.is_some(), "{function}, killed after call {index}");
-            }
-            if over.is_some() {
-                break;
-            }
-            index += 1;
-        }
-        assert!(index >= 2, "{function} makes calls to be killed after");
     }
 }
 

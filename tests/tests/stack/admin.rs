@@ -197,7 +197,7 @@ pub fn secret_set_and_rotate(stack: &Stack) {
     assert_eq!(secret(stack, &app, &read), own);
     assert_eq!(admin_fails(stack, &["secret", "set", &app], "\n").0, Some(1), "an empty secret is none");
     for _ in 0..25 {
-        admin(stack, &["secret", "rotate", &app]);
+        admin(stack, &["secret", "rotate", &app, "--force"]);
     }
     assert_eq!(secret(stack, &app, &read).len(), 64);
 }

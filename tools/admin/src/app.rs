@@ -14,42 +14,43 @@ use userdocks::{
 };
 
 use crate::{
-    AdminError, Answer, Show, api_key_json, app_json, app_summary_json, find_app, secret_json, signing_key,
-    signing_key_json,
+    AdminError, CommandOutput, Show, api_key, find_app,
+    json::{api_key_json, app_json, app_summary_json, secret_json, signing_key_json},
+    signing_key,
 };
 
 /// Creates an app with a random secret, a new signing key in use, and a read and a write API key.
 ///
 /// # Errors
-/// There is an app of that id and `if_not_exists` is not set; or a service fails.
+/// There is an app of that id and `if_not_exists` is not set; or an AWS service fails.
 pub async fn create(
     services: &Services,
     id: Option<AppId>,
     name: String,
     if_not_exists: bool,
-) -> Result<Answer, AdminError> {
+) -> Result<CommandOutput, AdminError> {
     let id = id.unwrap_or_else(AppId::random);
     let existing = services.store.find_app(id).await?;
     if let Some(app) = existing {
-        return if if_not_exists { existing_answer(services, &app).await } else { Err(AdminError::AppExists(id)) };
+        return if if_not_exists { existing_output(services, &app).await } else { Err(AdminError::AppExists(id)) };
     }
     let values = [ApiKeyValue::issue(ApiKeyType::Read)?, ApiKeyValue::issue(ApiKeyType::Write)?];
     let (app, keys) = match create_with_keys(services, id, name, &values).await {
         Err(AdminError::AppExists(_)) if if_not_exists => {
-            return existing_answer(services, &find_app(services, id).await?).await;
+            return existing_output(services, &find_app(services, id).await?).await;
         }
         created => created?,
     };
     let api_keys: Vec<_> = keys.iter().zip(&values).map(|(key, value)| created_key_json(key, Some(value))).collect();
-    Ok(created_answer(&app, &api_keys))
+    Ok(created_output(&app, &api_keys))
 }
 
-/// Creates an app that is not there yet, with a given read and a given write API key.
-/// The record is written last and at once: a crash before leaves no app, and the next attempt starts afresh. If a parallel
-/// command creates the app first, what this one stored is removed.
+/// Creates an app that does not exist, with a given read and a given write API key.
+/// The record is written last, in one transaction: a crash before leaves no app, and the next attempt starts again. If a
+/// parallel command creates the app first, what this one stored is removed.
 ///
 /// # Errors
-/// [`AdminError::AppExists`]; or a service fails.
+/// [`AdminError::AppExists`]; or an AWS service fails.
 pub async fn create_with_keys(
     services: &Services,
     id: AppId,
@@ -85,7 +86,7 @@ pub async fn create_with_keys(
 /// Stores a random secret for an app that is about to be created.
 ///
 /// # Errors
-/// [`AdminError::AppExists`] if parallel commands used up the secret's labels and one of them created the app; or a
+/// [`AdminError::AppExists`] if parallel commands used up the secret's labels and one of them created the app; or an AWS
 /// service fails.
 pub(crate) async fn create_secret(services: &Services, id: AppId, version: SecretVersionId) -> Result<(), AdminError> {
     match services.secrets.create_app_secret(id, version, &Secret::random()?).await {
@@ -100,7 +101,7 @@ pub(crate) async fn create_secret(services: &Services, id: AppId, version: Secre
 /// removes this one's version of the secret.
 ///
 /// # Errors
-/// [`AdminError::AppExists`]; or a service fails.
+/// [`AdminError::AppExists`]; or an AWS service fails.
 pub(crate) async fn store_new_app(services: &Services, app: &App, api_keys: &[ApiKey]) -> Result<(), AdminError> {
     // DynamoDB cancels a transaction that meets another one, which may itself fail.
     let mut waits = waits_after_conflict();
@@ -119,17 +120,18 @@ pub(crate) async fn store_new_app(services: &Services, app: &App, api_keys: &[Ap
             }
             return Err(AdminError::AppExists(app.id));
         }
+        api_key::check_other_apps(services, app.id, api_keys).await?;
         tokio::time::sleep(waits.next().ok_or(StoreError::Contended)?).await;
     }
 }
 
-async fn existing_answer(services: &Services, app: &App) -> Result<Answer, AdminError> {
+async fn existing_output(services: &Services, app: &App) -> Result<CommandOutput, AdminError> {
     let (keys, _) = services.store.list_api_keys(app.id).await?;
     let api_keys: Vec<_> = keys.iter().map(|key| created_key_json(key, None)).collect();
-    Ok(created_answer(app, &api_keys))
+    Ok(created_output(app, &api_keys))
 }
 
-fn created_answer(app: &App, api_keys: &[Value]) -> Answer {
+fn created_output(app: &App, api_keys: &[Value]) -> CommandOutput {
     let signing_key = app.signing_keys.in_use();
     json!({
         "app": app_json(app),
@@ -150,8 +152,8 @@ fn created_key_json(key: &ApiKey, value: Option<&ApiKeyValue>) -> Value {
     })
 }
 
-/// Lists apps, a page at a time, and names the records that can't be read: all, or the first `limit` of those behind
-/// `after`. With a limit, the answer's `next` is what the next listing comes `after`, null where there are no more.
+/// Lists apps, a page at a time, and names unreadable records: all apps, or the first `limit` behind `after`. With a limit,
+/// `next` in the output is the `after` of the next listing, or null at the end.
 ///
 /// # Errors
 /// DynamoDB fails, or the apps can't be shown.
@@ -160,9 +162,9 @@ pub async fn list(
     limit: Option<NonZeroU16>,
     after: Option<AppId>,
     show: Show<'_>,
-) -> Result<Answer, AdminError> {
-    /// Of an app, most tables have its record and two API keys: a page of so many items has about as many apps as are wanted.
-    const ITEMS_OF_AN_APP: i32 = 3;
+) -> Result<CommandOutput, AdminError> {
+    /// An app's record, two API keys and their index items: a page of so many items has about as many apps as are wanted.
+    const ITEMS_OF_AN_APP: i32 = 5;
     let page_size = limit.map(|limit| i32::from(limit.get()) * ITEMS_OF_AN_APP);
     let mut pages = services.store.app_summaries(after, page_size);
     let mut room = limit.map_or(usize::MAX, |limit| limit.get().into());
@@ -171,10 +173,10 @@ pub async fn list(
         let mut rows = Vec::new();
         for app in page {
             match app {
-                // One more than fits: there is a next listing.
+                // There are more apps than the limit.
                 Ok(_) if room == 0 => {
                     show(rows)?;
-                    return Ok(Answer { value: json!({ "next": last }), problems });
+                    return Ok(CommandOutput { value: json!({ "next": last }), problems });
                 }
                 Ok(app) => {
                     rows.push(app_summary_json(&app));
@@ -187,14 +189,14 @@ pub async fn list(
         show(rows)?;
     }
     let value = if limit.is_some() { json!({ "next": null }) } else { json!({}) };
-    Ok(Answer { value, problems })
+    Ok(CommandOutput { value, problems })
 }
 
-/// Shows an app and all that belongs to it, and names the records that can't be read.
+/// Shows an app with its secret's versions and its keys, and names unreadable records.
 ///
 /// # Errors
 /// There is no such app; or DynamoDB fails, or the app's own record is corrupt.
-pub async fn show(services: &Services, id: AppId) -> Result<Answer, AdminError> {
+pub async fn show(services: &Services, id: AppId) -> Result<CommandOutput, AdminError> {
     let app = find_app(services, id).await?;
     let now = Timestamp::now();
     let (api_keys, corrupt) = services.store.list_api_keys(id).await?;
@@ -204,14 +206,14 @@ pub async fn show(services: &Services, id: AppId) -> Result<Answer, AdminError> 
         "signingKeys": app.signing_keys.iter().map(signing_key_json).collect::<Vec<_>>(),
         "apiKeys": api_keys.iter().map(|key| api_key_json(key, now)).collect::<Vec<_>>(),
     });
-    Ok(Answer { value, problems: corrupt.iter().map(ToString::to_string).collect() })
+    Ok(CommandOutput::new(value, &corrupt))
 }
 
-/// Disables or enables an app; one that is so already stays as it is.
+/// Disables or enables an app. Changes nothing if it is disabled or enabled already.
 ///
 /// # Errors
 /// There is no such app, a concurrent change won, or DynamoDB fails.
-pub async fn set_disabled(services: &Services, id: AppId, is_disabled: bool) -> Result<Answer, AdminError> {
+pub async fn set_disabled(services: &Services, id: AppId, is_disabled: bool) -> Result<CommandOutput, AdminError> {
     let app = disable(services, find_app(services, id).await?, is_disabled).await?;
     Ok(json!({ "app": app_json(&app) }).into())
 }
@@ -224,12 +226,12 @@ async fn disable(services: &Services, read: App, is_disabled: bool) -> Result<Ap
     Ok(services.store.update_app(&read, changed, Timestamp::now(), None).await?)
 }
 
-/// Deletes an app. It is disabled first and its record goes last, so that a half-deleted app lets nobody in
-/// and the same command finds it again.
+/// Deletes an app. Disables it first and deletes its record last, so that a half-deleted app accepts no request and the same
+/// command finds it again.
 ///
 /// # Errors
-/// There is no such app, a concurrent change won, or a service fails.
-pub async fn delete(services: &Services, id: AppId) -> Result<Answer, AdminError> {
+/// There is no such app, a concurrent change won, or an AWS service fails.
+pub async fn delete(services: &Services, id: AppId) -> Result<CommandOutput, AdminError> {
     let app = disable(services, find_app(services, id).await?, true).await?;
     services.secrets.delete_all(&app).await?;
     services.store.delete_app(id).await?;

@@ -1,4 +1,4 @@
-//! What the operator types or pipes in. It is read into memory that never moves and is wiped, so that no part of it is left.
+//! The operator's input, typed or piped. It is read into memory that never moves and is wiped, so that no copy remains.
 
 use std::{
     fs::File,
@@ -39,7 +39,7 @@ pub fn public_key() -> Result<Secret, AdminError> {
     all()
 }
 
-/// The longest secret, a line end, and one byte more to see that there is more.
+/// The longest secret, a line end, and one byte more to detect a longer input.
 const CAPACITY: usize = 65_536 + 2 + 1;
 
 /// All of standard input, without the line end that shells and editors leave behind it.
@@ -47,7 +47,7 @@ fn all() -> Result<Secret, AdminError> {
     read(|_| false)
 }
 
-/// One line that is typed at the terminal, which does not show it.
+/// One line, typed at the terminal with the echo off.
 fn hidden_line(question: &str) -> Result<Secret, AdminError> {
     /// Linux drops what is typed in a line beyond this.
     const TERMINAL_LINE: usize = 4_095;
@@ -66,7 +66,7 @@ fn hidden_line(question: &str) -> Result<Secret, AdminError> {
     Ok(line)
 }
 
-/// Reads standard input past the buffer of `std::io::stdin`, which nothing wipes.
+/// Reads standard input without the buffer of `std::io::stdin`, which nothing wipes.
 fn read(is_over: impl Fn(&[u8]) -> bool) -> Result<Secret, AdminError> {
     let failed = |cause: &dyn std::fmt::Display| AdminError::Input(format!("cannot read standard input: {cause}"));
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(|error| failed(&error))?);

@@ -1,4 +1,4 @@
-//! `userdocks-admin`: the operator's command line, for AWS and for the local stack alike.
+//! `userdocks-admin`: the operator's command line, for AWS and for the local stack.
 
 mod arguments;
 mod aws;
@@ -20,12 +20,12 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::Subscriber
 use userdocks::{
     api::Services,
     aws::{DynamoDb, SecretsManager},
-    domain::{ApiKeyType, Name, escape_unprintable},
+    domain::{AllowList, NewApiKey, NewLifetime, Replacement, escape_unprintable},
     runtime::disable_core_dumps,
 };
 use userdocks_admin::{
-    AdminError, Answer,
-    api_key::{self, NewExpiry},
+    AdminError, CommandOutput,
+    api_key::{self, AllowListChange},
     app, doctor, secret, signing_key, table, transfer,
 };
 
@@ -35,7 +35,7 @@ use crate::{
     target::Target,
 };
 
-/// What a shell shows of a command that a closed pipe ended.
+/// The exit code that a shell shows for a command that a closed pipe ended.
 const ENDED_BY_CLOSED_PIPE: u8 = 128 + 13;
 
 #[tokio::main(flavor = "current_thread")]
@@ -51,12 +51,12 @@ async fn main() -> ExitCode {
     let (only_reads, app) = (command.only_reads(), command.app_of_new_key());
     let mut output = Output::new(arguments.output);
     let outcome = run(command, target, &mut output).await;
-    let finished = outcome.and_then(|answer| match output.finish(&answer.value) {
-        Ok(()) => Ok(answer),
+    let finished = outcome.and_then(|printed| match output.finish(&printed.value) {
+        Ok(()) => Ok(printed),
         Err(error) => {
             let app = app.map(|app| app.to_string());
-            for key in unseen_keys(&answer.value) {
-                let app = app.as_deref().or_else(|| answer.value.pointer("/app/uuid")?.as_str()).unwrap_or("APP");
+            for key in new_keys(&printed.value) {
+                let app = app.as_deref().or_else(|| printed.value.pointer("/app/uuid")?.as_str()).unwrap_or("APP");
                 report(&format!(
                     "userdocks-admin: API key {key} was created and its value is lost: \
                      revoke it with `userdocks-admin api-key revoke {app} {key}`"
@@ -66,13 +66,13 @@ async fn main() -> ExitCode {
         }
     });
     match finished {
-        Ok(answer) => {
-            for problem in &answer.problems {
+        Ok(printed) => {
+            for problem in &printed.problems {
                 report(&format!("userdocks-admin: {problem}"));
             }
-            if answer.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if printed.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        // `app list | head -1`: whoever reads has read enough.
+        // The reader has read enough, as in `app list | head -1`.
         Err(AdminError::OutputClosed) if only_reads => ExitCode::from(ENDED_BY_CLOSED_PIPE),
         Err(error) => {
             report(&format!("userdocks-admin: {error}"));
@@ -81,7 +81,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Warnings go to standard error, unless that can't be written either.
+/// Prints warnings on standard error, if that can be written.
 fn start_log() {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
@@ -89,28 +89,28 @@ fn start_log() {
         .without_time()
         .with_target(false)
         .log_internal_errors(false);
-    // The SDK's warning of a malformed endpoint prints it, and it may hold a password: `endpoints` checks them all.
+    // The SDK's warning of a malformed endpoint prints it, and it may hold a password; `endpoints` reports it instead.
     let targets = Targets::new()
         .with_default(tracing::Level::WARN)
         .with_target("aws_config::default_provider::endpoint_url", tracing::level_filters::LevelFilter::OFF);
     tracing_subscriber::registry().with(lines).with(targets).init();
 }
 
-/// Shows a line on standard error. There is nothing to be done if that fails.
+/// Prints a line on standard error. Best effort.
 fn report(line: &str) {
     let _ = io::stderr().write_all(format!("{}\n", escape_unprintable(line)).as_bytes());
 }
 
-/// The ids of the API keys whose values the answer shows.
-fn unseen_keys(answer: &Value) -> Vec<&str> {
-    let lists = [answer.get("apiKey"), answer.get("apiKeys")].into_iter().flatten();
+/// Returns the ids of the API keys whose values the output shows.
+fn new_keys(output: &Value) -> Vec<&str> {
+    let lists = [output.get("apiKey"), output.get("apiKeys")].into_iter().flatten();
     let keys = lists.flat_map(|list| list.as_array().map_or(std::slice::from_ref(list), Vec::as_slice));
     keys.filter(|key| key.get("value").is_some_and(Value::is_string))
         .filter_map(|key| key.get("uuid")?.as_str())
         .collect()
 }
 
-async fn run(command: Command, target: Target, output: &mut Output) -> Result<Answer, AdminError> {
+async fn run(command: Command, target: Target, output: &mut Output) -> Result<CommandOutput, AdminError> {
     if command.shows_new_keys() {
         output::check()?;
     }
@@ -134,16 +134,16 @@ async fn run(command: Command, target: Target, output: &mut Output) -> Result<An
     }
 }
 
-async fn run_table(command: TableCommand, services: &Services) -> Result<Answer, AdminError> {
+async fn run_table(command: TableCommand, services: &Services) -> Result<CommandOutput, AdminError> {
     match command {
         TableCommand::Create { if_not_exists } => table::create(services, if_not_exists).await,
     }
 }
 
-async fn run_app(command: AppCommand, services: &Services, output: &mut Output) -> Result<Answer, AdminError> {
+async fn run_app(command: AppCommand, services: &Services, output: &mut Output) -> Result<CommandOutput, AdminError> {
     match command {
         AppCommand::Create { name, id, if_not_exists } => {
-            say_that_it_takes_a_while();
+            report_slow_generation();
             app::create(services, id, name.into(), if_not_exists).await
         }
         AppCommand::List { limit, after } => app::list(services, limit, after, &mut output.rows("apps")).await,
@@ -161,45 +161,68 @@ async fn run_app(command: AppCommand, services: &Services, output: &mut Output) 
     }
 }
 
-async fn run_api_key(command: ApiKeyCommand, services: &Services) -> Result<Answer, AdminError> {
+async fn run_api_key(command: ApiKeyCommand, services: &Services) -> Result<CommandOutput, AdminError> {
     match command {
-        ApiKeyCommand::Issue { app, kind, name, expires_in } => {
-            api_key::issue(services, app, kind, name_or_type(name, kind), expires_in).await
+        ApiKeyCommand::Issue { app, kind, name, expires_in: lifetime, allow_cidr } => {
+            let name = name.unwrap_or_else(|| kind.into());
+            let request = NewApiKey { kind, name, lifetime, allow_list: AllowList::parse(&allow_cidr)? };
+            api_key::issue(services, app, request).await
         }
-        ApiKeyCommand::Import { app, kind, name } => {
-            api_key::import(services, app, kind, name_or_type(name, kind), input::api_key()?.expose()).await
+        ApiKeyCommand::Import { app, kind, name, sha256, hint } => {
+            let name = name.unwrap_or_else(|| kind.into());
+            match sha256 {
+                Some(hash) => api_key::import_hash(services, app, kind, name, hash, hint.unwrap_or_default()).await,
+                None => api_key::import(services, app, kind, name, input::api_key()?.expose()).await,
+            }
         }
         ApiKeyCommand::List { app } => api_key::list(services, app).await,
-        ApiKeyCommand::Rotate { app, key, overlap, expires_in, never_expires } => {
-            let expiry = match expires_in {
-                _ if never_expires => NewExpiry::Never,
-                Some(time) => NewExpiry::After(time),
-                None => NewExpiry::SameLifetime,
+        ApiKeyCommand::Find => api_key::find(services, input::api_key()?.expose()).await,
+        ApiKeyCommand::Rotate { app, key, overlap, expires_in, never_expires, allow_cidr } => {
+            let lifetime = match expires_in {
+                _ if never_expires => NewLifetime::Endless,
+                Some(time) => NewLifetime::Limited(time),
+                None => NewLifetime::Same,
             };
-            api_key::rotate(services, app, key, overlap, expiry).await
+            let allow_list = (!allow_cidr.is_empty()).then(|| AllowList::parse(&allow_cidr)).transpose()?;
+            let request = Replacement { replaced: key, kind: None, name: None, lifetime, allow_list, overlap };
+            api_key::rotate(services, app, request).await
         }
-        ApiKeyCommand::Revoke { app, key } => api_key::revoke(services, app, key).await,
+        ApiKeyCommand::Allow { app, key, add, remove, clear } => {
+            let change = if clear {
+                AllowListChange::Clear
+            } else {
+                AllowListChange::Edit { add: AllowList::parse(&add)?, remove: AllowList::parse(&remove)? }
+            };
+            api_key::change_allow_list(services, app, key, change).await
+        }
+        ApiKeyCommand::Revoke { app, key, issued: false, .. } => api_key::revoke(services, app, key).await,
+        ApiKeyCommand::Revoke { app, key, issued: true, since, yes } => {
+            api_key::revoke_issued(services, app, key, since, yes).await
+        }
     }
 }
 
-async fn run_secret(command: SecretCommand, services: &Services) -> Result<Answer, AdminError> {
+async fn run_secret(command: SecretCommand, services: &Services) -> Result<CommandOutput, AdminError> {
     match command {
-        SecretCommand::Set { app, overlap } => {
+        SecretCommand::Status { app } => secret::status(services, app).await,
+        SecretCommand::Set { app, replacement } => {
             let value = input::secret()?;
             secret::oddities(&value).for_each(|oddity| report(&format!("userdocks-admin: warning: {oddity}")));
-            secret::set(services, app, &value, overlap).await
+            secret::set(services, app, &value, replacement.into()).await
         }
-        SecretCommand::Rotate { app, overlap } => secret::rotate(services, app, overlap).await,
-        SecretCommand::EndOverlap { app } => secret::end_overlap(services, app).await,
+        SecretCommand::Rotate { app, replacement } => secret::rotate(services, app, replacement.into()).await,
+        SecretCommand::EndOverlap { app, force } => secret::end_overlap(services, app, force).await,
     }
 }
 
-async fn run_signing_key(command: SigningKeyCommand, services: &Services) -> Result<Answer, AdminError> {
+async fn run_signing_key(command: SigningKeyCommand, services: &Services) -> Result<CommandOutput, AdminError> {
     match command {
         SigningKeyCommand::List { app } => signing_key::list(services, app).await,
-        SigningKeyCommand::Import { app } => signing_key::import(services, app, input::public_key()?.expose()).await,
+        SigningKeyCommand::Import { app, standby } => {
+            signing_key::import(services, app, input::public_key()?.expose(), standby).await
+        }
         SigningKeyCommand::Create { app } => {
-            say_that_it_takes_a_while();
+            report_slow_generation();
             signing_key::create(services, app).await
         }
         SigningKeyCommand::Activate { app, key, force } => signing_key::activate(services, app, key, force).await,
@@ -207,13 +230,9 @@ async fn run_signing_key(command: SigningKeyCommand, services: &Services) -> Res
     }
 }
 
-fn name_or_type(name: Option<Name>, kind: ApiKeyType) -> String {
-    name.map_or_else(|| kind.name().to_owned(), String::from)
-}
-
-/// Making an RSA-4096 key takes over a second; whoever watches should know what it is.
-fn say_that_it_takes_a_while() {
+/// Explains the seconds that the generation of an RSA-4096 key takes, at a terminal.
+fn report_slow_generation() {
     if io::stderr().is_terminal() {
-        report("Making an RSA-4096 key; this can take some seconds…");
+        report("Generating an RSA-4096 key; this can take some seconds…");
     }
 }

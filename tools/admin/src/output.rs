@@ -15,38 +15,37 @@ use userdocks_admin::AdminError;
 
 use crate::arguments::Format;
 
-/// Standard output: one answer as a whole, or a listing or lines as they come, and so never more than a page of them.
+/// Standard output: one JSON object in one piece, or a listing or lines page by page, so that memory stays flat.
 pub struct Output {
     format: Format,
-    shown: Shown,
+    printed: Printed,
 }
 
-enum Shown {
+enum Printed {
     Nothing,
     Rows { list: &'static str, widths: Vec<usize>, is_begun: bool },
     Lines,
 }
 
 impl Output {
-    /// Nothing shown yet.
     pub fn new(format: Format) -> Self {
-        Self { format, shown: Shown::Nothing }
+        Self { format, printed: Printed::Nothing }
     }
 
-    /// Shows rows of the answer's first field, a list of that name. In the human form they are aligned page by page.
+    /// Shows rows of the output's first field, a list of that name. In the human form they are aligned page by page.
     pub fn rows(&mut self, list: &'static str) -> impl FnMut(Vec<Value>) -> Result<(), AdminError> {
-        self.shown = Shown::Rows { list, widths: Vec::new(), is_begun: false };
+        self.printed = Printed::Rows { list, widths: Vec::new(), is_begun: false };
         |rows| if rows.is_empty() { Ok(()) } else { self.add(&rows) }
     }
 
     /// Shows values as JSON Lines, whatever the format.
     pub fn lines(&mut self) -> impl FnMut(Vec<Value>) -> Result<(), AdminError> {
-        self.shown = Shown::Lines;
+        self.printed = Printed::Lines;
         |values| write(&values.iter().map(json_text).map(|line| line + "\n").collect::<String>())
     }
 
     fn add(&mut self, rows: &[Value]) -> Result<(), AdminError> {
-        let Shown::Rows { list, widths, is_begun } = &mut self.shown else { return Ok(()) };
+        let Printed::Rows { list, widths, is_begun } = &mut self.printed else { return Ok(()) };
         let is_first = !std::mem::replace(is_begun, true);
         write(&match self.format {
             Format::Human if is_first => format!("{list}\n{}", table(rows, true, widths)),
@@ -58,28 +57,30 @@ impl Output {
         })
     }
 
-    /// Prints the answer, or what is left of it after its rows.
+    /// Prints the output, or its other fields if its rows are printed.
     ///
     /// # Errors
     /// Standard output is closed.
-    pub fn finish(&self, answer: &Value) -> Result<(), AdminError> {
-        let fields = |comma: &str| json_text(answer).replacen('{', if answer == &json!({}) { "" } else { comma }, 1);
-        write(&match (self.format, &self.shown) {
-            (_, Shown::Lines) => return Ok(()),
-            (Format::Json, Shown::Nothing) => json_text(answer) + "\n",
-            (Format::Json, Shown::Rows { is_begun: true, .. }) => format!("]{}\n", fields(",")),
-            (Format::Json, Shown::Rows { list, .. }) => format!("{{\"{list}\":[]{}\n", fields(",")),
-            (Format::Human, Shown::Rows { list, is_begun: false, .. }) => format!("{list}\n  none\n{}", human(answer)),
-            (Format::Human, _) => human(answer),
+    pub fn finish(&self, output: &Value) -> Result<(), AdminError> {
+        let fields = |comma: &str| json_text(output).replacen('{', if output == &json!({}) { "" } else { comma }, 1);
+        write(&match (self.format, &self.printed) {
+            (_, Printed::Lines) => return Ok(()),
+            (Format::Json, Printed::Nothing) => json_text(output) + "\n",
+            (Format::Json, Printed::Rows { is_begun: true, .. }) => format!("]{}\n", fields(",")),
+            (Format::Json, Printed::Rows { list, .. }) => format!("{{\"{list}\":[]{}\n", fields(",")),
+            (Format::Human, Printed::Rows { list, is_begun: false, .. }) => {
+                format!("{list}\n  none\n{}", human(output))
+            }
+            (Format::Human, _) => human(output),
         })
     }
 }
 
-/// Tries standard output, as far as that is possible without printing anything, for a command that prints what can't be
-/// printed again.
+/// Checks that standard output can be written, without printing anything, for a command that prints what can't be printed
+/// again.
 ///
 /// # Errors
-/// What is printed there would be lost.
+/// The output would be lost.
 pub fn check() -> Result<(), AdminError> {
     let lost = |cause: &str| Err(AdminError::Output(format!("{cause}; nothing was changed")));
     let failed = |error: nix::Error| AdminError::Output(format!("{}; nothing was changed", error.desc()));
@@ -90,7 +91,7 @@ pub fn check() -> Result<(), AdminError> {
     if reader.iter().filter_map(PollFd::revents).any(|events| events.contains(PollFlags::POLLERR)) {
         return lost("its reader is gone");
     }
-    // In the place of a standard output that is closed, Rust's runtime opens /dev/null, for reading too.
+    // Rust's runtime replaces a closed standard output with /dev/null, opened for reading too.
     let flags = OFlag::from_bits_truncate(fcntl(&output, FcntlArg::F_GETFL).map_err(failed)?);
     let device = |stat: nix::Result<nix::libc::stat>| stat.map(|stat| stat.st_rdev).map_err(failed);
     if flags & OFlag::O_ACCMODE == OFlag::O_RDWR && device(fstat(&output))? == device(stat("/dev/null"))? {
@@ -113,10 +114,10 @@ fn json_text(value: &Value) -> String {
     escape_unprintable(&value.to_string()).into_owned()
 }
 
-/// One block for each field of the answer: `name: value` lines for an object, a table for a list.
-fn human(answer: &Value) -> String {
+/// One block for each field of the output: `name: value` lines for an object, a table for a list.
+fn human(output: &Value) -> String {
     let mut text = String::new();
-    for (name, value) in answer.as_object().into_iter().flatten() {
+    for (name, value) in output.as_object().into_iter().flatten() {
         match value {
             Value::Object(fields) => {
                 text.push_str(&format!("{name}\n"));
@@ -133,7 +134,7 @@ fn human(answer: &Value) -> String {
     text
 }
 
-/// A table with one line for each row. Columns are as wide as `widths` says, or as these rows need, which is noted there.
+/// A table with one line for each row. `widths` are the least widths of the columns, and grow to what these rows need.
 fn table(rows: &[Value], with_header: bool, widths: &mut Vec<usize>) -> String {
     let columns: Vec<&String> =
         rows.first().and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name).collect();
@@ -158,6 +159,8 @@ fn cell(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => escape_unprintable(text).into_owned(),
+        Value::Array(list) if list.is_empty() => "-".to_owned(),
+        Value::Array(list) => list.iter().map(cell).collect::<Vec<_>>().join(","),
         other => json_text(other),
     }
 }
@@ -170,11 +173,17 @@ mod tests {
 
     #[test]
     fn objects_are_lines_and_lists_are_tables() {
-        let answer = json!({"app": {"uuid": "u", "isDisabled": false}, "apiKeys": [{"name": "a", "value": null}, {"name": "longer", "value": "v"}], "none": []});
+        let output = json!({"app": {"uuid": "u", "isDisabled": false}, "apiKeys": [{"name": "a", "value": null}, {"name": "longer", "value": "v"}], "none": []});
         assert_eq!(
-            human(&answer),
+            human(&output),
             "app\n  uuid        u\n  isDisabled  false\napiKeys\n  name    value\n  a       -\n  longer  v\nnone\n  none\n"
         );
+    }
+
+    #[test]
+    fn list_in_cell_is_separated_by_commas() {
+        let rows = [json!({"allowedCidrs": ["10.0.0.0/8", "a\nb"]}), json!({"allowedCidrs": []})];
+        assert_eq!(table(&rows, false, &mut Vec::new()), "  10.0.0.0/8,a\\u000ab\n  -\n");
     }
 
     #[test]

@@ -5,18 +5,35 @@ use std::time::Duration;
 use serde_json::json;
 use userdocks::{
     api::Services,
-    domain::{App, AppId, Secret, Timestamp},
+    domain::{App, AppId, Secret, SecretVersionId, Timestamp, keys_losing_secret, secret_status},
     rotation::PreparedRotation,
     store::StoreError,
 };
 
-use crate::{AdminError, Answer, app_json, find_app, secret_json};
+use crate::{
+    AdminError, CommandOutput, find_app,
+    json::{app_json, secret_json},
+};
 
-/// Sets an app's secret to a given value; the one before is handed out for `overlap` more.
+/// A replacement of an app's secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Replacement {
+    /// The time for which the secret before is still returned.
+    pub overlap: Duration,
+    /// Whether API keys in use may lose their version of the secret.
+    pub force: bool,
+}
+
+/// Sets an app's secret to a given value.
 ///
 /// # Errors
-/// The value is empty or longer than Secrets Manager takes, or the app has it; otherwise as [`rotate`].
-pub async fn set(services: &Services, app: AppId, value: &Secret, overlap: Duration) -> Result<Answer, AdminError> {
+/// The value is empty or longer than Secrets Manager takes, or is the app's secret; otherwise as [`rotate`].
+pub async fn set(
+    services: &Services,
+    app: AppId,
+    value: &Secret,
+    replacement: Replacement,
+) -> Result<CommandOutput, AdminError> {
     /// Secrets Manager's limit, in bytes.
     const MAX_LENGTH: usize = 65_536;
     let length = value.expose().len();
@@ -24,14 +41,14 @@ pub async fn set(services: &Services, app: AppId, value: &Secret, overlap: Durat
         return Err(AdminError::SecretLength(length));
     }
     let current = find_app(services, app).await?.secret_version_id;
-    // A secret that can't be read does not stop the operator from setting another.
+    // An unreadable secret does not stop the operator from setting another.
     if services.secrets.app_secret(app, current).await.is_ok_and(|current| *current == *value) {
         return Err(AdminError::SameSecret(app));
     }
-    replace(services, app, value, overlap).await
+    replace(services, app, value, replacement).await
 }
 
-/// What is strange about a secret and may be a mistake, for a warning.
+/// Returns warnings of what may be a mistake in a secret.
 pub fn oddities(value: &Secret) -> impl Iterator<Item = &'static str> {
     let text = value.expose();
     let is_blank = text.trim().is_empty();
@@ -48,25 +65,36 @@ pub fn oddities(value: &Secret) -> impl Iterator<Item = &'static str> {
     .filter_map(|(is_so, oddity)| is_so.then_some(oddity))
 }
 
-/// Replaces an app's secret with a new random one; the one before is handed out for `overlap` more.
+/// Replaces an app's secret with a random one.
 ///
 /// # Errors
-/// The overlap is longer than 30 days; there is no such app, a concurrent change won, or a service fails.
-pub async fn rotate(services: &Services, app: AppId, overlap: Duration) -> Result<Answer, AdminError> {
-    replace(services, app, &Secret::random()?, overlap).await
+/// The overlap is longer than 30 days; [`AdminError::KeysLoseSecret`] unless forced; there is no such app, a concurrent change
+/// won, or an AWS service fails.
+pub async fn rotate(services: &Services, app: AppId, replacement: Replacement) -> Result<CommandOutput, AdminError> {
+    replace(services, app, &Secret::random()?, replacement).await
 }
 
-async fn replace(services: &Services, id: AppId, value: &Secret, overlap: Duration) -> Result<Answer, AdminError> {
+async fn replace(
+    services: &Services,
+    id: AppId,
+    value: &Secret,
+    Replacement { overlap, force }: Replacement,
+) -> Result<CommandOutput, AdminError> {
     if overlap > App::MAX_OVERLAP {
         return Err(AdminError::OverlapTooLong);
     }
     let app = find_app(services, id).await?;
     let now = Timestamp::now();
+    if !force {
+        let mut changed = app.clone();
+        changed.rotate_secret(SecretVersionId::random(), overlap, now);
+        check_keys(services, &app, &changed, now).await?;
+    }
     let prepared = PreparedRotation::new(&services.secrets, app.clone(), value, overlap, now).await?;
     match services.store.update_app(&app, prepared.app.clone(), now, None).await {
         Ok(app) => {
             prepared.finish(&services.secrets).await;
-            Ok(answer(&app, now))
+            Ok(output(&app, now))
         }
         Err(StoreError::Conflict) => {
             prepared.abandon(&services.secrets).await;
@@ -76,21 +104,59 @@ async fn replace(services: &Services, id: AppId, value: &Secret, overlap: Durati
     }
 }
 
-/// Ends the overlap: the previous secret is handed out no more. Where there is none, nothing changes.
+/// Checks that no API key in use loses its version of the secret.
+async fn check_keys(services: &Services, read: &App, changed: &App, now: Timestamp) -> Result<(), AdminError> {
+    let (keys, _) = services.store.list_api_keys(read.id).await?;
+    let losing = keys_losing_secret(read, changed, &keys, now);
+    if losing.is_empty() {
+        return Ok(());
+    }
+    let named: Vec<_> = losing.iter().map(|key| format!("{} ({}, …{})", key.id, key.name, key.hint)).collect();
+    Err(AdminError::KeysLoseSecret(named.join(", ")))
+}
+
+/// Stops returning the previous secret. Changes nothing if there is none.
 ///
 /// # Errors
-/// There is no such app, a concurrent change won, or DynamoDB fails.
-pub async fn end_overlap(services: &Services, id: AppId) -> Result<Answer, AdminError> {
+/// [`AdminError::KeysLoseSecret`] unless forced; there is no such app, a concurrent change won, or DynamoDB fails.
+pub async fn end_overlap(services: &Services, id: AppId, force: bool) -> Result<CommandOutput, AdminError> {
     let read = find_app(services, id).await?;
     let now = Timestamp::now();
     let mut app = read.clone();
     if app.end_overlap().is_some() {
+        if !force {
+            check_keys(services, &read, &app, now).await?;
+        }
         app = services.store.update_app(&read, app, now, None).await?;
     }
-    Ok(answer(&app, now))
+    Ok(output(&app, now))
 }
 
-fn answer(app: &App, now: Timestamp) -> Answer {
+/// Shows which version of the secret each active read key fetched last, and names unreadable records.
+///
+/// # Errors
+/// There is no such app; or DynamoDB fails.
+pub async fn status(services: &Services, id: AppId) -> Result<CommandOutput, AdminError> {
+    let app = find_app(services, id).await?;
+    let (keys, corrupt) = services.store.list_api_keys(id).await?;
+    let keys: Vec<_> = secret_status(&app, &keys, Timestamp::now())
+        .into_iter()
+        .map(|(key, held)| {
+            json!({
+                "uuid": key.id.to_string(),
+                "name": key.name,
+                "hint": key.hint,
+                "lastUsedAt": key.last_used_at.map(|moment| moment.to_string()),
+                "fetchedAt": key.last_fetch.map(|fetch| fetch.at.to_string()),
+                "has": held.name(),
+            })
+        })
+        .collect();
+    let json = json!({ "secret": { "version": app.secret_version_id.to_string() }, "apiKeys": keys });
+    Ok(CommandOutput::new(json, &corrupt))
+}
+
+fn output(app: &App, now: Timestamp) -> CommandOutput {
     json!({ "app": app_json(app), "secret": secret_json(app, now) }).into()
 }
 

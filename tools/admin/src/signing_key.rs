@@ -11,22 +11,23 @@ use userdocks::{
     store::{StoreError, waits_after_conflict},
 };
 
-use crate::{AdminError, Answer, find_app, signing_key_json};
+use crate::{AdminError, CommandOutput, find_app, json::signing_key_json};
 
 /// Lists an app's signing keys, oldest first.
 ///
 /// # Errors
 /// There is no such app; or DynamoDB fails, or the record is corrupt.
-pub async fn list(services: &Services, app: AppId) -> Result<Answer, AdminError> {
+pub async fn list(services: &Services, app: AppId) -> Result<CommandOutput, AdminError> {
     let app = find_app(services, app).await?;
     Ok(json!({ "signingKeys": app.signing_keys.iter().map(signing_key_json).collect::<Vec<_>>() }).into())
 }
 
-/// Takes in a public key, whose private half is kept elsewhere, and puts it in use.
+/// Adds a public key whose private half is kept elsewhere, as the key in use or as a standby key.
 ///
 /// # Errors
-/// It is no RSA public key in PEM, or the app has it; there is no such app, a concurrent change won, or DynamoDB fails.
-pub async fn import(services: &Services, app: AppId, pem: &str) -> Result<Answer, AdminError> {
+/// It is not an RSA public key in PEM, or the app has it; there is no such app or it has too many keys, a concurrent change
+/// won, or DynamoDB fails.
+pub async fn import(services: &Services, app: AppId, pem: &str, standby: bool) -> Result<CommandOutput, AdminError> {
     let public_key = PublicKey::import(pem)?;
     let id = SigningKeyId::random();
     let app = find_app(services, app).await?;
@@ -34,23 +35,26 @@ pub async fn import(services: &Services, app: AppId, pem: &str) -> Result<Answer
     if let Some(key) = app.signing_keys.iter().find(is_same) {
         return Err(AdminError::PublicKeyExists(app.id, key.id, key.state.name()));
     }
-    app.signing_keys.check_room(KeyLimits::OPERATOR, Timestamp::now())?;
     change(services, app, id, |app, now| {
+        if standby {
+            return app.signing_keys.import_standby(KeyLimits::OPERATOR, id, public_key, now);
+        }
+        app.signing_keys.check_room(KeyLimits::OPERATOR, now)?;
         app.signing_keys.import(id, public_key, now);
         Ok(())
     })
     .await
 }
 
-/// Makes a new standby key (RSA-4096), whose private half goes to Secrets Manager.
+/// Creates a standby key (RSA-4096), whose private half is stored in Secrets Manager.
 ///
 /// # Errors
-/// There is no such app or it has too many keys, concurrent changes won again and again, or a service fails.
-pub async fn create(services: &Services, app: AppId) -> Result<Answer, AdminError> {
+/// There is no such app or it has too many keys, concurrent changes won at each attempt, or an AWS service fails.
+pub async fn create(services: &Services, app: AppId) -> Result<CommandOutput, AdminError> {
     find_app(services, app).await?.signing_keys.check_room(KeyLimits::OPERATOR, Timestamp::now())?;
     let generated = GeneratedSigningKey::generate()?;
     let id = SigningKeyId::random();
-    // Making the key takes seconds: checks again, before there is a secret, that it may be added.
+    // Generating the key takes seconds: checks again, before a secret is created, that it may be added.
     find_app(services, app).await?.signing_keys.check_room(KeyLimits::OPERATOR, Timestamp::now())?;
     let unpublished = services.secrets.create_signing_key(app, id, &generated.private_key).await?;
     let added = add(services, app, id, &generated.public_key).await;
@@ -74,14 +78,19 @@ pub(crate) async fn discard(services: &Services, app: AppId, id: SigningKeyId, u
     }
 }
 
-/// Adds a standby key. Other changes of the app don't exclude this one: if one wins, it is added again.
-async fn add(services: &Services, app: AppId, id: SigningKeyId, public_key: &PublicKey) -> Result<Answer, AdminError> {
+/// Adds a standby key, again if another change of the app wins: the addition commutes with it.
+async fn add(
+    services: &Services,
+    app: AppId,
+    id: SigningKeyId,
+    public_key: &PublicKey,
+) -> Result<CommandOutput, AdminError> {
     let mut waits = waits_after_conflict();
     loop {
         let added = change(services, find_app(services, app).await?, id, |app, now| {
             // An earlier attempt may have added it, and its response was lost.
-            let is_there = app.signing_keys.get(id).is_ok();
-            if is_there {
+            let exists = app.signing_keys.get(id).is_ok();
+            if exists {
                 Ok(())
             } else {
                 app.signing_keys.add_standby(KeyLimits::OPERATOR, id, public_key.clone(), now).map(drop)
@@ -94,11 +103,16 @@ async fn add(services: &Services, app: AppId, id: SigningKeyId, public_key: &Pub
     }
 }
 
-/// Puts a key in use; the one that was becomes previous.
+/// Puts a key in use; the key in use before becomes previous.
 ///
 /// # Errors
 /// The app has no such key, or it was published too recently and `force` is not set; a concurrent change won, or DynamoDB fails.
-pub async fn activate(services: &Services, app: AppId, key: SigningKeyId, force: bool) -> Result<Answer, AdminError> {
+pub async fn activate(
+    services: &Services,
+    app: AppId,
+    key: SigningKeyId,
+    force: bool,
+) -> Result<CommandOutput, AdminError> {
     let app = find_app(services, app).await?;
     change(services, app, key, |app, now| app.signing_keys.activate(key, force, now).map(drop)).await
 }
@@ -107,7 +121,12 @@ pub async fn activate(services: &Services, app: AppId, key: SigningKeyId, force:
 ///
 /// # Errors
 /// The app has no such key, or it is in use and `force` is not set; a concurrent change won, or DynamoDB fails.
-pub async fn revoke(services: &Services, app: AppId, key: SigningKeyId, force: bool) -> Result<Answer, AdminError> {
+pub async fn revoke(
+    services: &Services,
+    app: AppId,
+    key: SigningKeyId,
+    force: bool,
+) -> Result<CommandOutput, AdminError> {
     let app = find_app(services, app).await?;
     change(services, app, key, |app, now| app.signing_keys.revoke(key, force, now).map(drop)).await
 }
@@ -117,7 +136,7 @@ async fn change(
     read: App,
     key: SigningKeyId,
     change: impl FnOnce(&mut App, Timestamp) -> Result<(), KeyChangeRefused>,
-) -> Result<Answer, AdminError> {
+) -> Result<CommandOutput, AdminError> {
     let now = Timestamp::now();
     let mut app = read.clone();
     change(&mut app, now)?;

@@ -3,13 +3,13 @@
 use serde_json::json;
 use userdocks::api::Services;
 
-use crate::{AdminError, Answer};
+use crate::{AdminError, CommandOutput};
 
-/// Makes the table.
+/// Creates the table.
 ///
 /// # Errors
-/// It is there already and `if_not_exists` is not set; or DynamoDB fails.
-pub async fn create(services: &Services, if_not_exists: bool) -> Result<Answer, AdminError> {
+/// It exists already and `if_not_exists` is not set; or DynamoDB fails.
+pub async fn create(services: &Services, if_not_exists: bool) -> Result<CommandOutput, AdminError> {
     let created = services.store.create_table().await?;
     if !created && !if_not_exists {
         return Err(AdminError::TableExists);

@@ -13,7 +13,7 @@ use userdocks_admin::AdminError;
 
 use crate::arguments::ResourceFlags as Flags;
 
-/// What is known before AWS is asked. Flags come first, then the stack that a flag names, then the environment, which names
+/// What flags and environment name. Flags come first, then the stack that a flag names, then the environment, which names
 /// either a stack or table, prefix and key: those of two stages must not be mixed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Target {
@@ -23,7 +23,7 @@ pub struct Target {
     stack: Option<String>,
 }
 
-/// Why flags and environment do not say what to work on.
+/// Why flags and environment do not name the resources.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     #[error("cannot find the {0}: give --stack NAME (USERDOCKS_STACK), or {1}")]
@@ -35,7 +35,7 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// What flags and environment say.
+    /// Reads flags and environment.
     pub fn new(flags: Flags, variable: impl Fn(&str) -> Option<String>) -> Result<Self, TargetError> {
         let Flags { stack, table, secret_prefix, kms_key } = flags;
         if stack.is_some() {
@@ -63,7 +63,7 @@ impl Target {
         }
     }
 
-    /// The names and the KMS key, with what the stack's outputs say for those that are not known.
+    /// Returns the names and the KMS key; the stack's outputs give those that are not known.
     pub async fn resolve(self, sdk: &SdkConfig) -> Result<Resources, AdminError> {
         let Self { table, secret_prefix, kms_key, stack } = self;
         let stack = stack.unwrap_or_default();
@@ -87,13 +87,13 @@ impl Target {
 }
 
 async fn outputs(sdk: &SdkConfig, stack: &str) -> Result<Vec<Output>, String> {
-    let answer = aws_sdk_cloudformation::Client::new(sdk).describe_stacks().stack_name(stack).send().await;
+    let response = aws_sdk_cloudformation::Client::new(sdk).describe_stacks().stack_name(stack).send().await;
     // The request holds a name only, so that the whole error may be shown.
-    let answer = answer.map_err(|error| match error.message() {
+    let response = response.map_err(|error| match error.message() {
         Some(message) => message.to_owned(),
         None => DisplayErrorContext(error).to_string(),
     })?;
-    Ok(answer.stacks.unwrap_or_default().into_iter().flat_map(|stack| stack.outputs.unwrap_or_default()).collect())
+    Ok(response.stacks.unwrap_or_default().into_iter().flat_map(|stack| stack.outputs.unwrap_or_default()).collect())
 }
 
 #[cfg(test)]

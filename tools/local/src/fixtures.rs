@@ -71,7 +71,7 @@ pub async fn provision(services: &Services, dynamodb: &Client, table: &str) -> R
     let apps: Vec<FixtureApp> =
         serde_json::from_str(APPS).map_err(|error| LocalError::new("cannot read events/apps.json", error))?;
     for fixture in &apps {
-        let created = Box::pin(create(fixture, services, dynamodb, table)).await;
+        let created = create(fixture, services, dynamodb, table).await;
         created.map_err(|error| LocalError::new(format_args!("cannot create app {}", fixture.uuid), error))?;
     }
     Ok(())

@@ -77,12 +77,25 @@ impl ApiKey {
         now: Timestamp,
         lifetime: Option<Duration>,
     ) -> Self {
+        Self::with_hash(value.hash(), value.hint(), kind, name, now, lifetime)
+    }
+
+    /// The record of a key whose value is unknown.
+    #[must_use]
+    pub fn with_hash(
+        hash: ApiKeyHash,
+        hint: String,
+        kind: ApiKeyType,
+        name: String,
+        now: Timestamp,
+        lifetime: Option<Duration>,
+    ) -> Self {
         Self {
             id: ApiKeyId::random(),
             name,
             kind,
-            hash: value.hash(),
-            hint: value.hint(),
+            hash,
+            hint,
             created_at: now,
             updated_at: now,
             expires_at: lifetime.map(|time| now + time),

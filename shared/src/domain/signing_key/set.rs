@@ -93,6 +93,26 @@ impl SigningKeys {
     /// Adds a key whose private half is kept elsewhere, and puts it in use; the key in use before becomes previous.
     pub fn import(&mut self, id: SigningKeyId, public_key: PublicKey, now: Timestamp) {
         self.add_in_use(id, public_key, now);
+        self.mark_imported(id);
+    }
+
+    /// Adds a standby key whose private half is kept elsewhere.
+    ///
+    /// # Errors
+    /// [`KeyChangeRefused::TooManyKeys`].
+    pub fn import_standby(
+        &mut self,
+        limits: KeyLimits,
+        id: SigningKeyId,
+        public_key: PublicKey,
+        now: Timestamp,
+    ) -> Result<(), KeyChangeRefused> {
+        self.add_standby(limits, id, public_key, now)?;
+        self.mark_imported(id);
+        Ok(())
+    }
+
+    fn mark_imported(&mut self, id: SigningKeyId) {
         for key in self.0.iter_mut().filter(|key| key.id == id) {
             key.is_imported = true;
         }

@@ -3,10 +3,10 @@ use std::time::Duration;
 use super::{
     attribute::{
         ALLOWED_CIDRS, Attributes, CREATED_AT, Changes, EXPIRES_AT, FETCHED_AT, FETCHED_VERSION_ID, HINT, ISSUED_BY,
-        LAST_USED_AT, LIFETIME_SECONDS, NAME, REVOKED_AT, SK, TTL, TYPE, UPDATED_AT, UUID, difference, number, text,
-        texts,
+        LAST_USED_AT, LIFETIME_SECONDS, NAME, PK, REVOKED_AT, SK, TTL, TYPE, UPDATED_AT, UUID, difference, number,
+        text, texts,
     },
-    key::{API_KEY_SK_PREFIX, api_key_key},
+    key::{API_KEY_SK_PREFIX, APP_PK_PREFIX, api_key_key},
     reader::{CorruptItem, Reader},
 };
 use crate::domain::{AllowList, ApiKey, AppId, SecretFetch, Timestamp};
@@ -48,6 +48,12 @@ pub fn api_key_changes(app: AppId, read: &ApiKey, changed: &ApiKey) -> Changes {
 fn lifetime_seconds(lifetime: Option<Duration>) -> u64 {
     // A lifetime below a second must not become endless.
     lifetime.map_or(0, |lifetime| lifetime.as_secs().max(1))
+}
+
+/// Reads an API key and the app it belongs to, which may not exist.
+pub fn to_api_key_of_app(item: Attributes) -> Result<(AppId, ApiKey), CorruptItem> {
+    let app = Reader::new(item.clone()).parse_key(PK, APP_PK_PREFIX)?;
+    Ok((app, to_api_key(item)?))
 }
 
 pub fn to_api_key(item: Attributes) -> Result<ApiKey, CorruptItem> {

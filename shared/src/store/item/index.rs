@@ -13,9 +13,24 @@ pub fn from_index(app: AppId, key: &ApiKey) -> Attributes {
     item
 }
 
-pub fn to_index(item: Attributes) -> Result<(ApiKeyHash, AppId), CorruptItem> {
+/// An index item as read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexItem {
+    pub hash: ApiKeyHash,
+    pub app: AppId,
+    /// Since when DynamoDB may delete the item, in seconds since 1970.
+    pub deletable_at: Option<u64>,
+}
+
+pub fn to_index(item: Attributes) -> Result<IndexItem, CorruptItem> {
     let mut item = Reader::new(item);
-    Ok((item.parse_key(PK, INDEX_PK_PREFIX)?, item.parse(APP)?))
+    let deletable_at = if item.has(TTL) { Some(item.number(TTL)?) } else { None };
+    Ok(IndexItem { hash: item.parse_key(PK, INDEX_PK_PREFIX)?, app: item.parse(APP)?, deletable_at })
+}
+
+/// Reads the hash of an index item whose other attributes may be corrupt.
+pub fn hash_of_index(item: &Attributes) -> Result<ApiKeyHash, CorruptItem> {
+    Reader::new(item.clone()).parse_key(PK, INDEX_PK_PREFIX)
 }
 
 #[cfg(test)]
@@ -42,7 +57,8 @@ mod tests {
             assert_eq!(item.get(TTL), from_api_key(app, &key).get(TTL));
             assert_eq!(item.contains_key(TTL), kind == ApiKeyType::Read);
             check_each_attribute(&item, &[SK, TTL], to_index);
-            assert_eq!(to_index(item), Ok((key.hash, app)));
+            let deletable_at = key.deletable_at().map(Timestamp::seconds_since_epoch);
+            assert_eq!(to_index(item), Ok(IndexItem { hash: key.hash, app, deletable_at }));
         }
     }
 

@@ -9,13 +9,13 @@ mod reader;
 mod record;
 mod stored_result;
 
-pub use api_key::{api_key_changes, from_api_key, to_api_key};
+pub use api_key::{api_key_changes, from_api_key, to_api_key, to_api_key_of_app};
 pub use app::{AppSummary, SUMMARY, changes, from_app, to_app, to_app_summary};
 pub use attribute::{
     APP, Attributes, Changes, EXPIRES_AT, FETCHED_AT, FETCHED_VERSION_ID, LAST_USED_AT, PK, REVOKED_AT, SK, TTL,
     UPDATED_AT, VERSION,
 };
-pub use index::{from_index, to_index};
+pub use index::{IndexItem, from_index, hash_of_index, to_index};
 pub use key::{
     API_KEY_SK_PREFIX, APP_SK, api_key_key, api_key_sk, app_key, app_pk, has_sk, index_key, index_key_of,
     stored_result_key, stored_result_sk,

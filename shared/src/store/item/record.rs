@@ -1,14 +1,14 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{
-    api_key::to_api_key,
+    api_key::to_api_key_of_app,
     app::to_app,
     attribute::{Attributes, PK, REQUEST, RESULT, SK, TTL},
-    index::to_index,
+    index::{IndexItem, to_index},
     key::{API_KEY_SK_PREFIX, APP_PK_PREFIX, APP_SK, INDEX_SK, STORED_RESULT_SK_PREFIX},
     reader::{CorruptItem, Reader},
 };
-use crate::domain::{ApiKey, ApiKeyHash, App, AppId};
+use crate::domain::{ApiKey, App, AppId};
 
 /// An item of any kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +16,7 @@ pub enum Record {
     App(Box<App>),
     /// An API key of an app, which may not exist.
     ApiKey(AppId, Box<ApiKey>),
-    /// The index item of an API key, and the app it names.
-    Index(ApiKeyHash, AppId),
+    Index(IndexItem),
     /// A stored result of an app, which may not exist.
     StoredResult(AppId),
 }
@@ -31,12 +30,12 @@ pub fn to_record(item: Attributes) -> Result<Record, CorruptItem> {
         return to_app(item).map(|app| Record::App(Box::new(app)));
     }
     if sk == INDEX_SK {
-        return to_index(item).map(|(hash, app)| Record::Index(hash, app));
+        return to_index(item).map(Record::Index);
+    }
+    if sk.starts_with(API_KEY_SK_PREFIX) {
+        return to_api_key_of_app(item).map(|(app, key)| Record::ApiKey(app, Box::new(key)));
     }
     let app = Reader::new(item.clone()).parse_key(PK, APP_PK_PREFIX)?;
-    if sk.starts_with(API_KEY_SK_PREFIX) {
-        return to_api_key(item).map(|key| Record::ApiKey(app, Box::new(key)));
-    }
     let mut item = Reader::new(item);
     if !sk.starts_with(STORED_RESULT_SK_PREFIX) {
         return Err(item.corrupt(SK, "of an unknown kind"));
@@ -60,7 +59,8 @@ mod tests {
         let (app, now) = (AppId::random(), "2026-01-01T00:00:00.000Z".parse::<Timestamp>().unwrap());
         let value = ApiKeyValue::issue(ApiKeyType::Write).unwrap();
         let key = ApiKey::new(&value, ApiKeyType::Write, String::new(), now, None);
-        assert_eq!(to_record(from_index(app, &key)), Ok(Record::Index(key.hash.clone(), app)));
+        let index = IndexItem { hash: key.hash.clone(), app, deletable_at: None };
+        assert_eq!(to_record(from_index(app, &key)), Ok(Record::Index(index)));
         assert_eq!(to_record(from_api_key(app, &key)), Ok(Record::ApiKey(app, Box::new(key))));
     }
 

@@ -126,7 +126,7 @@ impl Functions {
         let filter = Targets::new().with_target("userdocks", tracing::Level::INFO);
         let logging = tracing::subscriber::set_default(tracing_subscriber::registry().with(filter).with(json));
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let (services, dynamodb, apps) = runtime.block_on(Box::pin(provide()));
+        let (services, dynamodb, apps) = runtime.block_on(provide());
         let functions = FUNCTIONS.map(|function| {
             let table = if function == "post-app-keys" { FULL_TABLE } else { TABLE };
             (function, InProcess::new(function, services(table)))

@@ -1,0 +1,130 @@
+//! `userdocks-admin app export` and `app import`: apps' records as JSON Lines, one app a line, without any secret.
+
+mod line;
+mod seen;
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::Path,
+};
+
+use serde_json::{Value, json};
+use userdocks::{
+    api::Services,
+    domain::{ApiKey, App, AppId},
+};
+
+use self::{line::AppLine, seen::Seen};
+use crate::{
+    AdminError, CommandOutput, Show,
+    api_key::check_other_apps,
+    app::{create_secret, store_new_app},
+    find_app,
+};
+
+/// Shows one app, or all, as lines to import. Leaves out unreadable records and names them.
+///
+/// # Errors
+/// There is no such app; DynamoDB fails; or the lines can't be shown.
+pub async fn export(services: &Services, app: Option<AppId>, show: Show<'_>) -> Result<CommandOutput, AdminError> {
+    let mut problems = Vec::new();
+    if let Some(app) = app {
+        let app = find_app(services, app).await?;
+        show(vec![line(services, app, &mut problems).await?])?;
+        return Ok(CommandOutput { value: json!({}), problems });
+    }
+    let mut pages = services.store.apps();
+    while let Some(apps) = pages.next().await? {
+        for app in apps {
+            match app {
+                Ok(app) => show(vec![line(services, app, &mut problems).await?])?,
+                Err(corrupt) => problems.push(corrupt.to_string()),
+            }
+        }
+    }
+    Ok(CommandOutput { value: json!({}), problems })
+}
+
+async fn line(services: &Services, app: App, problems: &mut Vec<String>) -> Result<Value, AdminError> {
+    let (api_keys, corrupt) = services.store.list_api_keys(app.id).await?;
+    problems.extend(corrupt.iter().map(ToString::to_string));
+    serde_json::to_value(AppLine::new(app, api_keys)).map_err(|error| AdminError::Output(error.to_string()))
+}
+
+/// Creates the apps of an exported file (`-` is standard input), each with a random secret and without private keys. Checks all
+/// lines before the first app is created, and creates each app in one step.
+///
+/// # Errors
+/// The file is unreadable; or a line is malformed, or names an app that exists (unless `if_not_exists`) or an API key that
+/// another app has: nothing is created. An AWS service fails: the apps shown so far are created, and `if_not_exists` goes on
+/// from there.
+pub async fn import(
+    services: &Services,
+    file: &Path,
+    if_not_exists: bool,
+    show: Show<'_>,
+) -> Result<CommandOutput, AdminError> {
+    let failed = |error: std::io::Error| AdminError::Input(format!("{}: {error}", file.display()));
+    // Read once, because a pipe can't be read again.
+    let input: Box<dyn BufRead> = if file == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(file).map_err(failed)?))
+    };
+    let (mut apps, mut seen) = (Vec::new(), Seen::default());
+    for (index, line) in input.split(b'\n').enumerate() {
+        let wrong = |problem| AdminError::ImportLine(index + 1, problem);
+        let line = line.map_err(failed)?;
+        let line = str::from_utf8(&line).map_err(|_| wrong("it is not UTF-8 text".to_owned()))?;
+        // Editors put a byte order mark before the first line.
+        let line = if index == 0 { line.trim_start_matches('\u{feff}') } else { line };
+        if line.trim().is_empty() {
+            continue;
+        }
+        let (app, api_keys) = AppLine::read(line).map_err(wrong)?;
+        seen.add(&app, &api_keys).map_err(wrong)?;
+        if !if_not_exists && services.store.find_app(app.id).await?.is_some() {
+            return Err(wrong(format!("there is an app {} already; --if-not-exists passes it over", app.id)));
+        }
+        check_other_apps(services, app.id, &api_keys).await.map_err(|error| match error {
+            AdminError::ApiKeyOfOtherApp { .. } => wrong(error.to_string()),
+            error => error,
+        })?;
+        apps.push((index + 1, app, api_keys));
+    }
+    for (line, app, api_keys) in apps {
+        let imported = import_app(services, &app, &api_keys, if_not_exists).await;
+        let is_imported =
+            imported.map_err(|cause| AdminError::ImportApp { line, app: app.id, cause: Box::new(cause) })?;
+        show(vec![json!({
+            "uuid": app.id.to_string(),
+            "name": app.name,
+            "isImported": is_imported,
+            "secretVersionId": is_imported.then(|| app.secret_version_id.to_string()),
+        })])?;
+    }
+    let note = "Each imported app has a new random secret: distribute it, or set the old one with `secret set`. Its \
+                signing keys verify, but their private keys are not here: to sign here, use `signing-key create`.";
+    Ok(json!({ "note": note }).into())
+}
+
+/// Returns `false` if the app exists. As in `app create`, its record is stored last.
+async fn import_app(
+    services: &Services,
+    app: &App,
+    api_keys: &[ApiKey],
+    if_not_exists: bool,
+) -> Result<bool, AdminError> {
+    if if_not_exists && services.store.find_app(app.id).await?.is_some() {
+        return Ok(false);
+    }
+    let created = match create_secret(services, app.id, app.secret_version_id).await {
+        Ok(()) => store_new_app(services, app, api_keys).await,
+        failed => failed,
+    };
+    match created {
+        Err(AdminError::AppExists(_)) if if_not_exists => Ok(false),
+        created => created.map(|()| true),
+    }
+}
