@@ -24,7 +24,7 @@ use userdocks_test_support::{
     },
     event::Event,
     fixtures::{APP, CHANGING_APP, CHANGING_APP_WRITE_KEY, READ_KEY},
-    http::Request,
+    http::{self, Request},
     readme,
     shared_trials::{run, trial},
 };
@@ -141,12 +141,10 @@ impl Stage {
             let denied = (0..3).find_map(|_| {
                 let _ = self.exercise(function);
                 let lines = emulator.warnings(since);
-                lines
-                    .into_iter()
-                    .find(|line| line["cause"].as_str().is_some_and(|cause| cause.contains("AccessDenied")))
+                lines.into_iter().find(|line| line.to_string().contains("AccessDenied"))
             });
             let denied = denied.unwrap_or_else(|| panic!("{function} works without {action}"));
-            println!("{function} without {action}: {}", denied["cause"]);
+            println!("{function} without {action}: {denied}");
             self.tried.permissions.fetch_add(1, Ordering::Relaxed);
             role.allow_all(emulator);
         }
@@ -220,9 +218,36 @@ impl Stage {
                 let _ = rotate();
                 write(&writer(), "DELETE", "secrets/previous", None)?;
             }
+            "get-app-api-keys" => {
+                reader().call("GET", "api-keys", None)?;
+            }
+            // An app has room for few API keys.
+            "post-app-api-keys" => {
+                let app = self.enforcing.create_app();
+                let limited = r#"{"type":"read","name":"a","expiresInSeconds":3600,"allowedCidrs":["192.0.2.0/24"]}"#;
+                let created = app.call("POST", "api-keys", Some(limited))?;
+                let replacement = json!({"replaces": created["items"][0]["uuid"]}).to_string();
+                write(&app, "POST", "api-keys", Some(&replacement))?;
+            }
+            "delete-app-api-key" => {
+                let app = self.enforcing.create_app();
+                let listed = app.call("GET", "api-keys", None)?;
+                let is_read = |key: &&Value| key["type"]["name"] == "read";
+                let read = listed["items"].as_array().unwrap().iter().find(is_read).unwrap();
+                write(&app, "DELETE", &format!("api-keys/{}", read["uuid"].as_str().unwrap()), None)?;
+            }
+            "post-leaks" => {
+                let report = json!([{"token": key("read")}, {"token": key("write")}]).to_string();
+                let (response, _) = http::send("POST", &format!("{api}/api/v1/leaks"), &[], Some(&report));
+                if response.status != 202 {
+                    return Err(response.body);
+                }
+            }
             other => panic!("how is {other} exercised?"),
         }
-        let warnings = emulator.warnings(since);
+        let mut warnings = emulator.warnings(since);
+        // A revocation is a warning, too, with the ids of the keys that the leaked key has created.
+        warnings.retain(|line| line["issued"].as_str().is_none_or(|issued| issued.starts_with("unknown")));
         if warnings.is_empty() { Ok(()) } else { Err(warnings[0].to_string()) }
     }
 }

@@ -64,11 +64,11 @@ fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
             trials.push(trial(local, name, move |local| send(&of_trial, local)));
         };
         // Each takes seconds for a new container: one for each status of each function.
-        if invoked.insert((fixture.function.clone(), fixture.case[..3].to_owned())) {
+        if fixture.is_repeatable() && invoked.insert((fixture.function.clone(), fixture.case[..3].to_owned())) {
             add("invoke", invoke);
         }
         add("start-lambda", call_start_lambda);
-        if Request::of(&fixture).is_some() {
+        if fixture.is_repeatable() && Request::of(&fixture).is_some() {
             add("start-api", call_start_api);
         }
     }

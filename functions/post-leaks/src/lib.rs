@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures_util::{TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use userdocks::{
@@ -61,8 +61,9 @@ async fn revoke_all(cx: &Context, urls: &Urls) -> Result<(), Failure> {
     let active = keys.into_iter().filter(|(_, key)| key.status(cx.now) == ApiKeyStatus::Active);
     let revoke =
         async |(app, key): (AppId, ApiKey)| revoke(cx, app, &key, urls.get(&key.hash).and_then(Option::as_deref)).await;
-    stream::iter(active.map(Ok)).try_for_each_concurrent(AT_A_TIME, revoke).await?;
-    // Only after the readable keys are revoked.
+    // A failure fails the request only after all keys were tried.
+    let outcomes: Vec<_> = stream::iter(active).map(revoke).buffer_unordered(AT_A_TIME).collect().await;
+    outcomes.into_iter().collect::<Result<(), _>>()?;
     match corrupt.into_iter().next() {
         Some(corrupt) => Err(Failure::fault(Fault::CorruptItem, corrupt)),
         None => Ok(()),

@@ -73,7 +73,7 @@ fn synthetic_event(route: &Route) -> String {
     };
     let (method, api_key_type) = (route.method(), api_key_type.name());
     format!(
-        r#"{{"version":"2.0","requestContext":{{"http":{{"method":"{method}"}}}},"headers":{{"x-api-key":"synthetic-request","x-api-key-type":"{api_key_type}","x-client-id":"{app}"}},"pathParameters":{{"appId":"{app}","appUuid":"{app}"}}}}"#
+        r#"{{"version":"2.0","requestContext":{{"http":{{"method":"{method}"}}}},"headers":{{"x-api-key":"synthetic-request","x-api-key-type":"{api_key_type}","x-client-id":"{app}"}},"pathParameters":{{"appId":"{app}","appUuid":"{app}"}},"body":"[{{\"token\":\"{app}\"}}]"}}"#
     )
 }
 

@@ -67,7 +67,7 @@ impl Request {
     pub fn of(fixture: &Fixture) -> Option<Self> {
         let event = fixture.json();
         let lacks_parameters = event["pathParameters"].is_null() && Route::of(&fixture.function).path.contains('{');
-        if lacks_parameters || fixture.depends_on_address() {
+        if lacks_parameters || !fixture.is_readable() || fixture.depends_on_address() {
             return None;
         }
         let text = |name: &str| event[name].as_str().unwrap().to_owned();

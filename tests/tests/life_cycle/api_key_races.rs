@@ -8,7 +8,7 @@ use std::sync::{
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
-use userdocks::domain::ApiKeyType;
+use userdocks::domain::{ApiKeyType, Timestamp};
 use userdocks_test_support::{
     app::{TestApp, TestKey},
     aws::Reply,
@@ -105,14 +105,14 @@ async fn write_by_key_revoked_meanwhile_fails() {
     let routes = KeyRoutes::start().await;
     let other = TestKey::new(ApiKeyType::Write);
     let app = routes.create_app_with(&[&other]).await;
-    let own = app.write.record.id.to_string();
+    let store = routes.aws.services().store;
     let events = [
         ("post-app-api-keys", post(app.id(), app.write.value.expose(), json!({"type": "write", "name": "thief"}))),
         ("delete-app-api-key", delete(app.id(), app.write.value.expose(), &other.record.id.to_string())),
     ];
     for (function, event) in events {
         let during = async {
-            assert_eq!(routes.aws.run_admin(&["api-key", "revoke", &app.id().to_string(), &own]).await.0, 0);
+            store.revoke_api_key(app.id(), &app.write.record, Timestamp::now()).await.unwrap();
         };
         let update = routes.aws.update_item(app.id(), &format!("APIKEY#{}", app.write.record.hash.as_str()));
         update.update_expression("REMOVE revokedAt").send().await.unwrap();
@@ -161,7 +161,7 @@ async fn parallel_changes_succeed_or_fail_whole() {
         }
         changes += u64::from(*status < 300);
     }
-    assert!(created > 0, "{responses:?}");
+    assert!(changes > 0, "the first to commit wins: {responses:?}");
     assert_eq!(listed.len(), keys.len() + 3 + created, "nothing else was created");
     assert!(routes.is_accepted(id, write).await);
     let counted = app.stored(&routes.aws.services()).await.version - app.record.version;
