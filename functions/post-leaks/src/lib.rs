@@ -71,8 +71,9 @@ async fn revoke_all(cx: &Context, urls: &Urls) -> Result<(), Failure> {
 }
 
 async fn revoke(cx: &Context, app: AppId, key: &ApiKey, url: Option<&str>) -> Result<(), Failure> {
+    // Looked up first: no wait may come between the revocation and its log line.
+    let issued = issued_by(cx, app, key).await;
     if cx.services.store.revoke_leaked_api_key(app, &key.hash, cx.now).await? {
-        let issued = issued_by(cx, app, key).await;
         tracing::warn!(
             requestId = cx.request.id(),
             appId = %app,

@@ -84,7 +84,7 @@ pub fn complete(
         // <https://fetch.spec.whatwg.org/#http-cors-protocol>
         response = response.with_header("access-control-allow-origin", "*");
     }
-    if let Some(expires_at) = api_key_expires_at {
+    if let Some(expires_at) = api_key_expires_at.filter(|_| status != StatusCode::UNAUTHORIZED) {
         response = response.with_header("x-api-key-expires-at", expires_at.to_string());
     }
     if status == StatusCode::UNAUTHORIZED {

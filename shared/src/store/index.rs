@@ -6,12 +6,13 @@ use aws_sdk_dynamodb::{
     error::BuildError,
     types::{AttributeValue, Delete, TransactWriteItem, builders::DeleteBuilder},
 };
+use tokio::time::sleep;
 
 use super::{
     Store,
     error::StoreError,
     item::{self, CorruptItem},
-    transactions::into_transaction,
+    transactions::{into_transaction, waits_after_conflict},
 };
 use crate::{
     aws::{Item, send},
@@ -97,32 +98,42 @@ impl Store {
         self.transact([has_no_key, deletion]).await
     }
 
-    /// Revokes a leaked key by a conditional write of its own. Returns `false` if it was not active any more.
+    /// Revokes a leaked key by a conditional write of its own. Returns `false` if it is no longer active.
+    ///
+    /// A transaction in progress delays the write, so a thief who keeps changing the key can't prevent it.
     pub async fn revoke_leaked_api_key(
         &self,
         app: AppId,
         hash: &ApiKeyHash,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let revoking = self
-            .dynamodb
-            .client()
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(item::api_key_key(app, hash)))
-            .update_expression("SET #revoked = :now, #updated = :now")
-            .condition_expression(
-                "attribute_exists(#pk) AND attribute_not_exists(#revoked) AND (attribute_not_exists(#expires) OR #expires > :now)",
-            )
-            .expression_attribute_names("#pk", item::PK)
-            .expression_attribute_names("#revoked", item::REVOKED_AT)
-            .expression_attribute_names("#updated", item::UPDATED_AT)
-            .expression_attribute_names("#expires", item::EXPIRES_AT)
-            .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
-        match send(revoking.send()).await.map_err(|error| self.failed(error)) {
-            Ok(_) => Ok(true),
-            Err(StoreError::Conflict) => Ok(false),
-            Err(error) => Err(error),
+        let mut waits = waits_after_conflict();
+        loop {
+            // A repeated attempt, whose first response was lost, finds its own revocation.
+            let revoking = self
+                .dynamodb
+                .client()
+                .update_item()
+                .table_name(&self.table)
+                .set_key(Some(item::api_key_key(app, hash)))
+                .update_expression("SET #revoked = :now, #updated = :now")
+                .condition_expression(
+                    "attribute_exists(#pk) AND (attribute_not_exists(#revoked) OR #revoked = :now) AND \
+                     (attribute_not_exists(#expires) OR #expires > :now)",
+                )
+                .expression_attribute_names("#pk", item::PK)
+                .expression_attribute_names("#revoked", item::REVOKED_AT)
+                .expression_attribute_names("#updated", item::UPDATED_AT)
+                .expression_attribute_names("#expires", item::EXPIRES_AT)
+                .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
+            match send(revoking.send()).await {
+                Ok(_) => return Ok(true),
+                Err(error) if error.code.as_deref() == Some("ConditionalCheckFailedException") => return Ok(false),
+                Err(error) => match self.failed(error) {
+                    StoreError::Conflict => sleep(waits.next().ok_or(StoreError::Contended)?).await,
+                    error => return Err(error),
+                },
+            }
         }
     }
 

@@ -136,7 +136,7 @@ async fn report_costs_two_reads_for_100_keys_and_write_for_each_active() {
     let two = operations(tokens).await;
     assert_eq!(two, ["BatchGetItem", "BatchGetItem", "UpdateItem", "UpdateItem"]);
     // What a write key has issued is looked up for the log.
-    assert_eq!(operations(vec![value(&app.write)]).await, ["BatchGetItem", "BatchGetItem", "UpdateItem", "Query"]);
+    assert_eq!(operations(vec![value(&app.write)]).await, ["BatchGetItem", "BatchGetItem", "Query", "UpdateItem"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -217,6 +217,23 @@ async fn report_cut_short_is_repeatable() {
     assert!((1..40).contains(&left), "{left}");
     assert_received(&routes.report(&tokens).await, 40);
     assert_eq!(routes.count_accepted(&app, &keys).await, 0);
+}
+
+/// A thief can keep transactions on the key in progress.
+#[tokio::test(flavor = "multi_thread")]
+async fn revocation_by_report_waits_for_transactions() {
+    let routes = KeyRoutes::start().await;
+    let app = routes.create_app().await;
+    let conflicts = AtomicUsize::new(0);
+    routes.aws.intercept(move |call| match call.operation.as_str() {
+        "UpdateItem" if conflicts.fetch_add(1, Relaxed) < 3 => Reply::error(400, "TransactionConflictException"),
+        _ => Reply::Forward,
+    });
+    assert_received(&routes.report(&[value(&app.write)]).await, 1);
+    routes.aws.forward();
+    assert!(!routes.is_accepted(app.id(), value(&app.write)).await);
+    routes.aws.intercept_operation("UpdateItem", Reply::error(400, "TransactionConflictException"));
+    assert_eq!(routes.report(&[value(&app.read)]).await, failure("post-leaks", "E0000"), "not taken for done");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,7 +62,7 @@ pub fn boto3_reads_the_data(stack: &Stack) {
 
     let api_key = &found["apiKey"];
     assert_eq!((&api_key["type"], &api_key["hint"]), (&json!("read"), &json!(read[read.len() - 4..])));
-    let names = ["createdAt", "hint", "name", "pk", "sk", "type", "updatedAt", "uuid"];
+    let names = ["createdAt", "hint", "lifetimeSeconds", "name", "pk", "sk", "type", "updatedAt", "uuid"];
     assert_eq!(sorted_names(api_key), names);
 
     let current = secret(stack, &app, &read);
