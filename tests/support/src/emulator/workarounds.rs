@@ -26,9 +26,9 @@ pub fn create_routes(emulator: &Emulator) -> String {
     }
     let paths = template["Resources"]["Api"]["Properties"]["Body"]["paths"].as_object().unwrap();
     for (path, methods) in paths {
-        for (method, operation) in methods.as_object().unwrap() {
-            let integration = &operation["x-amazon-apigateway-integration"];
-            let uri = integration["uri"]["Fn::Sub"].as_str().unwrap();
+        for (method, operation) in if_true(methods).as_object().unwrap() {
+            let integration = &if_true(operation)["x-amazon-apigateway-integration"];
+            let uri = if_true(&integration["uri"])["Fn::Sub"].as_str().unwrap();
             let alias = uri.split("${").last().unwrap().split('}').next().unwrap();
             let integration = json!({
                 "integrationType": "AWS_PROXY",
@@ -42,6 +42,11 @@ pub fn create_routes(emulator: &Emulator) -> String {
         }
     }
     api.to_owned()
+}
+
+/// The value that SAM makes conditional, for a condition that is true in the deployed stack.
+fn if_true(value: &Value) -> &Value {
+    value.get("Fn::If").map_or(value, |branches| &branches[1])
 }
 
 /// Arguments that deploy a copy of the template with that release as the default of its parameter. CloudFormation gives
