@@ -33,8 +33,5 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
         .collect();
     let listed = revoked.first().map(|key| ListedApiKey::new(key, caller.id, cx.now)).into_iter().collect();
     let result = write.commit_api_keys(&changes, json(&ListSuccess::new(ListedApiKey::KIND, listed))?).await?;
-    for key in revoked.iter().filter(|_| !changes.is_empty()) {
-        cx.services.store.end_index(app, key).await;
-    }
     Ok(success(StatusCode::OK, result))
 }

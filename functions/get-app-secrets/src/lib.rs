@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use userdocks::{
     api::{Context, Envelope, Failure, LegacySuccess, Route, etag, json, names, success},
-    domain::{Secret, SecretVersionId, fingerprint},
+    domain::{App, PreviousSecret, Secret, SecretVersionId, fingerprint},
     http::{Response, StatusCode},
+    secrets::Secrets,
 };
 
 pub const ROUTE: Route =
@@ -27,16 +28,21 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     }
     let etag = etag_of_versions(app.secret_version_id, previous.map(|previous| previous.version_id), includes_previous);
     // Decided before Secrets Manager is called. `*` gets the secret.
-    if cx.request.header("if-none-match").is_some_and(|tags| names(&tags, &etag)) {
-        cx.note_fetch(&caller, app.secret_version_id);
-        return Ok(success(StatusCode::NOT_MODIFIED, String::new()).with_header("etag", etag));
-    }
+    let is_known = cx.request.header("if-none-match").is_some_and(|tags| names(&tags, &etag));
+    let response = if is_known {
+        success(StatusCode::NOT_MODIFIED, String::new())
+    } else if includes_previous {
+        success(StatusCode::OK, body_with_previous(secrets, app, previous).await?)
+    } else {
+        let secret = secrets.app_secret(app.id, app.secret_version_id).await?;
+        success(StatusCode::OK, json(&LegacySuccess::new("OK", Data { secret: secret.expose() }))?)
+    };
+    cx.note_fetch(&caller, app.secret_version_id);
+    Ok(response.with_header("etag", etag))
+}
+
+async fn body_with_previous(secrets: &Secrets, app: &App, previous: Option<PreviousSecret>) -> Result<String, Failure> {
     let secret = secrets.app_secret(app.id, app.secret_version_id).await?;
-    if !includes_previous {
-        let body = json(&LegacySuccess::new("OK", Data { secret: secret.expose() }))?;
-        cx.note_fetch(&caller, app.secret_version_id);
-        return Ok(success(StatusCode::OK, body).with_header("etag", etag));
-    }
     let previous_secret = match previous {
         Some(previous) => Some(secrets.app_secret(app.id, previous.version_id).await?),
         None => None,
@@ -46,9 +52,7 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
         previous_secret: previous_secret.as_deref().map(Secret::expose),
         previous_expires_at: previous.map(|previous| previous.expires_at.to_string()),
     };
-    let body = json(&LegacySuccess::new("OK", data))?;
-    cx.note_fetch(&caller, app.secret_version_id);
-    Ok(success(StatusCode::OK, body).with_header("etag", etag))
+    json(&LegacySuccess::new("OK", data))
 }
 
 /// The tag of a response, made from the versions that it returns and never from a secret.

@@ -44,7 +44,6 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
             (issued, Some((read, retired)))
         }
     };
-    let retired = replaced.as_ref().map(|(_, retired)| retired.clone());
     let replacement =
         replaced.map(|(read, retired)| ApiKeyChange::Update { read: read.into(), changed: retired.into() });
     let changes: Vec<_> = [ApiKeyChange::Create(key.clone().into())].into_iter().chain(replacement).collect();
@@ -56,9 +55,6 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     };
     let without_value = body(None)?;
     let result = write.commit_api_keys(&changes, without_value.clone()).await?;
-    if let Some(retired) = retired {
-        cx.services.store.end_index(app, &retired).await;
-    }
     // Otherwise a parallel request did the same write first, with a key of its own.
     let is_mine = result == without_value;
     Ok(success(StatusCode::CREATED, if is_mine { body(Some(value.expose()))? } else { result }))
@@ -74,6 +70,5 @@ fn read_request(cx: &Context, caller: &ApiKey) -> Result<ApiKeyRequest, Failure>
         replaces: body.replaces.as_deref(),
         overlap_seconds: body.overlap_seconds,
     };
-    let request = fields.check(caller, cx.request.source_ip());
-    request.map_err(|error| userdocks::domain::ApiKeyChangeError::from(error).into())
+    Ok(fields.check(caller, cx.request.source_ip())?)
 }

@@ -6,9 +6,10 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use userdocks::{
-    api::{Context, Failure, FailureKind, Fault, Route, json, success},
+    api::{Context, Failure, FailureKind, Route, json, success},
     domain::{ApiKey, ApiKeyHash, ApiKeyStatus, ApiKeyType, ApiKeyValue, ApiKeys, AppId},
     http::{Method, Response, StatusCode},
+    store::StoreError,
 };
 
 /// A report of 1,000 keys takes several look-ups and as many writes; API Gateway waits for 30 seconds.
@@ -65,7 +66,7 @@ async fn revoke_all(cx: &Context, urls: &Urls) -> Result<(), Failure> {
     let outcomes: Vec<_> = stream::iter(active).map(revoke).buffer_unordered(AT_A_TIME).collect().await;
     outcomes.into_iter().collect::<Result<(), _>>()?;
     match corrupt.into_iter().next() {
-        Some(corrupt) => Err(Failure::fault(Fault::CorruptItem, corrupt)),
+        Some(corrupt) => Err(StoreError::from(corrupt).into()),
         None => Ok(()),
     }
 }

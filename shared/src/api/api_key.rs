@@ -1,5 +1,6 @@
 use serde::Serialize;
 
+use super::listed_type::ListedType;
 use crate::domain::{ApiKey, ApiKeyId, ApiKeyType, Timestamp};
 
 /// An API key in the list envelope (`appApiKeys`).
@@ -9,7 +10,7 @@ pub struct ListedApiKey<'a> {
     uuid: String,
     created_at: String,
     updated_at: String,
-    r#type: KeyType,
+    r#type: ListedType,
     name: &'a str,
     hint: &'a str,
     status: &'static str,
@@ -39,7 +40,7 @@ impl<'a> ListedApiKey<'a> {
             uuid: key.id.to_string(),
             created_at: key.created_at.to_string(),
             updated_at: key.updated_at.to_string(),
-            r#type: KeyType::new(key.kind),
+            r#type: listed_type(key.kind),
             name: &key.name,
             hint: &key.hint,
             status: key.status(now).name(),
@@ -60,22 +61,10 @@ impl<'a> ListedApiKey<'a> {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct KeyType {
-    uuid: &'static str,
-    name: &'static str,
-    created_at: &'static str,
-    updated_at: &'static str,
-}
-
-impl KeyType {
-    fn new(kind: ApiKeyType) -> Self {
-        let uuid = match kind {
-            ApiKeyType::Read => "appapikeytype_11111111-1111-1111-1111-111111111111",
-            ApiKeyType::Write => "appapikeytype_22222222-2222-2222-2222-222222222222",
-        };
-        let created_at = "2026-01-01T00:00:00.000Z";
-        Self { uuid, name: kind.name(), created_at, updated_at: created_at }
-    }
+fn listed_type(kind: ApiKeyType) -> ListedType {
+    let uuid = match kind {
+        ApiKeyType::Read => "appapikeytype_11111111-1111-1111-1111-111111111111",
+        ApiKeyType::Write => "appapikeytype_22222222-2222-2222-2222-222222222222",
+    };
+    ListedType::new(uuid, kind.name())
 }

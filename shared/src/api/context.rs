@@ -2,7 +2,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::{
     audit::Audit,
-    failure::{Failure, FailureKind, Fault},
+    failure::{Failure, FailureKind},
     route::{Access, Route},
     services::Services,
 };
@@ -10,6 +10,7 @@ use crate::{
     auth::{self, Caller, Notes},
     domain::{ApiKey, ApiKeyId, ApiKeys, AppId, SecretVersionId, SigningKeyId, Timestamp},
     http::Request,
+    store::StoreError,
 };
 
 /// A request with everything that its handling needs.
@@ -93,7 +94,7 @@ impl Context {
     pub async fn api_keys(&self, app: AppId) -> Result<ApiKeys, Failure> {
         let (keys, corrupt) = self.services.store.list_api_keys(app).await?;
         match corrupt.into_iter().next() {
-            Some(corrupt) => Err(Failure::fault(Fault::CorruptItem, corrupt)),
+            Some(corrupt) => Err(StoreError::from(corrupt).into()),
             None => Ok(ApiKeys::new(keys)),
         }
     }

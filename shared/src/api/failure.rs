@@ -2,7 +2,7 @@ use std::fmt::Display;
 
 use crate::{
     auth::AuthError,
-    domain::{ApiKeyChangeError, KeyChangeRefused, NoRandomness},
+    domain::{ApiKeyChangeError, KeyChangeRefused, MalformedApiKeyRequest, NoRandomness},
     http::{MalformedBody, MalformedParameter, StatusCode},
     secrets::SecretsError,
     store::StoreError,
@@ -168,6 +168,12 @@ impl From<ApiKeyChangeError> for Failure {
             ApiKeyChangeError::NoRandomness(_) => FailureKind::Internal,
         };
         Self::new(kind, error)
+    }
+}
+
+impl From<MalformedApiKeyRequest> for Failure {
+    fn from(error: MalformedApiKeyRequest) -> Self {
+        ApiKeyChangeError::from(error).into()
     }
 }
 

@@ -5,6 +5,7 @@ mod audit;
 mod context;
 mod envelope;
 mod failure;
+mod listed_type;
 mod number;
 mod response;
 mod route;

@@ -1,6 +1,10 @@
 use serde::Serialize;
 
+use super::listed_type::ListedType;
 use crate::domain::SigningKey;
+
+/// The type of seed 003. Keys of other types are never listed.
+const PUBLIC: ListedType = ListedType::new("appkeytype_11111111-1111-1111-1111-111111111111", "public");
 
 /// A signing key in the list envelope.
 #[derive(Serialize)]
@@ -9,7 +13,7 @@ pub struct ListedSigningKey<'a> {
     uuid: String,
     created_at: String,
     updated_at: String,
-    r#type: KeyType,
+    r#type: ListedType,
     value: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<&'static str>,
@@ -22,7 +26,7 @@ impl<'a> ListedSigningKey<'a> {
             uuid: key.id.to_string(),
             created_at: key.created_at.to_string(),
             updated_at: key.updated_at.to_string(),
-            r#type: KeyType::PUBLIC,
+            r#type: PUBLIC,
             value: key.public_key.as_pem(),
             state: None,
         }
@@ -33,23 +37,4 @@ impl<'a> ListedSigningKey<'a> {
     pub fn with_state(key: &'a SigningKey) -> Self {
         Self { state: Some(key.state.name()), ..Self::new(key) }
     }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct KeyType {
-    uuid: &'static str,
-    name: &'static str,
-    created_at: &'static str,
-    updated_at: &'static str,
-}
-
-impl KeyType {
-    /// The type of seed 003. Keys of other types are never listed.
-    const PUBLIC: Self = Self {
-        uuid: "appkeytype_11111111-1111-1111-1111-111111111111",
-        name: "public",
-        created_at: "2026-01-01T00:00:00.000Z",
-        updated_at: "2026-01-01T00:00:00.000Z",
-    };
 }

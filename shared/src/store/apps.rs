@@ -86,7 +86,7 @@ impl Store {
     ) -> Result<App, StoreError> {
         changed.version = read.version + 1;
         changed.updated_at = now;
-        let key_changes = key_changes.iter().flat_map(|change| self.api_key_items(read.id, change));
+        let key_items = key_changes.iter().flat_map(|change| self.api_key_items(read.id, change));
         let result = result.map(|result| {
             let put = self
                 .put(item::from_stored_result(changed.id, result))
@@ -97,7 +97,12 @@ impl Store {
             into_transaction(put)
         });
         let app = self.change_app(read, &changed);
-        self.transact(std::iter::once(app).chain(key_changes).chain(result)).await?;
+        self.transact(std::iter::once(app).chain(key_items).chain(result)).await?;
+        for change in key_changes {
+            if let ApiKeyChange::Update { changed, .. } = change {
+                self.end_index(read.id, changed).await;
+            }
+        }
         Ok(changed)
     }
 
@@ -146,24 +151,14 @@ impl Store {
 
     /// The keys of an app's items, without the app's own record.
     async fn keys_beside_app(&self, app: AppId) -> Result<Vec<Item>, StoreError> {
-        let mut pages = self
-            .dynamodb
-            .client()
+        let query = self
             .query()
-            .table_name(&self.table)
             .key_condition_expression("#pk = :app")
             .projection_expression("#pk, #sk")
             .expression_attribute_names("#pk", item::PK)
             .expression_attribute_names("#sk", item::SK)
-            .expression_attribute_values(":app", item::app_pk(app))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
-        let mut keys = Vec::new();
-        while let Some(key) = pages.next().await {
-            keys.push(key.map_err(|error| self.failed(error.into()))?);
-        }
+            .expression_attribute_values(":app", item::app_pk(app));
+        let mut keys = self.query_all(query).await?;
         keys.retain(|key| !item::has_sk(key, item::APP_SK));
         Ok(keys)
     }

@@ -111,11 +111,7 @@ impl Store {
         loop {
             // A repeated attempt, whose first response was lost, finds its own revocation.
             let revoking = self
-                .dynamodb
-                .client()
-                .update_item()
-                .table_name(&self.table)
-                .set_key(Some(item::api_key_key(app, hash)))
+                .update_item(item::api_key_key(app, hash))
                 .update_expression("SET #revoked = :now, #updated = :now")
                 .condition_expression(
                     "attribute_exists(#pk) AND (attribute_not_exists(#revoked) OR #revoked = :now) AND \
@@ -177,23 +173,18 @@ impl Store {
     }
 
     /// Sets the expiry of the index item of a key that ends. Best effort: an index item without its key finds nothing.
-    pub async fn end_index(&self, app: AppId, key: &ApiKey) {
+    pub(super) async fn end_index(&self, app: AppId, key: &ApiKey) {
         let Some(end) = key.deletable_at() else { return };
         let ending = self
-            .dynamodb
-            .client()
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(item::index_key(&key.hash)))
+            .update_item(item::index_key(&key.hash))
             .update_expression("SET #ttl = :ttl")
             .condition_expression("#app = :app")
             .expression_attribute_names("#app", item::APP)
             .expression_attribute_names("#ttl", item::TTL)
             .expression_attribute_values(":app", AttributeValue::S(app.to_string()))
             .expression_attribute_values(":ttl", AttributeValue::N(end.seconds_since_epoch().to_string()));
-        match send(ending.send()).await.map_err(|error| self.failed(error)) {
-            Ok(_) | Err(StoreError::Conflict) => {}
-            Err(error) => tracing::warn!(apiKey = %key.id, cause = %error, "cannot set the expiry of the index item"),
+        if let Err(error) = self.update_if_possible(ending).await {
+            tracing::warn!(apiKey = %key.id, cause = %error, "cannot set the expiry of the index item");
         }
     }
 }

@@ -3,21 +3,14 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use super::{Store, error::StoreError, item};
-use crate::{
-    aws::send,
-    domain::{ApiKey, ApiKeyHash, AppId, SecretFetch, Timestamp},
-};
+use crate::domain::{ApiKey, ApiKeyHash, AppId, SecretFetch, Timestamp};
 
 impl Store {
     /// Notes that an API key was used at `now`: only forward in time, at most once an hour. A revocation does not matter:
     /// noting the last use of a key that was just revoked does no harm, and `revokedAt` stays out of the permission.
     pub async fn note_use(&self, app: AppId, hash: &ApiKeyHash, now: Timestamp) -> Result<(), StoreError> {
         let noting = self
-            .dynamodb
-            .client()
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(item::api_key_key(app, hash)))
+            .update_item(item::api_key_key(app, hash))
             .update_expression("SET #used = :now")
             .condition_expression("attribute_exists(#pk) AND (attribute_not_exists(#used) OR #used <= :old)")
             .expression_attribute_names("#pk", item::PK)
@@ -27,20 +20,13 @@ impl Store {
                 ":old",
                 AttributeValue::S(now.before(ApiKey::LAST_USED_PRECISION).to_string()),
             );
-        match send(noting.send()).await.map_err(|error| self.failed(error)) {
-            Ok(_) | Err(StoreError::Conflict) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.update_if_possible(noting).await
     }
 
     /// Notes the secret's version that a read key fetched: once for each version, only forward in time.
     pub async fn note_fetch(&self, app: AppId, hash: &ApiKeyHash, fetch: SecretFetch) -> Result<(), StoreError> {
         let noting = self
-            .dynamodb
-            .client()
-            .update_item()
-            .table_name(&self.table)
-            .set_key(Some(item::api_key_key(app, hash)))
+            .update_item(item::api_key_key(app, hash))
             .update_expression("SET #version = :version, #at = :now")
             .condition_expression(
                 "attribute_exists(#pk) AND (attribute_not_exists(#at) OR (#at < :now AND #version <> :version))",
@@ -50,9 +36,6 @@ impl Store {
             .expression_attribute_names("#at", item::FETCHED_AT)
             .expression_attribute_values(":version", AttributeValue::S(fetch.version_id.to_string()))
             .expression_attribute_values(":now", AttributeValue::S(fetch.at.to_string()));
-        match send(noting.send()).await.map_err(|error| self.failed(error)) {
-            Ok(_) | Err(StoreError::Conflict) => Ok(()),
-            Err(error) => Err(error),
-        }
+        self.update_if_possible(noting).await
     }
 }

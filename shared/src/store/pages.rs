@@ -99,14 +99,10 @@ impl Store {
             }
             Some(app) => {
                 let query = self
-                    .dynamodb
-                    .client()
                     .query()
-                    .table_name(&self.table)
                     .key_condition_expression("#pk = :app")
                     .expression_attribute_names("#pk", item::PK)
-                    .expression_attribute_values(":app", item::app_pk(app))
-                    .consistent_read(true);
+                    .expression_attribute_values(":app", item::app_pk(app));
                 Source::Query(query.into_paginator().send())
             }
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use tokio::time::sleep;
 
 use super::{
@@ -104,20 +104,24 @@ impl Store {
     }
 
     async fn query_api_keys(&self, app: AppId) -> Result<Vec<Item>, StoreError> {
-        let mut pages = self
-            .dynamodb
-            .client()
+        let query = self
             .query()
-            .table_name(&self.table)
             .key_condition_expression("#pk = :app AND begins_with(#sk, :apikey)")
             .expression_attribute_names("#pk", item::PK)
             .expression_attribute_names("#sk", item::SK)
             .expression_attribute_values(":app", item::app_pk(app))
-            .expression_attribute_values(":apikey", AttributeValue::S(item::API_KEY_SK_PREFIX.to_owned()))
-            .consistent_read(true)
-            .into_paginator()
-            .items()
-            .send();
+            .expression_attribute_values(":apikey", AttributeValue::S(item::API_KEY_SK_PREFIX.to_owned()));
+        self.query_all(query).await
+    }
+
+    /// Begins a strongly consistent query.
+    pub(super) fn query(&self) -> QueryFluentBuilder {
+        self.dynamodb.client().query().table_name(&self.table).consistent_read(true)
+    }
+
+    /// Reads the items of all pages.
+    pub(super) async fn query_all(&self, query: QueryFluentBuilder) -> Result<Vec<Item>, StoreError> {
+        let mut pages = query.into_paginator().items().send();
         let mut items = Vec::new();
         while let Some(item) = pages.next().await {
             items.push(item.map_err(|error| self.failed(error.into()))?);

@@ -1,9 +1,10 @@
-//! The items of transactions, and their commit.
+//! The items of transactions and their commit, and updates outside transactions.
 
 use std::time::Duration;
 
 use aws_sdk_dynamodb::{
     error::BuildError,
+    operation::update_item::builders::UpdateItemFluentBuilder,
     types::{
         AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update,
         builders::{PutBuilder, UpdateBuilder},
@@ -69,6 +70,19 @@ impl Store {
             .expression_attribute_values(":now", AttributeValue::S(now.to_string()))
             .build()?;
         Ok(TransactWriteItem::builder().update(update).build())
+    }
+
+    /// Begins the update of an item outside a transaction.
+    pub(super) fn update_item(&self, key: Item) -> UpdateItemFluentBuilder {
+        self.dynamodb.client().update_item().table_name(&self.table).set_key(Some(key))
+    }
+
+    /// Updates an item, unless its condition fails or a transaction of the item is in progress.
+    pub(super) async fn update_if_possible(&self, update: UpdateItemFluentBuilder) -> Result<(), StoreError> {
+        match send(update.send()).await.map_err(|error| self.failed(error)) {
+            Ok(_) | Err(StoreError::Conflict) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Commits all items or none.
