@@ -17,7 +17,7 @@ use userdocks::{
     aws::{DynamoDb, Resources, SecretsManager},
 };
 use userdocks_local::fixtures;
-use userdocks_test_support::{aws::start_embedded, tls::Authority};
+use userdocks_test_support::{app::TestApp, aws::start_embedded, tls::Authority};
 
 use crate::Failure;
 
@@ -38,6 +38,7 @@ pub struct Aws {
     /// Calls of Secrets Manager's operations.
     pub secrets_manager_calls: Arc<Calls>,
     plain_dynamodb: String,
+    services: Services,
 }
 
 /// The calls through one front.
@@ -69,7 +70,7 @@ impl Aws {
     /// Starts both services on free ports, and writes the certificate to trust into a file.
     pub async fn start(ca_bundle: &Path) -> Result<Self, Failure> {
         let (dynamodb_address, secrets_manager_address) = start_embedded().await?;
-        provision(dynamodb_address, secrets_manager_address).await?;
+        let services = provision(dynamodb_address, secrets_manager_address).await?;
 
         let authority = Authority::new();
         std::fs::write(ca_bundle, &authority.pem)?;
@@ -84,7 +85,13 @@ impl Aws {
             dynamodb_calls,
             secrets_manager_calls,
             plain_dynamodb: format!("http://{dynamodb_address}"),
+            services,
         })
+    }
+
+    /// An event of a function with the API key of a new app.
+    pub async fn event_of_new_app(&self, function: &str) -> String {
+        TestApp::create(&self.services).await.event(function).to_string()
     }
 
     /// Repeats the last call of DynamoDB and returns its read units.
@@ -112,7 +119,7 @@ impl Aws {
     }
 }
 
-async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<(), Failure> {
+async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<Services, Failure> {
     let at = |address: SocketAddr| {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -129,5 +136,6 @@ async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<
     let secrets_manager = SecretsManager::from_sdk(secrets_manager, None);
     let services = Services::new(DynamoDb::from_sdk(dynamodb.clone(), None), secrets_manager, resources);
     services.store.create_table().await?;
-    Ok(fixtures::provision(&services, &dynamodb, TABLE).await?)
+    fixtures::provision(&services, &dynamodb, TABLE).await?;
+    Ok(services)
 }

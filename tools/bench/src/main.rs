@@ -4,7 +4,9 @@
 mod aws;
 mod measure;
 mod process;
+mod quota;
 mod report;
+mod scheduled;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -59,14 +61,16 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let ca_bundle = folder.path().join("authority.pem");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let aws = runtime.block_on(Aws::start(&ca_bundle))?;
-    let programs = measure::programs(arguments, &aws, &ca_bundle)?;
+    let (programs, generation) = measure::programs(arguments, &aws, &ca_bundle)?;
     if arguments.callgrind {
         measure::instructions(&programs, arguments)?;
         return Ok(true);
     }
     let figures = measure::all(&programs, arguments, &aws, runtime.handle())?;
-    let targets = report::targets(&figures);
-    println!("{}", report::markdown(&figures, &targets));
+    let sizes = scheduled::all(&programs, &generation, &aws, runtime.handle())?;
+    let mut targets = report::targets(&figures);
+    targets.extend(report::targets_under_quota(&sizes));
+    println!("{}\n{}", report::markdown(&figures, &targets), report::sizes(&sizes));
     if arguments.check {
         for missed in targets.iter().filter(|target| !target.is_met()) {
             eprintln!("Missed: {}", missed.name);
@@ -74,7 +78,7 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         return Ok(targets.iter().all(report::Target::is_met));
     }
     for document in &arguments.documents {
-        report::write(document, &figures, &targets)?;
+        report::write(document, &figures, &targets, &sizes)?;
     }
     Ok(true)
 }

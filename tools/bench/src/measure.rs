@@ -11,6 +11,7 @@ use crate::{
     Arguments, Failure,
     aws::{Aws, SECRET_PREFIX, TABLE},
     process::{Process, Program},
+    quota::Quota,
 };
 
 /// Names of the programs, in the order of the table.
@@ -18,14 +19,15 @@ pub const KEYS: &str = "`get-app-keys`";
 pub const SECRETS: &str = "`get-app-secrets`";
 pub const FLOOR: &str = "bare `lambda_http` function";
 pub const RAW_CALL: &str = "the bare call: one `BatchGetItem`, same client";
+pub const SDK_READS: &str = "`get-app-keys`, reading through the SDK";
 pub const DEFAULT_KEYS: &str = "`get-app-keys` on the SDK's defaults";
 pub const DEFAULT_SECRETS: &str = "`get-app-secrets` on the SDK's defaults";
 pub const NODE: &str = "Node.js, Fastify, AWS SDK v3";
 
 /// A program, and the event that it is measured with.
 pub struct Measured {
-    name: &'static str,
-    program: Program,
+    pub name: &'static str,
+    pub program: Program,
     event: String,
     /// The file that would be deployed, where it is one.
     file: Option<std::path::PathBuf>,
@@ -75,12 +77,13 @@ impl Run {
     }
 }
 
-/// All programs that are there.
-pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<Vec<Measured>, Failure> {
+/// The programs that are compared, and `post-app-keys`.
+pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<(Vec<Measured>, Measured), Failure> {
     let environment = environment(aws, ca_bundle)?;
     let event = |function: &str| {
         let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events");
-        fs::read_to_string(events.join(function).join("200-ok.json"))
+        let success = if function == "post-app-keys" { "201-created.json" } else { "200-ok.json" };
+        fs::read_to_string(events.join(function).join(success))
     };
     let measured = |name, file: &Path, function: &str| -> io::Result<Measured> {
         let mut environment = environment.clone();
@@ -95,6 +98,7 @@ pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<Ve
         measured(SECRETS, &bootstrap("get-app-secrets"), "get-app-secrets")?,
         measured(FLOOR, &peer("release/floor"), "get-app-keys")?,
         measured(RAW_CALL, &peer("same/raw-call"), "get-app-keys")?,
+        measured(SDK_READS, &peer("same/sdk-reads"), "get-app-keys")?,
         measured(DEFAULT_KEYS, &peer("release/sdk-defaults"), "get-app-keys")?,
         measured(DEFAULT_SECRETS, &peer("release/sdk-defaults"), "get-app-secrets")?,
     ];
@@ -106,7 +110,7 @@ pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<Ve
     } else {
         eprintln!("The peer in Node.js is not there: it is left out.");
     }
-    Ok(programs)
+    Ok((programs, measured("`post-app-keys`", &bootstrap("post-app-keys"), "post-app-keys")?))
 }
 
 fn environment(aws: &Aws, ca_bundle: &Path) -> Result<Vec<(String, String)>, Failure> {
@@ -147,9 +151,10 @@ pub fn all(
     // The first round fills the file cache and is thrown away.
     for round in 0..=arguments.starts {
         for (measured, starts) in programs.iter().zip(&mut starts) {
-            let start = start(measured, arguments.requests).map_err(|error| format!("{}: {error}", measured.name))?;
+            let served = serve_start(measured, arguments.requests, None)
+                .map_err(|error| format!("{}: {error}", measured.name))?;
             if round > 0 {
-                starts.push(start);
+                starts.push(served.start);
             }
         }
         eprint!("\rstart {round} of {}", arguments.starts);
@@ -170,29 +175,48 @@ pub fn all(
     })
 }
 
-fn start(measured: &Measured, requests: usize) -> Result<Start, Failure> {
+/// A start, and the warm requests after it.
+pub struct Served {
+    pub start: Start,
+    pub warm: Vec<Duration>,
+    /// The processor time of one warm request.
+    pub processor_time: Duration,
+}
+
+/// Starts a program and has it serve warm requests, limited from the moment it asks for its first event.
+pub fn serve_start(measured: &Measured, requests: usize, quota: Option<&Quota>) -> Result<Served, Failure> {
     let mut process = Process::start(&measured.program)?;
+    if let Some(quota) = quota {
+        process.ready();
+        quota.limit(process.id())?;
+    }
     process.send(&measured.event)?;
     let first = process.response()?;
-    check(first.body.as_ref())?;
+    check(first.body.as_ref(), 200)?;
+    let before = process.processor_time()?;
     let mut warm = Vec::with_capacity(requests);
     for _ in 0..requests {
         process.send(&measured.event)?;
         warm.push(process.response()?.took);
     }
-    Ok(Start {
-        ready: process.ready_after()?,
+    let processor_time = (process.processor_time()? - before) / u32::try_from(requests)?;
+    let ready = process.ready_after()?;
+    let start = Start {
+        ready,
         first: first.took,
-        cold: process.since_start(first.at),
-        warm: median(warm),
+        // Putting a process under its quota takes a moment.
+        cold: if quota.is_some() { ready + first.took } else { process.since_start(first.at) },
+        warm: median(warm.clone()),
         peak_memory: process.peak_memory()?,
-    })
+    };
+    Ok(Served { start, warm, processor_time })
 }
 
-fn check(response: Result<&Vec<u8>, &Vec<u8>>) -> Result<(), Failure> {
+/// Fails unless the response has that status.
+pub fn check(response: Result<&Vec<u8>, &Vec<u8>>, status: u16) -> Result<(), Failure> {
     let body = response.map_err(|error| format!("a runtime error: {}", String::from_utf8_lossy(error)))?;
     let response: Value = serde_json::from_slice(body)?;
-    if response["statusCode"] == 200 { Ok(()) } else { Err(format!("not 200: {response}").into()) }
+    if response["statusCode"] == status { Ok(()) } else { Err(format!("not {status}: {response}").into()) }
 }
 
 /// Calls of DynamoDB and of Secrets Manager for each warm request.
@@ -232,7 +256,7 @@ fn serve(process: &mut Process, event: &str, requests: usize, at_a_time: usize) 
         process.send(event)?;
     }
     for served in 1..=requests {
-        check(process.response()?.body.as_ref())?;
+        check(process.response()?.body.as_ref(), 200)?;
         if served + at_a_time <= requests {
             process.send(event)?;
         }
@@ -252,7 +276,7 @@ pub fn instructions(programs: &[Measured], arguments: &Arguments) -> Result<(), 
         let mut process = Process::start(&program)?;
         for _ in 0..requests {
             process.send(&measured.event)?;
-            check(process.response()?.body.as_ref())?;
+            check(process.response()?.body.as_ref(), 200)?;
         }
         process.end()?;
         let total = fs::read_to_string(&file)?;

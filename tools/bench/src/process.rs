@@ -51,6 +51,16 @@ impl Process {
         Ok(Self { child, spawned, api, sent: 0, runtime })
     }
 
+    /// Waits until the program asks for its first event.
+    pub fn ready(&mut self) {
+        self.runtime.block_on(self.api.ready());
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends an event to the worker that asks next.
     pub fn send(&mut self, event: &str) -> io::Result<()> {
         self.sent += 1;
@@ -59,7 +69,7 @@ impl Process {
 
     /// Waits for the next response.
     pub fn response(&mut self) -> io::Result<Outcome> {
-        const PATIENCE: Duration = Duration::from_secs(20);
+        const PATIENCE: Duration = Duration::from_secs(60);
         let outcome = self.runtime.block_on(async { timeout(PATIENCE, self.api.outcome()).await });
         outcome.ok().flatten().ok_or_else(|| io::Error::other("the function does not respond"))
     }
