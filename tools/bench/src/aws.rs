@@ -1,4 +1,4 @@
-//! The AWS services that functions call: embedded, with the fixtures' apps, behind TLS on loopback.
+//! The AWS services for the benchmark: embedded, with the fixtures' apps, over TLS on loopback.
 
 use std::{
     net::SocketAddr,
@@ -21,26 +21,22 @@ use userdocks_test_support::{aws::start_embedded, tls::Authority};
 
 use crate::Failure;
 
-/// The table's name.
 pub const TABLE: &str = "bench";
-/// The prefix of all secrets' names.
 pub const SECRET_PREFIX: &str = "bench";
 const REGION: &str = "us-east-1";
 
-/// Both services and their calls.
+/// DynamoDB and Secrets Manager, and the counts of their calls.
 pub struct Aws {
-    /// DynamoDB's HTTPS endpoint.
+    /// The HTTPS endpoint of DynamoDB.
     pub dynamodb: String,
-    /// Secrets Manager's HTTPS endpoint.
+    /// The HTTPS endpoint of Secrets Manager.
     pub secrets_manager: String,
-    /// Calls of DynamoDB's operations.
     pub dynamodb_calls: Arc<Calls>,
-    /// Calls of Secrets Manager's operations.
     pub secrets_manager_calls: Arc<Calls>,
     plain_dynamodb: String,
 }
 
-/// The calls through one front.
+/// The calls of one service.
 #[derive(Default)]
 pub struct Calls {
     count: AtomicU64,
@@ -48,12 +44,11 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// The number of calls so far.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// A client sends each of its requests in one piece, and only a call of an operation has this header.
+    /// Counts a call. Clients send each request in one piece, and only calls of operations have this header.
     fn note(&self, piece: &[u8]) {
         const HEADER: &[u8] = b"x-amz-target: ";
         if piece.windows(HEADER.len()).any(|window| window == HEADER) {
@@ -66,7 +61,7 @@ impl Calls {
 }
 
 impl Aws {
-    /// Starts both services on free ports, and writes the certificate to trust into a file.
+    /// Starts both services on free ports, and writes their root certificate to a file.
     pub async fn start(ca_bundle: &Path) -> Result<Self, Failure> {
         let (dynamodb_address, secrets_manager_address) = start_embedded().await?;
         provision(dynamodb_address, secrets_manager_address).await?;
@@ -87,7 +82,7 @@ impl Aws {
         })
     }
 
-    /// Repeats the last call of DynamoDB and returns its read units.
+    /// Repeats the last call of DynamoDB, and returns its read units.
     pub async fn read_units(&self) -> Result<f64, Failure> {
         let last = self.dynamodb_calls.last.lock().map_err(|_| "poisoned")?.clone();
         let (head, body) = last
