@@ -1,4 +1,4 @@
-//! `make bench`: how fast the functions are, against a function that does nothing and against what a user would otherwise have.
+//! `make bench`: compares the functions with an empty function, the SDK's defaults and Node.js.
 #![allow(clippy::indexing_slicing, reason = "on `serde_json::Value`, where it can't panic")]
 
 mod aws;
@@ -16,31 +16,33 @@ use crate::aws::Aws;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Measures the functions and their peers, interleaved, and writes the figures where the documents have their markers.
+/// Benchmark the functions and their peers, and write the figures between the documents' markers
 #[derive(Parser)]
+#[command(after_help = "Example:\n  userdocks-bench --functions target/lambda --peers target/bench-peers \
+                  --node target/bench-peers/node/function.cjs --check")]
 struct Arguments {
-    /// The folder with a folder for each function, as `cargo lambda build` makes it
+    /// Output folder of `cargo lambda build`
     #[arg(long)]
     functions: PathBuf,
-    /// The target folder of the peers
+    /// Target folder of the peers
     #[arg(long)]
     peers: PathBuf,
-    /// The peer in Node.js; left out where it was not built
+    /// File of the Node.js peer; skipped if it does not exist
     #[arg(long)]
     node: PathBuf,
-    /// How many times each program is started
+    /// Number of starts of each program
     #[arg(long, default_value_t = 31)]
     starts: usize,
-    /// How many warm requests each start serves
+    /// Number of warm requests for each start
     #[arg(long, default_value_t = 300)]
     requests: usize,
-    /// Fails where a target is missed, and writes nothing
+    /// Exit with code 1 if a target is missed, and write nothing
     #[arg(long)]
     check: bool,
-    /// Counts the instructions of a start and of a warm request of `get-app-keys` with callgrind, and nothing else
+    /// Only count the instructions of a start and of warm requests of `get-app-keys` with callgrind
     #[arg(long)]
     callgrind: bool,
-    /// The documents to write to
+    /// Documents to write the figures into
     documents: Vec<PathBuf>,
 }
 
@@ -49,13 +51,13 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("The benchmark failed: {error}");
+            eprintln!("userdocks-bench: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Whether every target is met, or nobody asked.
+/// Runs the benchmark. Returns false if targets are checked and one is missed.
 fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let folder = tempfile::tempdir()?;
     let ca_bundle = folder.path().join("authority.pem");
@@ -73,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     println!("{}\n{}", report::markdown(&figures, &targets), report::sizes(&sizes));
     if arguments.check {
         for missed in targets.iter().filter(|target| !target.is_met()) {
-            eprintln!("Missed: {}", missed.name);
+            eprintln!("missed target: {}", missed.name);
         }
         return Ok(targets.iter().all(report::Target::is_met));
     }

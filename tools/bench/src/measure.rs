@@ -1,4 +1,4 @@
-//! What is measured, and how: every program in turn, many times over, so that whatever else the machine does meets all alike.
+//! The measurements. All programs run in turn in many rounds, so that other load on the machine affects them equally.
 
 use std::{fs, io, io::Write, path::Path, time::Duration};
 
@@ -24,27 +24,27 @@ pub const DEFAULT_KEYS: &str = "`get-app-keys` on the SDK's defaults";
 pub const DEFAULT_SECRETS: &str = "`get-app-secrets` on the SDK's defaults";
 pub const NODE: &str = "Node.js, Fastify, AWS SDK v3";
 
-/// A program, and the event that it is measured with.
+/// A program and the event that it gets.
 pub struct Measured {
     pub name: &'static str,
     pub program: Program,
     event: String,
-    /// The file that would be deployed, where it is one.
+    /// The file to deploy; none for a program of several files.
     file: Option<std::path::PathBuf>,
 }
 
 /// The figures of one start.
 #[derive(Clone, Copy)]
 pub struct Start {
-    /// From the start to the first request for an event.
+    /// The time from the start to the first request for an event.
     pub ready: Duration,
-    /// The first event, from sent to answered.
+    /// The time from sending the first event to its response.
     pub first: Duration,
-    /// From the start to the first answer.
+    /// The time from the start to the first response.
     pub cold: Duration,
-    /// The median of the requests after that.
+    /// The median time of the later requests.
     pub warm: Duration,
-    /// Bytes.
+    /// In bytes.
     pub peak_memory: u64,
 }
 
@@ -52,7 +52,7 @@ pub struct Start {
 pub struct Figures {
     pub name: &'static str,
     pub starts: Vec<Start>,
-    /// Bytes, as they are and zipped.
+    /// In bytes, of the file and of its zip archive.
     pub size: Option<(u64, u64)>,
 }
 
@@ -60,15 +60,15 @@ pub struct Figures {
 pub struct Run {
     pub programs: Vec<Figures>,
     pub requests: usize,
-    /// For a warm request of `get-app-keys` and of `get-app-secrets`: calls of DynamoDB and of Secrets Manager.
+    /// Calls of DynamoDB and of Secrets Manager for each warm request, of `get-app-keys` and of `get-app-secrets`.
     pub calls: [(f64, f64); 2],
-    /// Read units of one such call.
+    /// Read units of a warm request.
     pub read_units: f64,
-    /// Requests for each second of processor time, one at a time and [`CONCURRENCY`] at a time.
+    /// Requests per second of processor time, one at a time and [`CONCURRENCY`] at a time.
     pub throughput: (f64, f64),
 }
 
-/// How many requests at a time the concurrent mode is measured with.
+/// The number of concurrent requests in the measurement of concurrency.
 pub const CONCURRENCY: usize = 16;
 
 impl Run {
@@ -77,7 +77,7 @@ impl Run {
     }
 }
 
-/// The programs that are compared, and `post-app-keys`.
+/// Returns the programs that are compared, and `post-app-keys`. Skips the Node.js peer if it was not built.
 pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<(Vec<Measured>, Measured), Failure> {
     let environment = environment(aws, ca_bundle)?;
     let event = |function: &str| {
@@ -108,13 +108,13 @@ pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<(V
         node.file = None;
         programs.push(node);
     } else {
-        eprintln!("The peer in Node.js is not there: it is left out.");
+        eprintln!("userdocks-bench: skipped the Node.js peer, which is not built");
     }
     Ok((programs, measured("`post-app-keys`", &bootstrap("post-app-keys"), "post-app-keys")?))
 }
 
 fn environment(aws: &Aws, ca_bundle: &Path) -> Result<Vec<(String, String)>, Failure> {
-    // The SDK's defaults read the system's roots, and here one more.
+    // The peers with the SDK's defaults trust the system's root certificates, so the services' one is added to a copy.
     const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
     let roots = [fs::read(SYSTEM_ROOTS).map_err(|error| format!("{SYSTEM_ROOTS}: {error}"))?, fs::read(ca_bundle)?];
     let system_roots = ca_bundle.with_extension("system");
@@ -140,7 +140,6 @@ fn environment(aws: &Aws, ca_bundle: &Path) -> Result<Vec<(String, String)>, Fai
     Ok(variables.map(|(name, value)| (name.to_owned(), value)).to_vec())
 }
 
-/// Measures everything.
 pub fn all(
     programs: &[Measured],
     arguments: &Arguments,
@@ -148,7 +147,7 @@ pub fn all(
     runtime: &tokio::runtime::Handle,
 ) -> Result<Run, Failure> {
     let mut starts: Vec<Vec<Start>> = programs.iter().map(|_| Vec::new()).collect();
-    // The first round fills the file cache and is thrown away.
+    // The first round only fills the file cache, so it does not count.
     for round in 0..=arguments.starts {
         for (measured, starts) in programs.iter().zip(&mut starts) {
             let served = serve_start(measured, arguments.requests, None)
@@ -219,7 +218,7 @@ pub fn check(response: Result<&Vec<u8>, &Vec<u8>>, status: u16) -> Result<(), Fa
     if response["statusCode"] == status { Ok(()) } else { Err(format!("not {status}: {response}").into()) }
 }
 
-/// Calls of DynamoDB and of Secrets Manager for each warm request.
+/// Returns the calls of DynamoDB and of Secrets Manager for each warm request.
 #[allow(clippy::cast_precision_loss, reason = "small counts")]
 fn calls(measured: &Measured, requests: usize, aws: &Aws) -> Result<(f64, f64), Failure> {
     let mut process = Process::start(&measured.program)?;
@@ -238,7 +237,7 @@ fn calls(measured: &Measured, requests: usize, aws: &Aws) -> Result<(f64, f64), 
     Ok((each(before.0, after.0), each(before.1, after.1)))
 }
 
-/// Requests for each second of the function's processor time, `at_a_time` in flight.
+/// Returns the requests per second of the function's processor time, with `at_a_time` requests in flight.
 #[allow(clippy::cast_precision_loss, reason = "small counts")]
 fn throughput(measured: &Measured, at_a_time: usize) -> Result<f64, Failure> {
     const REQUESTS: usize = 5000;
@@ -264,8 +263,8 @@ fn serve(process: &mut Process, event: &str, requests: usize, at_a_time: usize) 
     Ok(())
 }
 
-/// Runs `get-app-keys` under callgrind, once for its start and one request and once for many more, and says where the
-/// profiles are: what lies between them is the warm requests'.
+/// Runs `get-app-keys` under callgrind, once with one request and once with many more, and prints the profiles' paths. The
+/// difference between them is the cost of the warm requests.
 pub fn instructions(programs: &[Measured], arguments: &Arguments) -> Result<(), Failure> {
     let measured = programs.iter().find(|measured| measured.name == KEYS).ok_or("a program is missing")?;
     for requests in [1, 1 + arguments.requests] {
@@ -286,7 +285,7 @@ pub fn instructions(programs: &[Measured], arguments: &Arguments) -> Result<(), 
     Ok(())
 }
 
-/// Bytes of a file, as it is and as the one file of a zip archive.
+/// Returns the bytes of a file, and its bytes in a zip archive.
 fn size(file: &Path) -> Result<(u64, u64), Failure> {
     let bytes = fs::read(file)?;
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
@@ -294,7 +293,6 @@ fn size(file: &Path) -> Result<(u64, u64), Failure> {
     Ok((u64::try_from(bytes.len())?, u64::try_from(encoder.finish()?.len())?))
 }
 
-/// The middle one.
 pub fn median<T: Ord + Copy + Default>(mut values: Vec<T>) -> T {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The figures as tables, the targets, and their place in the documents.
+//! The tables of figures, the targets, and the update of the documents.
 
 use std::{fs, path::Path, thread::available_parallelism, time::Duration};
 
@@ -10,10 +10,10 @@ use crate::{
     scheduled::{Generation, REQUESTS, Size},
 };
 
-/// What the figures should be at most.
+/// An upper limit for a figure.
 pub struct Target {
     pub name: String,
-    /// In words.
+    /// The limit as text.
     pub limit: &'static str,
     measured: String,
     is_met: bool,
@@ -30,13 +30,13 @@ impl Target {
     }
 }
 
-/// The targets that this run can tell about.
+/// Returns the targets whose programs were measured.
 pub fn targets(run: &Run) -> Vec<Target> {
     let mut targets = Vec::new();
     let mut ratio =
         |name: &str, of: &str, to: &str, value: fn(&Start) -> f64, base: fn(&Start) -> f64, limit, words| {
             let (Some(of), Some(to)) = (run.of(of), run.of(to)) else { return };
-            // Start by start: what ran at the same time met the same machine.
+            // Ratios are taken round by round, because the load of the machine is similar within a round.
             let mut ratios: Vec<f64> = of.starts.iter().zip(&to.starts).map(|(of, to)| value(of) / base(to)).collect();
             ratios.sort_by(f64::total_cmp);
             let at = |part: usize| ratios.get(ratios.len() * part / 4).copied().unwrap_or(f64::NAN);
@@ -70,21 +70,15 @@ pub fn targets(run: &Run) -> Vec<Target> {
         targets.push(Target::at_most(format!("{function}: zipped, MB"), 3.0, "3.0", zipped, ""));
     }
     for (function, (dynamodb, secrets_manager)) in [KEYS, SECRETS].into_iter().zip(run.calls) {
-        targets.push(Target::at_most(
-            format!("{function}: calls of DynamoDB for a warm request"),
-            1.0,
-            "1",
-            dynamodb,
-            "",
-        ));
-        let name = format!("{function}: calls of Secrets Manager for a warm request");
+        targets.push(Target::at_most(format!("{function}: DynamoDB calls per warm request"), 1.0, "1", dynamodb, ""));
+        let name = format!("{function}: Secrets Manager calls per warm request");
         targets.push(Target::at_most(name, 0.0, "0", secrets_manager, ""));
     }
-    targets.push(Target::at_most("read units for a warm request".to_owned(), 2.0, "2", run.read_units, ""));
+    targets.push(Target::at_most("read units per warm request".to_owned(), 2.0, "2", run.read_units, ""));
     targets
 }
 
-/// Both tables and what they were measured with.
+/// Returns the tables of figures and targets, with a description of the measurement.
 pub fn markdown(run: &Run, targets: &[Target]) -> String {
     let starts = run.programs.first().map_or(0, |figures| figures.starts.len());
     let processors = available_parallelism().map_or(1, std::num::NonZero::get);
@@ -98,13 +92,13 @@ pub fn markdown(run: &Run, targets: &[Target]) -> String {
         .collect();
     let (one, many) = run.throughput;
     format!(
-        "{starts} fresh starts of each, in turn, with {} warm requests each; medians; AWS services over TLS on loopback; {}, \
-         {processors} processors.\n\n\
+        "Medians of {starts} starts of each program, in turn, with {} warm requests each. The AWS services run behind TLS on \
+         loopback. The machine: {}, {processors} processors.\n\n\
          | function | ready | first invocation | cold start | warm | peak memory | binary | zipped |\n\
          |---|---|---|---|---|---|---|---|\n{rows}\n\
-         Ratios start by start: median (middle half).\n\n\
+         Ratios are taken round by round: median (interquartile range).\n\n\
          | | measured | target, at most |\n|---|---|---|\n{checks}\n\
-         Requests for each second of processor time: {one:.0} one at a time, {many:.0} with {CONCURRENCY} at a time \
+         Requests per second of processor time: {one:.0} one at a time, {many:.0} with {CONCURRENCY} at a time \
          ({:.2} times as many).\n",
         run.requests,
         std::env::consts::ARCH,
@@ -112,7 +106,7 @@ pub fn markdown(run: &Run, targets: &[Target]) -> String {
     )
 }
 
-/// The targets under a quota. None if this machine allows none.
+/// Returns the targets under a quota, if it was measured.
 pub fn targets_under_quota(sizes: &[Size]) -> Vec<Target> {
     let mut targets = Vec::new();
     let Some(size) = sizes.iter().find(|size| size.memory == 128) else { return targets };
@@ -134,10 +128,10 @@ fn middle_of(ratios: impl Iterator<Item = f64>) -> f64 {
     ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-/// The tables of memory sizes, or why there is none.
+/// Returns the tables of memory sizes.
 pub fn sizes(sizes: &[Size]) -> String {
     let Some(first) = sizes.first() else {
-        return "The machine of this run allows no control group: not measured.\n".to_owned();
+        return "Not measured: the machine of this run allows no control group.\n".to_owned();
     };
     let rows: String = first
         .programs
@@ -191,13 +185,13 @@ const MILLION_REQUESTS: f64 = 0.20;
 /// A round trip to DynamoDB on AWS, which loopback does not have.
 const ROUND_TRIP: Duration = Duration::from_millis(4);
 
-/// Lambda's price of a million warm requests. It bills whole milliseconds.
+/// Returns Lambda's price of a million warm requests. It bills whole milliseconds.
 fn cost(memory: u32, warm: Duration, gb_second: f64) -> f64 {
     let billed = ((warm + ROUND_TRIP).as_secs_f64() * 1000.0).ceil() / 1000.0;
     MILLION_REQUESTS + 1e6 * billed * f64::from(memory) / 1024.0 * gb_second
 }
 
-/// The value at that part of ascending values.
+/// Returns the value at a part of ascending values: 0.5 for the median.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
 fn at(ascending: &[Duration], part: f64) -> Duration {
     let index = (ascending.len().saturating_sub(1) as f64 * part).round() as usize;
@@ -208,7 +202,7 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
-/// A table for those who have a minute.
+/// Returns the short table.
 pub fn summary(run: &Run) -> String {
     let rows: String = [KEYS, SECRETS, FLOOR, DEFAULT_KEYS, NODE]
         .into_iter()
@@ -245,7 +239,7 @@ fn in_milliseconds(time: Duration) -> String {
     if milliseconds < 10.0 { format!("{milliseconds:.2} ms") } else { format!("{milliseconds:.0} ms") }
 }
 
-/// The median of all starts, in MB.
+/// Returns the median of all starts, in MB.
 fn peak_memory(figures: &Figures) -> f64 {
     megabytes(median(figures.starts.iter().map(|start| start.peak_memory).collect()))
 }
@@ -262,7 +256,7 @@ pub fn write(document: &Path, run: &Run, targets: &[Target], by_size: &[Size]) -
         let begin = format!("<!-- figures: {which} -->\n");
         let Some(start) = text.find(&begin).map(|start| start + begin.len()) else { continue };
         let rest = text.get(start..).unwrap_or_default();
-        let end = start + rest.find("<!-- end -->").ok_or("a marker has no end")?;
+        let end = start + rest.find("<!-- end -->").ok_or("cannot find the <!-- end --> of a marker")?;
         text.replace_range(start..end, &figures);
     }
     Ok(fs::write(document, text)?)
