@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use userdocks::{
-    api::{Context, Envelope, Failure, ListSuccess, ListedApiKey, Route, Write, json, success},
+    api::{Context, Envelope, Failure, ListSuccess, ListedApiKey, Route, Write, json, uncacheable},
     http::{Method, Response, StatusCode},
     store::ApiKeyChange,
 };
@@ -13,7 +13,7 @@ pub const ROUTE: Route = Route::write(Method::DELETE, "/api/v1/apps/{appUuid}/ap
 /// Revokes a key, at once and for good. The last active write key is revoked only with `?force=true`.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let write = match cx.begin_write().await? {
-        Write::Repeated { result, .. } => return Ok(success(StatusCode::OK, result)),
+        Write::Replay { result, .. } => return Ok(uncacheable(StatusCode::OK, result)),
         Write::New(write) => write,
     };
     let (app, caller) = (write.app().id, write.caller().api_key().clone());
@@ -33,5 +33,5 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
         .collect();
     let listed = revoked.first().map(|key| ListedApiKey::new(key, caller.id, cx.now)).into_iter().collect();
     let result = write.commit_api_keys(&changes, json(&ListSuccess::new(ListedApiKey::KIND, listed))?).await?;
-    Ok(success(StatusCode::OK, result))
+    Ok(uncacheable(StatusCode::OK, result))
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use userdocks::{
     api::{
         Context, CreatedApiKey, Envelope, Failure, ListSuccess, ListedApiKey, Route, Write, json,
-        optional_whole_number, success,
+        optional_whole_number, uncacheable,
     },
     domain::{ApiKey, ApiKeyFields, ApiKeyRequest, IssuedApiKey, ReplacedApiKey},
     http::{Method, Response, StatusCode},
@@ -31,7 +31,7 @@ struct Body {
 /// Creates a key and returns its value, once. A replaced key expires when the overlap ends, or earlier.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let write = match cx.begin_write().await? {
-        Write::Repeated { result, .. } => return Ok(success(StatusCode::CREATED, result)),
+        Write::Replay { result, .. } => return Ok(uncacheable(StatusCode::CREATED, result)),
         Write::New(write) => write,
     };
     let (app, caller) = (write.app().id, write.caller().api_key().clone());
@@ -57,7 +57,7 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let result = write.commit_api_keys(&changes, without_value.clone()).await?;
     // Otherwise a parallel request did the same write first, with a key of its own.
     let is_mine = result == without_value;
-    Ok(success(StatusCode::CREATED, if is_mine { body(Some(value.expose()))? } else { result }))
+    Ok(uncacheable(StatusCode::CREATED, if is_mine { body(Some(value.expose()))? } else { result }))
 }
 
 fn read_request(cx: &Context, caller: &ApiKey) -> Result<ApiKeyRequest, Failure> {

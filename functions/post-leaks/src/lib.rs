@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use userdocks::{
-    api::{Context, Failure, FailureKind, Route, json, success},
+    api::{Context, Failure, FailureKind, Route, json, uncacheable},
     domain::{ApiKey, ApiKeyHash, ApiKeyStatus, ApiKeyType, ApiKeyValue, ApiKeys, AppId},
     http::{Method, Response, StatusCode},
     store::StoreError,
@@ -41,7 +41,7 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
         }
     }
     revoke_all(&cx, &urls).await?;
-    Ok(success(StatusCode::ACCEPTED, json(&Received { received: leaks.len() })?))
+    Ok(uncacheable(StatusCode::ACCEPTED, json(&Received { received: leaks.len() })?))
 }
 
 /// The reported places of the tokens. They are not to be trusted.

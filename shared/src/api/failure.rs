@@ -2,7 +2,7 @@ use std::fmt::Display;
 
 use crate::{
     auth::AuthError,
-    domain::{ApiKeyChangeError, KeyChangeRefused, MalformedApiKeyRequest, NoRandomness},
+    domain::{ApiKeyChangeError, MalformedApiKeyRequest, NoRandomness, SigningKeyChangeRefused},
     http::{MalformedBody, MalformedParameter, StatusCode},
     secrets::SecretsError,
     store::StoreError,
@@ -147,13 +147,13 @@ impl From<StoreError> for Failure {
     }
 }
 
-impl From<KeyChangeRefused> for Failure {
-    fn from(refused: KeyChangeRefused) -> Self {
+impl From<SigningKeyChangeRefused> for Failure {
+    fn from(refused: SigningKeyChangeRefused) -> Self {
         let kind = match refused {
-            KeyChangeRefused::NoSuchKey => FailureKind::NotFound,
-            KeyChangeRefused::PublishedTooRecently | KeyChangeRefused::InUse | KeyChangeRefused::TooManyKeys => {
-                FailureKind::Conflict
-            }
+            SigningKeyChangeRefused::NoSuchKey => FailureKind::NotFound,
+            SigningKeyChangeRefused::PublishedTooRecently
+            | SigningKeyChangeRefused::InUse
+            | SigningKeyChangeRefused::TooManyKeys => FailureKind::Conflict,
         };
         Self::new(kind, refused)
     }

@@ -21,13 +21,16 @@ where
     /// Opens the connections, all at once, and loads the code of a request. A failure is only logged.
     pub async fn warm_up(&self) {
         /// Far longer than it takes on AWS, and short compared with a route's deadline.
-        const LIMIT: Duration = Duration::from_millis(500);
+        const WARM_UP_TIMEOUT: Duration = Duration::from_millis(500);
         let warm_up = async {
             let (secrets_manager, dynamodb) =
                 tokio::join!(self.connect_secrets_manager(), self.handle_synthetic_request());
             dynamodb.and(secrets_manager)
         };
-        match timeout(LIMIT, warm_up).await.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}"))) {
+        match timeout(WARM_UP_TIMEOUT, warm_up)
+            .await
+            .unwrap_or_else(|_| Err(format!("not done after {WARM_UP_TIMEOUT:?}")))
+        {
             Ok(()) => logs::ready(&self.route),
             Err(cause) => tracing::warn!(cause, "warm-up failed; the first request will connect"),
         }

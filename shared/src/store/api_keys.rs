@@ -59,7 +59,7 @@ impl Store {
         let items = self.new_api_key(app, new).into_iter().chain([self.changed_api_key(app, read, retired)]);
         let items = items.collect::<Result<_, _>>()?;
         self.change_api_key(app, &read.hash, items, retired.updated_at, |key| is_as_read(key, read)).await?;
-        self.end_index(app, retired).await;
+        self.set_index_expiry(app, retired).await;
         Ok(())
     }
 
@@ -132,7 +132,7 @@ impl Store {
             Err(StoreError::Contended) => self.revoke_and_then_count_up(app, revocation, now).await?,
             changed => changed?,
         }
-        self.end_index(app, &revoked).await;
+        self.set_index_expiry(app, &revoked).await;
         Ok(())
     }
 

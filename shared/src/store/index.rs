@@ -125,7 +125,7 @@ impl Store {
             match send(revoking.send()).await {
                 Ok(_) => return Ok(true),
                 Err(error) if error.code.as_deref() == Some("ConditionalCheckFailedException") => return Ok(false),
-                Err(error) => match self.failed(error) {
+                Err(error) => match self.to_store_error(error) {
                     StoreError::Conflict => sleep(waits.next().ok_or(StoreError::Contended)?).await,
                     error => return Err(error),
                 },
@@ -173,7 +173,7 @@ impl Store {
     }
 
     /// Sets the expiry of the index item of a key that ends. Best effort: an index item without its key finds nothing.
-    pub(super) async fn end_index(&self, app: AppId, key: &ApiKey) {
+    pub(super) async fn set_index_expiry(&self, app: AppId, key: &ApiKey) {
         let Some(end) = key.deletable_at() else { return };
         let ending = self
             .update_item(item::index_key(&key.hash))

@@ -39,11 +39,11 @@ impl<T> Pages<T> {
     pub async fn next(&mut self) -> Result<Option<Vec<Result<T, CorruptItem>>>, StoreError> {
         let items = match &mut self.source {
             Source::Scan(pages) => {
-                let page = pages.next().await.transpose().map_err(|error| self.store.failed(error.into()))?;
+                let page = pages.next().await.transpose().map_err(|error| self.store.to_store_error(error.into()))?;
                 page.map(|page| page.items)
             }
             Source::Query(pages) => {
-                let page = pages.next().await.transpose().map_err(|error| self.store.failed(error.into()))?;
+                let page = pages.next().await.transpose().map_err(|error| self.store.to_store_error(error.into()))?;
                 page.map(|page| page.items)
             }
         };

@@ -67,7 +67,8 @@ impl Store {
         let mut found = Vec::with_capacity(keys.len());
         let mut waits = RETRY_UNPROCESSED_AFTER.into_iter();
         loop {
-            let output = self.dynamodb.batch_get_item(&self.table, keys).await.map_err(|error| self.failed(error))?;
+            let output =
+                self.dynamodb.batch_get_item(&self.table, keys).await.map_err(|error| self.to_store_error(error))?;
             found.extend(output.items);
             keys = output.unprocessed_keys;
             if keys.is_empty() {
@@ -124,7 +125,7 @@ impl Store {
         let mut pages = query.into_paginator().items().send();
         let mut items = Vec::new();
         while let Some(item) = pages.next().await {
-            items.push(item.map_err(|error| self.failed(error.into()))?);
+            items.push(item.map_err(|error| self.to_store_error(error.into()))?);
         }
         Ok(items)
     }

@@ -1,7 +1,7 @@
 use userdocks::{
     domain::{
-        ApiKeyChangeError, ApiKeyId, ApiKeyImportError, AppId, KeyChangeRefused, MalformedAllowList, NoRandomness,
-        PublicKeyImportError, SigningKeyId,
+        ApiKeyChangeError, ApiKeyId, ApiKeyImportError, AppId, MalformedAllowList, NoRandomness, PublicKeyImportError,
+        SigningKeyChangeRefused, SigningKeyId,
     },
     secrets::SecretsError,
     store::StoreError,
@@ -78,7 +78,7 @@ pub enum AdminError {
     #[error("an overlap is 30 days at most")]
     OverlapTooLong,
     #[error(transparent)]
-    KeyChange(#[from] KeyChangeRefused),
+    KeyChange(#[from] SigningKeyChangeRefused),
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]

@@ -167,7 +167,7 @@ impl ApiKeys {
         if active >= max_active {
             Err(ApiKeyChangeRefused::TooManyActive(active))
         } else if listed >= Self::MAX_LISTED {
-            Err(ApiKeyChangeRefused::TooManyKept(listed))
+            Err(ApiKeyChangeRefused::TooManyListed(listed))
         } else {
             Ok(())
         }
@@ -333,7 +333,7 @@ mod tests {
             keys.revoke(key.id, true, start()).unwrap();
         }
         let error = keys.issue(new(), Some(&caller), start() + DAY * 30);
-        assert_eq!(refused(error), ApiKeyChangeRefused::TooManyKept(200));
+        assert_eq!(refused(error), ApiKeyChangeRefused::TooManyListed(200));
         assert_eq!(keys.listed(start() + DAY * 31).count(), 1);
         assert!(keys.issue(new(), Some(&caller), start() + DAY * 31).is_ok());
     }
