@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use userdocks::{
-    api::{Context, Envelope, Failure, ListSuccess, ListedApiKey, Route, Write, json, uncacheable},
+    api::{Context, Envelope, Failure, ListSuccess, ListedApiKey, Route, Write, json, uncacheable, written_id},
     http::{Method, Response, StatusCode},
     store::ApiKeyChange,
 };
@@ -13,7 +13,10 @@ pub const ROUTE: Route = Route::write(Method::DELETE, "/api/v1/apps/{appUuid}/ap
 /// Revokes a key, at once and for good. The last active write key is revoked only with `?force=true`.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let write = match cx.begin_write().await? {
-        Write::Replay { result, .. } => return Ok(uncacheable(StatusCode::OK, result)),
+        Write::Replay { result, .. } => {
+            cx.audit.record_subject(written_id(&result)?);
+            return Ok(uncacheable(StatusCode::OK, result));
+        }
         Write::New(write) => write,
     };
     let (app, caller) = (write.app().id, write.caller().api_key().clone());

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use userdocks::{
     api::{
         Context, CreatedApiKey, Envelope, Failure, ListSuccess, ListedApiKey, Route, Write, json,
-        optional_whole_number, uncacheable,
+        optional_whole_number, uncacheable, written_id,
     },
     domain::{ApiKey, ApiKeyFields, ApiKeyRequest, IssuedApiKey, ReplacedApiKey},
     http::{Method, Response, StatusCode},
@@ -31,7 +31,10 @@ struct Body {
 /// Creates a key and returns its value, once. A replaced key expires when the overlap ends, or earlier.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let write = match cx.begin_write().await? {
-        Write::Replay { result, .. } => return Ok(uncacheable(StatusCode::CREATED, result)),
+        Write::Replay { result, .. } => {
+            cx.audit.record_subject(written_id(&result)?);
+            return Ok(uncacheable(StatusCode::CREATED, result));
+        }
         Write::New(write) => write,
     };
     let (app, caller) = (write.app().id, write.caller().api_key().clone());
@@ -47,7 +50,6 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let replacement =
         replaced.map(|(read, retired)| ApiKeyChange::Update { read: read.into(), changed: retired.into() });
     let changes: Vec<_> = [ApiKeyChange::Create(key.clone().into())].into_iter().chain(replacement).collect();
-    cx.audit.record_subject(key.id);
 
     let body = |value: Option<&str>| {
         let key = CreatedApiKey { key: ListedApiKey::new(&key, caller.id, cx.now), value };
@@ -55,6 +57,7 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     };
     let without_value = body(None)?;
     let result = write.commit_api_keys(&changes, without_value.clone()).await?;
+    cx.audit.record_subject(written_id(&result)?);
     // Otherwise a parallel request did the same write first, with a key of its own.
     let is_mine = result == without_value;
     Ok(uncacheable(StatusCode::CREATED, if is_mine { body(Some(value.expose()))? } else { result }))

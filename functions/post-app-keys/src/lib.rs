@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use userdocks::{
-    api::{Context, Envelope, Failure, ListSuccess, Route, Write, json, uncacheable},
+    api::{Context, Envelope, Failure, ListSuccess, Route, Write, json, uncacheable, written_id},
     domain::{GeneratedSigningKey, SigningKeyId, SigningKeyLimits, Timestamp},
     http::{Method, Response, StatusCode},
 };
@@ -27,7 +26,7 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
             publish_new_key(&cx).await?
         }
     };
-    cx.audit.record_subject(uuid_in(&result)?);
+    cx.audit.record_subject(written_id(&result)?);
     Ok(uncacheable(StatusCode::CREATED, result))
 }
 
@@ -53,21 +52,8 @@ async fn publish_new_key(cx: &Context) -> Result<String, Failure> {
         })
         .await?;
     // Otherwise a parallel request did the same write first, with a key of its own.
-    if uuid_in(&result)? == id.to_string() {
+    if written_id(&result)? == id.to_string() {
         unpublished.settled();
     }
     Ok(result)
-}
-
-fn uuid_in(result: &str) -> Result<String, Failure> {
-    #[derive(Deserialize)]
-    struct Written {
-        items: [WrittenKey; 1],
-    }
-    #[derive(Deserialize)]
-    struct WrittenKey {
-        uuid: String,
-    }
-    let Written { items: [WrittenKey { uuid }] } = serde_json::from_str(result).map_err(Failure::internal)?;
-    Ok(uuid)
 }

@@ -17,7 +17,7 @@ pub use self::{
     api_key::{CreatedApiKey, ListedApiKey},
     audit::Audit,
     context::Context,
-    envelope::{Envelope, LegacySuccess, ListSuccess},
+    envelope::{Envelope, LegacySuccess, ListSuccess, written_id},
     failure::{Failure, FailureKind, Fault},
     number::{optional_whole_number, whole_number},
     response::{CacheControl, cacheable, complete, failure, json, matches_etag, strong_etag, uncacheable},
