@@ -140,7 +140,10 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict => Self::new(FailureKind::Conflict, error),
-            StoreError::Contended | StoreError::Failed(_) | StoreError::NoTable { .. } => Self::internal(error),
+            StoreError::Contended
+            | StoreError::Failed(_)
+            | StoreError::NoTable { .. }
+            | StoreError::VersionNotIncremented => Self::internal(error),
             StoreError::Throttled(_) => Self::fault(Fault::Throttled, error),
             StoreError::Corrupt(_) => Self::fault(Fault::CorruptItem, error),
         }

@@ -56,8 +56,8 @@ impl Store {
         self.put(item).condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", item::PK)
     }
 
-    /// Counts the app's `version` up, so that every other change in flight fails.
-    pub(super) fn count_up(&self, app: AppId, now: Timestamp) -> Result<TransactWriteItem, BuildError> {
+    /// Increments the app's `version`, so that every other change in flight fails.
+    pub(super) fn increment_version(&self, app: AppId, now: Timestamp) -> Result<TransactWriteItem, BuildError> {
         let update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(item::app_key(app)))
