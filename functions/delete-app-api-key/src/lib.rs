@@ -26,15 +26,11 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     cx.audit.record_subject(id);
 
     let mut keys = cx.api_keys(app).await?;
-    let read: Vec<_> = keys.iter().filter(|key| key.id == id).cloned().collect();
     let revoked = keys.revoke(id, force, cx.now)?;
-    let changes: Vec<_> = read
-        .into_iter()
-        .zip(&revoked)
-        .filter(|(read, changed)| read != *changed)
-        .map(|(read, changed)| ApiKeyChange::Update { read: read.into(), changed: changed.clone().into() })
-        .collect();
-    let listed = revoked.first().map(|key| ListedApiKey::new(key, caller.id, cx.now)).into_iter().collect();
-    let result = write.commit_api_keys(&changes, json(&ListSuccess::new(ListedApiKey::KIND, listed))?).await?;
+    let listed = revoked.first().map(|(_, key)| ListedApiKey::new(key, caller.id, cx.now)).into_iter().collect();
+    let result = json(&ListSuccess::new(ListedApiKey::KIND, listed))?;
+    let changes = revoked.into_iter().filter(|(read, changed)| read != changed);
+    let changes: Vec<_> = changes.map(|(read, changed)| ApiKeyChange::update(read, changed)).collect();
+    let result = write.commit_api_keys(&changes, result).await?;
     Ok(uncacheable(StatusCode::OK, result))
 }

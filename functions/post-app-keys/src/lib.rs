@@ -34,7 +34,7 @@ async fn publish_new_key(cx: &Context) -> Result<String, Failure> {
     let generated = spawn_blocking(GeneratedSigningKey::generate).await.map_err(Failure::internal)?;
     let GeneratedSigningKey { public_key, private_key } = generated?;
     let id = SigningKeyId::random();
-    // Seconds have passed: checks again, before there is a secret, that the key may be added.
+    // Generating the key took seconds, so the checks are made again before the secret is created.
     let write = match cx.begin_write().await? {
         Write::Replay { result, .. } => return Ok(result),
         Write::New(write) => write,
@@ -43,15 +43,15 @@ async fn publish_new_key(cx: &Context) -> Result<String, Failure> {
     let unpublished = cx.services.secrets.create_signing_key(write.app().id, id, &private_key).await?;
     let result = write
         .commit_commuting(|app| {
-            // An attempt whose response was lost may have added it.
+            // An earlier attempt may have added the key although its response was lost.
             if app.signing_keys.get(id).is_err() {
-                // The key is published from now on, not from the request's arrival.
+                // The time of publication, not of the request's arrival.
                 app.signing_keys.add_standby(SigningKeyLimits::API, id, public_key.clone(), Timestamp::now())?;
             }
             json(&ListSuccess::written(app.signing_keys.get(id)?))
         })
         .await?;
-    // Otherwise a parallel request did the same write first, with a key of its own.
+    // If the ids differ, a parallel request did the same write first and created another key.
     if written_id(&result)? == id.to_string() {
         unpublished.settled();
     }

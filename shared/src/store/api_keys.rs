@@ -28,6 +28,13 @@ pub enum ApiKeyChange {
     },
 }
 
+impl ApiKeyChange {
+    #[must_use]
+    pub fn update(read: ApiKey, changed: ApiKey) -> Self {
+        Self::Update { read: read.into(), changed: changed.into() }
+    }
+}
+
 impl Store {
     /// Adds an API key to an app. Fails with [`StoreError::Conflict`] if the app does not exist, or if this or another app
     /// has the key.
