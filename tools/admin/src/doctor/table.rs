@@ -69,7 +69,7 @@ impl Doctor<'_> {
         }
         // An import stores the app's secret before its keys, which have the times that they had elsewhere.
         let secret = self.services.secrets.describe(Purpose::AppSecret(app)).await?;
-        if secret.is_some_and(|secret| !self.is_old(secret.changed)) {
+        if secret.is_some_and(|secret| !self.is_old(secret.changed_at)) {
             return Ok(vec![]);
         }
         let long_ago = Timestamp::now().before(self.min_age);
