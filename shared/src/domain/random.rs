@@ -1,5 +1,5 @@
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read random bytes from the system")]
+#[error("the system returned no random bytes")]
 pub struct NoRandomness;
 
 pub fn fill_random(bytes: &mut [u8]) -> Result<(), NoRandomness> {

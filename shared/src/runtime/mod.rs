@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::runtime::{Builder, Runtime};
 use zeroize::Zeroizing;
 
-pub use self::{core_dumps::disable_core_dumps, function::Function};
+pub use self::{core_dumps::disable_core_dumps, function::Function, logs::start as start_logs};
 use crate::{
     api::{Context, Failure, Route, Services},
     aws::{CaBundleError, Clients, Configuration, ConfigurationError},
