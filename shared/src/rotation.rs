@@ -1,7 +1,7 @@
 //! Rotates an app's secret, for functions and for `userdocks-admin`.
 //!
-//! Stores the new version first, then the record that pins it, and then cleans up the labels. A crash in between leaves an
-//! unused version or labels that the next rotation cleans up, but never an app without a secret.
+//! Stores the new version first, then the record that pins it, and then cleans up the labels. A crash in between leaves
+//! an unused version or labels that the next rotation cleans up, but never an app without a secret.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,12 +12,12 @@ use crate::{
     secrets::{Secrets, SecretsError},
 };
 
-/// The most versions of an app's secret that the API creates in a day. This is half of Secrets Manager's limit, so that a
-/// stolen API key cannot block the operator's rotation.
+/// The most versions of an app's secret that the API creates in a day. This is half of Secrets Manager's limit, so that
+/// a stolen API key cannot block the operator's rotation.
 pub const MAX_NEW_VERSIONS: usize = 50;
 
-/// Fails with [`SecretsError::TooManyNewVersions`] if [`MAX_NEW_VERSIONS`] of the secret's versions are younger than a day,
-/// the time for which Secrets Manager keeps an unused version. Parallel rotations may together exceed the limit.
+/// Fails with [`SecretsError::TooManyNewVersions`] if [`MAX_NEW_VERSIONS`] of the secret's versions are younger than a
+/// day, the time for which Secrets Manager keeps an unused version. Parallel rotations may together exceed the limit.
 pub async fn check_rate(secrets: &Secrets, app: AppId) -> Result<(), SecretsError> {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let now = SystemTime::now();
@@ -38,8 +38,8 @@ pub struct PreparedRotation {
 }
 
 impl PreparedRotation {
-    /// Stores a new version of the secret and pins it in the returned record. If failed rotations have used up the secret's
-    /// labels, cleans them up and tries again.
+    /// Stores a new version of the secret and pins it in the returned record. If failed rotations have used up the
+    /// secret's labels, cleans them up and tries again.
     pub async fn new(
         secrets: &Secrets,
         mut app: App,

@@ -17,7 +17,8 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Records the API key that was found, even if the request is rejected. Returns whether it is the first one recorded.
+    /// Records the API key that was found, even if the request is rejected. Returns whether it is the first one
+    /// recorded.
     pub(super) fn record_api_key(&self, api_key: ApiKeyId) -> bool {
         self.api_key.set(api_key).is_ok()
     }

@@ -70,8 +70,8 @@ pub struct Failure {
     pub fault: Option<Fault>,
 }
 
-/// An internal failure that one app's data or load can cause, so the deployment is not to blame. The log shows it in the field
-/// `fault`, and the alarm that rolls back a deployment does not count it.
+/// An internal failure that one app's data or load can cause, so the deployment is not to blame. The log shows it in
+/// the field `fault`, and the alarm that rolls back a deployment does not count it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// A record or a secret is unreadable; `doctor` reports corrupt records.

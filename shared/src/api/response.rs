@@ -1,5 +1,3 @@
-//! Responses and their headers.
-
 use std::{borrow::Cow, io};
 
 use serde::Serialize;
@@ -50,8 +48,8 @@ pub fn uncacheable(status: StatusCode, body: String) -> Response {
     Response::new(status, body).with_header(CACHE_CONTROL, "no-store")
 }
 
-/// Creates a response that caches may store: 200 with a strong `etag`, or an empty 304 if `if-none-match` names the etag (RFC
-/// 9110, section 13.1.2).
+/// Creates a response that caches may store: 200 with a strong `etag`, or an empty 304 if `if-none-match` names the
+/// etag (RFC 9110, section 13.1.2).
 #[must_use]
 pub fn cacheable(request: &Request, body: String, cache_control: CacheControl) -> Response {
     let etag = strong_etag(&sha256_hex(body.as_bytes()));

@@ -34,8 +34,8 @@ pub struct NewWrite<'a> {
 }
 
 impl Context {
-    /// Changes the app and returns the result of `change` with 200. Fails if the app was changed since it was read. A replay
-    /// changes nothing and returns the stored result.
+    /// Changes the app and returns the result of `change` with 200. Fails if the app was changed since it was read. A
+    /// replay changes nothing and returns the stored result.
     pub async fn write(
         &self,
         change: impl FnOnce(&mut App, Timestamp) -> Result<String, Failure>,
@@ -51,8 +51,8 @@ impl Context {
         Ok(uncacheable(StatusCode::OK, result))
     }
 
-    /// Authenticates the caller of a write and looks for a stored result. Fails with E4090 if the `Idempotency-Key` was used for
-    /// another request.
+    /// Authenticates the caller of a write and looks for a stored result. Fails with E4090 if the `Idempotency-Key` was
+    /// used for another request.
     pub async fn begin_write(&self) -> Result<Write<'_>, Failure> {
         let caller = self.authenticate().await?;
         let fingerprint = self.fingerprint();
@@ -88,8 +88,8 @@ impl NewWrite<'_> {
         self.caller.app()
     }
 
-    /// Stores the changed app and, with an `Idempotency-Key`, the result, in one transaction. Stores nothing if nothing changed
-    /// and there is no `Idempotency-Key`.
+    /// Stores the changed app and, with an `Idempotency-Key`, the result, in one transaction. Stores nothing if nothing
+    /// changed and there is no `Idempotency-Key`.
     ///
     /// Returns the stored result, which is another one if a parallel request did the same write first.
     pub async fn commit(self, changed: App, result: String) -> Result<String, Failure> {
@@ -124,8 +124,8 @@ impl NewWrite<'_> {
         }
     }
 
-    /// Commits a change that commutes with all others. If another change wins, authenticates the caller again and changes the
-    /// app as it then is, a few times.
+    /// Commits a change that commutes with all others. If another change wins, authenticates the caller again and
+    /// changes the app as it then is, a few times.
     pub async fn commit_commuting(
         self,
         change: impl Fn(&mut App) -> Result<String, Failure>,

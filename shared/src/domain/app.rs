@@ -22,8 +22,8 @@ pub struct App {
     /// Counts the changes of the record, for optimistic locking.
     pub version: u64,
     pub secret_version_id: SecretVersionId,
-    /// The version before the last rotation, unless its overlap was ended by hand. [`App::previous_secret()`] returns it only
-    /// during the overlap.
+    /// The version before the last rotation, unless its overlap was ended by hand. [`App::previous_secret()`] returns
+    /// it only during the overlap.
     pub previous_secret: Option<PreviousSecret>,
     pub signing_keys: SigningKeys,
 }
@@ -54,8 +54,8 @@ impl App {
     pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(86_400);
     pub const MAX_OVERLAP: Duration = Duration::from_secs(2_592_000);
 
-    /// Makes another version of the secret the current one. The old current version becomes the previous one for `overlap`;
-    /// the old previous version is dropped.
+    /// Makes another version of the secret the current one. The old current version becomes the previous one for
+    /// `overlap`; the old previous version is dropped.
     pub fn rotate_secret(&mut self, version_id: SecretVersionId, overlap: Duration, now: Timestamp) {
         let expires_at = now + overlap.min(Self::MAX_OVERLAP);
         self.previous_secret = Some(PreviousSecret { version_id: self.secret_version_id, expires_at });

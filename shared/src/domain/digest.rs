@@ -7,7 +7,8 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hexadecimal(digest(&SHA256, bytes).as_ref())
 }
 
-/// Returns the SHA-256 over all parts in lower-case hexadecimal. The length before each part makes another split differ.
+/// Returns the SHA-256 over all parts in lower-case hexadecimal. The length before each part makes another split
+/// differ.
 #[must_use]
 pub fn fingerprint(parts: &[&str]) -> String {
     let mut context = Context::new(&SHA256);

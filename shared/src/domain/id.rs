@@ -56,7 +56,8 @@ id! {
     ApiKeyId, "apikey_", "an API key's id (apikey_<uuid>)"
 }
 id! {
-    /// The version id of an app's secret in Secrets Manager. It is also the `ClientRequestToken` that created the version.
+    /// The version id of an app's secret in Secrets Manager. It is also the `ClientRequestToken` that created the
+    /// version.
     SecretVersionId, "", "a secret version's id (a UUID)"
 }
 

@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_result_is_kept_for_a_day() {
+    fn stored_result_is_kept_for_24_hours() {
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
         let id = WriteId(String::new());
         let stored = StoredResult::new(id, String::new(), String::new(), now);

@@ -10,7 +10,8 @@ pub enum MalformedName {
     Character,
 }
 
-/// The name of a new app or API key. Earlier versions stored unchecked names; [`escape_unprintable`] makes them safe to print.
+/// The name of a new app or API key. Earlier versions stored unchecked names; [`escape_unprintable`] makes them safe to
+/// print.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name(String);
 

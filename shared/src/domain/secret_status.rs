@@ -45,8 +45,8 @@ pub fn secret_status<'a>(
     active_read_keys(keys, now).map(|key| (key, HeldSecret::new(app, key, now))).collect()
 }
 
-/// Returns the active read keys that would lose their secret at once if the record `read` became `changed`. Their last fetched
-/// version is no longer returned after the change, and they were used within the last 7 days.
+/// Returns the active read keys that would lose their secret at once if the record `read` became `changed`. Their last
+/// fetched version is no longer returned after the change, and they were used within the last 7 days.
 ///
 /// A fetch is stored once for each version, so only `last_used_at` shows whether the key is still used.
 #[must_use]

@@ -160,8 +160,8 @@ impl Secrets {
         self.restore_named(&self.name(purpose)).await
     }
 
-    /// Schedules the deletion of a secret, with Secrets Manager's recovery window of 30 days. Does nothing if the deletion is
-    /// scheduled already or the secret does not exist.
+    /// Schedules the deletion of a secret, with Secrets Manager's recovery window of 30 days. Does nothing if the
+    /// deletion is scheduled already or the secret does not exist.
     pub async fn schedule_deletion(&self, purpose: Purpose) -> Result<(), SecretsError> {
         self.delete(&self.name(purpose)).await
     }

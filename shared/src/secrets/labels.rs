@@ -13,11 +13,11 @@ use crate::{
 impl Secrets {
     /// Cleans up the staging labels of an app's secret. A secret can have 20 labels, and each new version takes one.
     ///
-    /// Moves `AWSCURRENT` to the pinned version, for people who read the secret by hand. Removes the own label of a version
-    /// that is neither pinned nor previous, so that Secrets Manager deletes the version.
+    /// Moves `AWSCURRENT` to the pinned version, for people who read the secret by hand. Removes the own label of a
+    /// version that is neither pinned nor previous, so that Secrets Manager deletes the version.
     ///
-    /// A version keeps its label if a change in flight may be about to pin it. Such a version is younger than the pinned one
-    /// and than `max_change_time`.
+    /// A version keeps its label if a change in flight may be about to pin it. Such a version is younger than the
+    /// pinned one and than `max_change_time`.
     ///
     /// Labels that remain after a failure do no harm; the next change cleans up again.
     ///
@@ -57,8 +57,8 @@ impl Secrets {
         moved_by_anyone(self.move_label(&self.app_secret_name(app), &id, Some(&id), None).await)
     }
 
-    /// Cleans up after a change that lost against another one. Moves `AWSCURRENT` back to the version that the app pins, and
-    /// removes the own label of the version `lost`.
+    /// Cleans up after a change that lost against another one. Moves `AWSCURRENT` back to the version that the app
+    /// pins, and removes the own label of the version `lost`.
     pub async fn discard_app_secret(&self, app: &App, lost: SecretVersionId) -> Result<(), SecretsError> {
         /// Other changes that lost may move the label at the same time, each away from its own version.
         const MAX_ATTEMPTS: usize = 3;

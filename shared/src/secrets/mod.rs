@@ -47,7 +47,8 @@ impl Secrets {
     /// The error code for a secret that is scheduled for deletion.
     const SCHEDULED_FOR_DELETION: &str = "InvalidRequestException";
 
-    /// Marks the current version for people who read the secret by hand. The app's record decides which version is returned.
+    /// Marks the current version for people who read the secret by hand. The app's record decides which version is
+    /// returned.
     const CURRENT: &str = "AWSCURRENT";
 
     #[must_use]
@@ -95,8 +96,8 @@ impl Secrets {
 
     /// Creates an app's secret with its first version.
     ///
-    /// If the secret exists, adds the version to it. If the secret is scheduled for deletion, restores it first. The version
-    /// needs a call of its own, because some emulators ignore the `ClientRequestToken` of `CreateSecret`.
+    /// If the secret exists, adds the version to it. If the secret is scheduled for deletion, restores it first. The
+    /// version needs a call of its own, because some emulators ignore the `ClientRequestToken` of `CreateSecret`.
     pub async fn create_app_secret(
         &self,
         app: AppId,
@@ -121,8 +122,8 @@ impl Secrets {
         restored.map(drop).map_err(|error| SecretsError::new(name, error))
     }
 
-    /// Creates the secret with a signing key's private half (PKCS#8 PEM), in one call. The key's id must be new and random. The
-    /// caller publishes the public half next.
+    /// Creates the secret with a signing key's private half (PKCS#8 PEM), in one call. The key's id must be new and
+    /// random. The caller publishes the public half next.
     pub async fn create_signing_key(
         &self,
         app: AppId,
@@ -144,8 +145,8 @@ impl Secrets {
         match send(creation.send()).await {
             Ok(created) if created.name() == Some(&name) => Ok(unpublished),
             Ok(_) => Err(SecretsError::unnamed(&name)),
-            // Only this process knows the random id in the name, so an earlier attempt has created the secret and its response
-            // was lost. Secrets Manager recognises the second attempt by its token, but some emulators do not.
+            // Only this process knows the random id in the name, so an earlier attempt has created the secret and its
+            // response was lost. Secrets Manager recognises the second attempt by its token, but some emulators do not.
             Err(error) if error.code.as_deref() == Some(Self::EXISTS) => Ok(unpublished),
             Err(error) => {
                 // With any other error, an earlier attempt may have created the secret.
@@ -157,8 +158,8 @@ impl Secrets {
         }
     }
 
-    /// Stores another version of an app's secret. Idempotent, because the version's id is the `ClientRequestToken`. Fails if
-    /// the version exists with another value.
+    /// Stores another version of an app's secret. Idempotent, because the version's id is the `ClientRequestToken`.
+    /// Fails if the version exists with another value.
     pub async fn put_app_secret(
         &self,
         app: AppId,
@@ -190,12 +191,13 @@ impl Secrets {
             .customize()
             .config_override(one_attempt_at_a_limit());
         let put = send(putting.send()).await.map_err(|error| SecretsError::from_put(name, error, value))?;
-        // A record is about to pin the version, so the call counts as successful only if the response names the version.
+        // A record is about to pin the version, so the call counts as successful only if the response names the
+        // version.
         if put.version_id() == Some(&version) { Ok(()) } else { Err(SecretsError::unnamed(name)) }
     }
 
-    /// Schedules the deletion of an app's secret and of the private halves of all its signing keys, past ones included. The
-    /// recovery window is Secrets Manager's 30 days.
+    /// Schedules the deletion of an app's secret and of the private halves of all its signing keys, past ones included.
+    /// The recovery window is Secrets Manager's 30 days.
     ///
     /// First deletes the keys in the app's record, because a listing may lack secrets of the last minutes.
     pub async fn delete_all(&self, app: &App) -> Result<(), SecretsError> {

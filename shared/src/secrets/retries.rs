@@ -15,8 +15,8 @@ use aws_smithy_runtime_api::client::{
 
 use super::error::SecretsError;
 
-/// The waits for a secret or a version that was just stored: Secrets Manager is eventually consistent. Together they are
-/// shorter than a route's deadline.
+/// The waits for a secret or a version that was just stored: Secrets Manager is eventually consistent. Together they
+/// are shorter than a route's deadline.
 const UNTIL_VISIBLE: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(800)];
 
@@ -39,8 +39,8 @@ pub(super) fn one_attempt_at_a_limit() -> Builder {
     Builder::new().retry_classifier(OneAttemptAtALimit)
 }
 
-/// The SDK treats every [`SecretsError::LIMIT_REACHED`] as throttling, which passes soon. A reached quota stays, and each retry
-/// counts against the rate that all apps share.
+/// The SDK treats every [`SecretsError::LIMIT_REACHED`] as throttling, which passes soon. A reached quota stays, and
+/// each retry counts against the rate that all apps share.
 #[derive(Debug)]
 struct OneAttemptAtALimit;
 

@@ -1,7 +1,7 @@
 /// A private key whose public half is not published yet.
 ///
-/// If it is dropped without [`UnpublishedKey::settled`], even by a panic or a missed deadline, the log names its secret.
-/// Functions have no permission to delete the secret; `userdocks-admin doctor --repair` schedules its deletion.
+/// If it is dropped without [`UnpublishedKey::settled`], even by a panic or a missed deadline, the log names its
+/// secret. Functions have no permission to delete the secret; `userdocks-admin doctor --repair` schedules its deletion.
 #[derive(Debug)]
 #[must_use]
 pub struct UnpublishedKey {

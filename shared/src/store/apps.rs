@@ -26,8 +26,8 @@ const MAX_API_KEYS_BESIDE_APP: usize = 49;
 impl Store {
     /// Creates the app and its first API keys. Deletes left-over items of a deleted app with the same id first.
     ///
-    /// The last transaction creates the app. Keys that do not fit into it are stored before, and are rejected while there is
-    /// no app. Calling this again after a crash completes the creation.
+    /// The last transaction creates the app. Keys that do not fit into it are stored before, and are rejected while
+    /// there is no app. Calling this again after a crash completes the creation.
     ///
     /// Fails with [`StoreError::Conflict`] if the app or one of the keys exists, or another app has one of the keys.
     pub async fn create_app(&self, app: &App, api_keys: &[ApiKey]) -> Result<(), StoreError> {
@@ -59,11 +59,12 @@ impl Store {
         Ok(())
     }
 
-    /// Stores the attributes that differ between `read` and `changed`, and increments `version`. The result of an idempotent
-    /// write is stored in the same transaction. Each function's policy names the attributes that it may change.
+    /// Stores the attributes that differ between `read` and `changed`, and increments `version`. The result of an
+    /// idempotent write is stored in the same transaction. Each function's policy names the attributes that it may
+    /// change.
     ///
-    /// Fails with [`StoreError::Conflict`] if a record was changed or deleted since it was read, or if the result is stored
-    /// already.
+    /// Fails with [`StoreError::Conflict`] if a record was changed or deleted since it was read, or if the result is
+    /// stored already.
     pub async fn update_app(
         &self,
         read: &App,
@@ -133,7 +134,8 @@ impl Store {
         send(deleting.send()).await.map(drop).map_err(|error| self.to_store_error(error))
     }
 
-    /// Deletes left-over items of a deleted app with this id, except the API keys `kept`. Deletes nothing while the app exists.
+    /// Deletes left-over items of a deleted app with this id, except the API keys `kept`. Deletes nothing while the app
+    /// exists.
     async fn delete_left_over(&self, app: AppId, kept: &[ApiKey]) -> Result<(), StoreError> {
         let kept: HashSet<_> = kept.iter().map(|key| item::api_key_sk(&key.hash)).collect();
         let is_kept = |key: &Item| kept.iter().any(|sk| item::has_sk(key, sk));

@@ -6,8 +6,8 @@ use super::{Store, error::StoreError, item};
 use crate::domain::{ApiKey, ApiKeyHash, AppId, SecretFetch, Timestamp};
 
 impl Store {
-    /// Stores that an API key was used at `now`: only forward in time, at most once an hour. Does not check for a revocation,
-    /// so that the permission needs no `revokedAt`; the last use of a revoked key does no harm.
+    /// Stores that an API key was used at `now`: only forward in time, at most once an hour. Does not check for a
+    /// revocation, so that the permission needs no `revokedAt`; the last use of a revoked key does no harm.
     pub async fn note_use(&self, app: AppId, hash: &ApiKeyHash, now: Timestamp) -> Result<(), StoreError> {
         let update = self
             .update_item(item::api_key_key(app, hash))

@@ -21,8 +21,8 @@ use crate::{
     domain::{AppId, Timestamp},
 };
 
-/// Returns the waits between attempts of a change that commutes with all others, after [`StoreError::Conflict`]. They are
-/// random, so that the same writers do not collide again. Together they are shorter than 4 seconds.
+/// Returns the waits between attempts of a change that commutes with all others, after [`StoreError::Conflict`]. They
+/// are random, so that the same writers do not collide again. Together they are shorter than 4 seconds.
 pub fn waits_after_conflict() -> impl Iterator<Item = Duration> {
     const LONGEST: [u64; 10] = [20, 40, 80, 160, 320, 640, 640, 640, 640, 640];
     LONGEST.into_iter().map(|longest| Duration::from_millis(longest).mul_f64(fastrand::f64()))

@@ -69,7 +69,8 @@ fn choose(keys: &ApiKeys, number: usize) -> Option<ApiKey> {
     keys.get(number % keys.len().max(1)).map(|key| (*key).clone())
 }
 
-/// Returns the creator: the operator (`Some(None)`) or an active write key. Returns `None` if the chosen key is not accepted.
+/// Returns the creator: the operator (`Some(None)`) or an active write key. Returns `None` if the chosen key is not
+/// accepted.
 fn authenticate(keys: &ApiKeys, number: Option<usize>, now: Timestamp) -> Option<Option<ApiKey>> {
     let Some(number) = number else { return Some(None) };
     let key = choose(keys, number)?;

@@ -17,10 +17,11 @@ pub struct ApiKey {
     /// The key is rejected from this moment on.
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
-    /// The last stored use. The real one may be up to [`ApiKey::LAST_USED_PRECISION`] later, or more if storing it failed.
+    /// The last stored use. The real one may be up to [`ApiKey::LAST_USED_PRECISION`] later, or more if storing it
+    /// failed.
     pub last_used_at: Option<Timestamp>,
-    /// The lifetime with which it was issued; `None` if it was issued without end. A replaced key may expire earlier, and
-    /// expires even without a lifetime.
+    /// The lifetime with which it was issued; `None` if it was issued without end. A replaced key may expire earlier,
+    /// and expires even without a lifetime.
     pub lifetime: Option<Duration>,
     /// The write key that created it; `None` for the operator.
     pub issued_by: Option<ApiKeyId>,
@@ -104,8 +105,8 @@ impl ApiKey {
         }
     }
 
-    /// Returns the lifetime of a key whose record has none, because an earlier version stored it. It is the time from creation
-    /// to expiry, in whole seconds and at least one.
+    /// Returns the lifetime of a key whose record has none, because an earlier version stored it. It is the time from
+    /// creation to expiry, in whole seconds and at least one.
     #[must_use]
     pub fn implied_lifetime(created_at: Timestamp, expires_at: Option<Timestamp>) -> Option<Duration> {
         expires_at.map(|end| Duration::from_secs(end.since(created_at).as_secs().max(1)))
@@ -128,8 +129,8 @@ impl ApiKey {
         self.last_fetch.is_none_or(|last| last.version_id != version_id && last.at < now)
     }
 
-    /// Returns the rest of the lifetime at `now`. A replacement does not shorten it, so that a key whose replacement was lost
-    /// can be replaced again.
+    /// Returns the rest of the lifetime at `now`. A replacement does not shorten it, so that a key whose replacement
+    /// was lost can be replaced again.
     #[must_use]
     pub fn lifetime_left(&self, now: Timestamp) -> Option<Duration> {
         self.lifetime.map(|lifetime| (self.created_at + lifetime).since(now))
@@ -167,8 +168,8 @@ impl ApiKey {
         self.listed_until().is_none_or(|end| now <= end)
     }
 
-    /// The time from which DynamoDB may delete the record. Records of write keys stay, because they show which key created
-    /// which.
+    /// The time from which DynamoDB may delete the record. Records of write keys stay, because they show which key
+    /// created which.
     #[must_use]
     pub fn deletable_at(&self) -> Option<Timestamp> {
         match self.kind {

@@ -81,8 +81,8 @@ impl ApiKeyFields<'_> {
     /// A caller that replaces itself must be able to send the request again if the response was lost.
     const MIN_OVERLAP_OF_CALLER: Duration = Duration::from_secs(60);
 
-    /// Makes all checks that do not need the app's other keys. `caller` is the presented key, and `address` is the address
-    /// from which it was presented. Fails also if the caller would lock itself out.
+    /// Makes all checks that do not need the app's other keys. `caller` is the presented key, and `address` is the
+    /// address from which it was presented. Fails also if the caller would lock itself out.
     pub fn check(&self, caller: &ApiKey, address: Option<IpAddr>) -> Result<ApiKeyRequest, MalformedApiKeyRequest> {
         let kind: Option<ApiKeyType> = self.kind.map(str::parse).transpose()?;
         let name: Option<Name> = self.name.map(str::parse).transpose()?;

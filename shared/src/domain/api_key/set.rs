@@ -4,7 +4,7 @@ use super::{
 };
 use crate::domain::{ApiKeyId, Timestamp};
 
-/// A new key and its value, which is shown once.
+/// A new key and its value, which only the response to its creation shows.
 #[derive(Debug)]
 pub struct IssuedApiKey {
     pub key: ApiKey,
@@ -176,8 +176,8 @@ impl ApiKeys {
     }
 }
 
-/// Checks that a new write key has no wider allow list and no longer lifetime than its creator. Read keys create no keys, so
-/// they are not checked.
+/// Checks that a new write key has no wider allow list and no longer lifetime than its creator. Read keys create no
+/// keys, so they are not checked.
 fn check_creator(creator: &ApiKey, key: &ApiKey) -> Result<(), ApiKeyChangeRefused> {
     if key.kind == ApiKeyType::Read {
         return Ok(());

@@ -98,8 +98,8 @@ impl ApiKeyValue {
 impl FromStr for ApiKeyValue {
     type Err = MalformedApiKey;
 
-    /// Parses a key as a caller presents it, issued by this system or imported. Fails if the text has over 256 characters, or
-    /// has this system's prefix and a wrong checksum.
+    /// Parses a key as a caller presents it, issued by this system or imported. Fails if the text has over 256
+    /// characters, or has this system's prefix and a wrong checksum.
     fn from_str(text: &str) -> Result<Self, MalformedApiKey> {
         let too_long = text.chars().nth(Self::MAX_VALUE_CHARACTERS).is_some();
         if too_long || type_of_own_key(text).is_some() && !is_own_key(text) {

@@ -24,8 +24,8 @@ pub enum PublicKeyImportError {
     NotAKey,
 }
 
-/// Parses the first public key in a text. Accepts every form that both OpenSSL and Node.js accept: text around the block,
-/// lines of any length, SubjectPublicKeyInfo, PKCS#1 (RFC 8017, appendix A.1.1), and BER lengths.
+/// Parses the first public key in a text. Accepts every form that both OpenSSL and Node.js accept: text around the
+/// block, lines of any length, SubjectPublicKeyInfo, PKCS#1 (RFC 8017, appendix A.1.1) and BER.
 pub fn read(text: &str) -> Result<PublicEncryptingKey, PublicKeyImportError> {
     let (label, body) = public_key_block(text)?;
     let body: Vec<u8> = body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
@@ -99,8 +99,8 @@ fn bits(number: &[u8]) -> usize {
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
-/// Returns the content of the input's first element, and the rest of the input. As in BER, a length may have more bytes than
-/// necessary. An indefinite length takes all of the input as content.
+/// Returns the content of the input's first element, and the rest of the input. As in BER, a length may have more bytes
+/// than necessary. An indefinite length takes all of the input as content.
 fn element(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&first, rest) = input.strip_prefix(&[tag])?.split_first()?;
     match first {

@@ -12,8 +12,8 @@ use crate::domain::NoRandomness;
 #[error("not an RSA public key of 2048 to 8192 bits as SPKI PEM (-----BEGIN PUBLIC KEY-----)")]
 pub struct MalformedPublicKey;
 
-/// An RSA public key: SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in PEM (RFC 7468) with `\n` line ends and a trailing
-/// one.
+/// An RSA public key: SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in PEM (RFC 7468) with `\n` line ends and a
+/// trailing one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey(String);
 
@@ -27,7 +27,8 @@ impl PublicKey {
         Self::from_key(&key).map_err(|NoRandomness| PublicKeyImportError::NotAKey)
     }
 
-    /// Accepts a key from the table. Checks only the first and the last line, because every key is checked before it is stored.
+    /// Accepts a key from the table. Checks only the first and the last line, because every key is checked before it is
+    /// stored.
     pub fn from_stored(pem: String) -> Result<Self, MalformedPublicKey> {
         let framed = pem.starts_with("-----BEGIN PUBLIC KEY-----\n") && pem.ends_with("\n-----END PUBLIC KEY-----\n");
         if framed { Ok(Self(pem)) } else { Err(MalformedPublicKey) }
@@ -38,8 +39,8 @@ impl PublicKey {
         &self.0
     }
 
-    /// Returns the modulus and the exponent in the form of a JWK (RFC 7518, section 6.3.1): big-endian, base64url. Fails if the
-    /// stored text is not a valid RSA public key.
+    /// Returns the modulus and the exponent in the form of a JWK (RFC 7518, section 6.3.1): big-endian, base64url.
+    /// Fails if the stored text is not a valid RSA public key.
     pub fn jwk_components(&self) -> Result<(String, String), MalformedPublicKey> {
         let (_, der) = pem_rfc7468::decode_vec(self.0.as_bytes()).map_err(|_| MalformedPublicKey)?;
         let key = rsa::PublicKey::from_der(&der).map_err(|_| MalformedPublicKey)?;

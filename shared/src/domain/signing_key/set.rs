@@ -87,7 +87,8 @@ impl SigningKeys {
         self.add(id, SigningKeyState::InUse, public_key, now);
     }
 
-    /// Adds a key whose private half is outside this system, and puts it in use. The key in use before becomes previous.
+    /// Adds a key whose private half is outside this system, and puts it in use. The key in use before becomes
+    /// previous.
     pub fn import(&mut self, id: SigningKeyId, public_key: PublicKey, now: Timestamp) {
         self.add_in_use(id, public_key, now);
         self.mark_imported(id);
@@ -131,8 +132,8 @@ impl SigningKeys {
         if has_room { Ok(()) } else { Err(SigningKeyChangeRefused::TooManyKeys) }
     }
 
-    /// Puts a key in use. The key in use before becomes previous. Without `force`, a standby key must have been published for
-    /// [`Self::PUBLISHED_BEFORE_USE`]. A previous key can be put in use again at once.
+    /// Puts a key in use. The key in use before becomes previous. Without `force`, a standby key must have been
+    /// published for [`Self::PUBLISHED_BEFORE_USE`]. A previous key can be put in use again at once.
     pub fn activate(
         &mut self,
         id: SigningKeyId,

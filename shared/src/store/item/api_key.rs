@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn lifetime_below_a_second_stays_limited() {
+    fn lifetime_below_1_second_stays_limited() {
         let short = Duration::from_millis(1);
         let key = ApiKey { lifetime: Some(short), expires_at: Some(now() + short), ..api_key() };
         for item in [earlier_record(&key), from_api_key(AppId::random(), &key)] {

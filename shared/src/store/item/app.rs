@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn version_too_large_to_count_up_is_corrupt() {
+    fn version_too_large_to_increment_is_corrupt() {
         let mut item = from_app(&app());
         item.insert(VERSION.to_owned(), AttributeValue::N(u64::MAX.to_string()));
         assert_eq!(to_app(item).unwrap_err().attribute, VERSION);
