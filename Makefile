@@ -93,7 +93,7 @@ bench-check: bench-build ## Benchmark, and fail if a target is missed
 	$(BENCH) --check
 
 profile: ## Count instructions with valgrind's callgrind, in a build with symbols
-	CARGO_PROFILE_RELEASE_STRIP=false CARGO_TARGET_DIR=target/profile cargo build --release --locked --bin get-app-keys --bin get-app-secrets --bin post-app-keys
+	CARGO_PROFILE_RELEASE_STRIP=false CARGO_TARGET_DIR=target/profile cargo build --release --locked --bin get-app-keys --bin get-app-secrets
 	for function in get-app-keys get-app-secrets; do \
 	  mkdir -p target/profile/lambda/$$function; ln -sf ../../release/$$function target/profile/lambda/$$function/bootstrap; done
 	cargo run --profile bench --locked --package userdocks-bench -- --callgrind --functions target/profile/lambda --peers $(PEERS) --node $(PEERS)/node/function.cjs
