@@ -2,13 +2,13 @@ use std::fmt::Display;
 
 use crate::{
     auth::AuthError,
-    domain::{ApiKeyChangeError, KeyChangeRefused, MalformedApiKeyRequest, NoRandomness},
+    domain::{ApiKeyChangeError, MalformedApiKeyRequest, NoRandomness, SigningKeyChangeRefused},
     http::{MalformedBody, MalformedParameter, StatusCode},
     secrets::SecretsError,
     store::StoreError,
 };
 
-/// The rows of the contract's failure table.
+/// A row of the contract's failure table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     Unauthorized,
@@ -60,23 +60,22 @@ impl FailureKind {
     }
 }
 
-/// A request that fails.
+/// The failure of a request.
 #[derive(Debug)]
 pub struct Failure {
     /// For the caller.
     pub kind: FailureKind,
-    /// For the log only; `None` if the kind says everything.
+    /// For the log only; `None` if the kind is enough.
     pub cause: Option<String>,
     pub fault: Option<Fault>,
 }
 
-/// An internal failure that one app's data or load can bring about, so it says nothing about a deployment. The log shows it
-/// in the field `fault`, and the alarm that rolls a deployment back does not count it.
+/// An internal failure that one app's data or load can cause, so the deployment is not to blame. The log shows it in
+/// the field `fault`, and the alarm that rolls back a deployment does not count it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// An item of the table is not readable; `doctor` finds it.
+    /// A record or a secret is unreadable; `doctor` reports corrupt records.
     CorruptItem,
-    /// AWS throttles.
     Throttled,
 }
 
@@ -140,20 +139,23 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict => Self::new(FailureKind::Conflict, error),
-            StoreError::Contended | StoreError::Failed(_) | StoreError::NoTable { .. } => Self::internal(error),
+            StoreError::Contended
+            | StoreError::Failed(_)
+            | StoreError::NoTable { .. }
+            | StoreError::VersionNotIncremented => Self::internal(error),
             StoreError::Throttled(_) => Self::fault(Fault::Throttled, error),
             StoreError::Corrupt(_) => Self::fault(Fault::CorruptItem, error),
         }
     }
 }
 
-impl From<KeyChangeRefused> for Failure {
-    fn from(refused: KeyChangeRefused) -> Self {
+impl From<SigningKeyChangeRefused> for Failure {
+    fn from(refused: SigningKeyChangeRefused) -> Self {
         let kind = match refused {
-            KeyChangeRefused::NoSuchKey => FailureKind::NotFound,
-            KeyChangeRefused::PublishedTooRecently | KeyChangeRefused::InUse | KeyChangeRefused::TooManyKeys => {
-                FailureKind::Conflict
-            }
+            SigningKeyChangeRefused::NoSuchKey => FailureKind::NotFound,
+            SigningKeyChangeRefused::PublishedTooRecently
+            | SigningKeyChangeRefused::InUse
+            | SigningKeyChangeRefused::TooManyKeys => FailureKind::Conflict,
         };
         Self::new(kind, refused)
     }

@@ -1,4 +1,4 @@
-//! The HTTP contract: routes, failures, envelopes, writes, and the audit record of each request.
+//! The HTTP contract: routes, failures, envelopes, writes, and each request's audit record.
 
 mod api_key;
 mod audit;
@@ -20,7 +20,7 @@ pub use self::{
     envelope::{Envelope, LegacySuccess, ListSuccess, written_id},
     failure::{Failure, FailureKind, Fault},
     number::{optional_whole_number, whole_number},
-    response::{CacheControl, complete, etag, failure, json, names, revalidated, success},
+    response::{CacheControl, cacheable, complete, failure, json, matches_etag, strong_etag, uncacheable},
     route::{Access, Route},
     services::Services,
     signing_key::ListedSigningKey,

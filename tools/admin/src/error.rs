@@ -1,7 +1,7 @@
 use userdocks::{
     domain::{
-        ApiKeyChangeError, ApiKeyId, ApiKeyImportError, AppId, KeyChangeRefused, MalformedAllowList, NoRandomness,
-        PublicKeyImportError, SigningKeyId,
+        ApiKeyChangeError, ApiKeyId, ApiKeyImportError, AppId, MalformedAllowList, NoRandomness, PublicKeyImportError,
+        SigningKeyChangeRefused, SigningKeyId,
     },
     secrets::SecretsError,
     store::StoreError,
@@ -82,7 +82,7 @@ pub enum AdminError {
     #[error("cannot use the overlap: it is longer than 30 days")]
     OverlapTooLong,
     #[error("cannot change the signing key: {0}")]
-    KeyChange(#[from] KeyChangeRefused),
+    KeyChange(#[from] SigningKeyChangeRefused),
     #[error("cannot generate a random value: {0}")]
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]

@@ -4,8 +4,8 @@ use serde_json::json;
 use userdocks::{
     api::Services,
     domain::{
-        App, AppId, GeneratedSigningKey, KeyChangeRefused, KeyLimits, PublicKey, SigningKey, SigningKeyId,
-        SigningKeyState, Timestamp,
+        App, AppId, GeneratedSigningKey, PublicKey, SigningKey, SigningKeyChangeRefused, SigningKeyId,
+        SigningKeyLimits, SigningKeyState, Timestamp,
     },
     secrets::{Purpose, UnpublishedKey},
     store::{StoreError, waits_after_conflict},
@@ -38,9 +38,9 @@ pub async fn import(services: &Services, app: AppId, pem: &str, standby: bool) -
     }
     change(services, app, id, |app, now| {
         if standby {
-            return app.signing_keys.import_standby(KeyLimits::OPERATOR, id, public_key, now);
+            return app.signing_keys.import_standby(SigningKeyLimits::OPERATOR, id, public_key, now);
         }
-        app.signing_keys.check_room(KeyLimits::OPERATOR, now)?;
+        app.signing_keys.check_room(SigningKeyLimits::OPERATOR, now)?;
         app.signing_keys.import(id, public_key, now);
         Ok(())
     })
@@ -53,11 +53,11 @@ pub async fn import(services: &Services, app: AppId, pem: &str, standby: bool) -
 /// - The app does not exist, or it has too many keys.
 /// - Concurrent changes won at each attempt, or an AWS service fails.
 pub async fn create(services: &Services, app: AppId) -> Result<CommandOutput, AdminError> {
-    find_app(services, app).await?.signing_keys.check_room(KeyLimits::OPERATOR, Timestamp::now())?;
+    find_app(services, app).await?.signing_keys.check_room(SigningKeyLimits::OPERATOR, Timestamp::now())?;
     let generated = GeneratedSigningKey::generate()?;
     let id = SigningKeyId::random();
     // The generation takes seconds, and the app may have changed. A second check avoids a secret without use.
-    find_app(services, app).await?.signing_keys.check_room(KeyLimits::OPERATOR, Timestamp::now())?;
+    find_app(services, app).await?.signing_keys.check_room(SigningKeyLimits::OPERATOR, Timestamp::now())?;
     let unpublished = services.secrets.create_signing_key(app, id, &generated.private_key).await?;
     let added = add(services, app, id, &generated.public_key).await;
     match &added {
@@ -95,7 +95,7 @@ async fn add(
             if exists {
                 Ok(())
             } else {
-                app.signing_keys.add_standby(KeyLimits::OPERATOR, id, public_key.clone(), now).map(drop)
+                app.signing_keys.add_standby(SigningKeyLimits::OPERATOR, id, public_key.clone(), now).map(drop)
             }
         });
         match (added.await, waits.next()) {
@@ -141,7 +141,7 @@ async fn change(
     services: &Services,
     read: App,
     key: SigningKeyId,
-    change: impl FnOnce(&mut App, Timestamp) -> Result<(), KeyChangeRefused>,
+    change: impl FnOnce(&mut App, Timestamp) -> Result<(), SigningKeyChangeRefused>,
 ) -> Result<CommandOutput, AdminError> {
     let now = Timestamp::now();
     let mut app = read.clone();

@@ -4,14 +4,14 @@ use super::{
 };
 use crate::domain::{ApiKeyId, Timestamp};
 
-/// A new key and its value, which is shown once.
+/// A new key and its value, which only the response to its creation shows.
 #[derive(Debug)]
 pub struct IssuedApiKey {
     pub key: ApiKey,
     pub value: ApiKeyValue,
 }
 
-/// A new key, and the key it replaces as read and as changed.
+/// A new key, and the key that it replaces: as read, and with the new expiry.
 #[derive(Debug)]
 pub struct ReplacedApiKey {
     pub issued: IssuedApiKey,
@@ -19,15 +19,15 @@ pub struct ReplacedApiKey {
     pub retired: ApiKey,
 }
 
-/// All API keys of an app, oldest first, and the rules of their changes.
+/// All API keys of an app, oldest first, and the rules for changing them.
 ///
-/// The creator of a key is the caller, or `None` for the operator. The operator is not bound by the limits.
+/// The creator of a key is the caller, or `None` for the operator. The limits do not bind the operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiKeys(Vec<ApiKey>);
 
 impl ApiKeys {
     const MAX_ACTIVE: usize = 50;
-    /// Higher than [`Self::MAX_ACTIVE`], so that an app at that limit can still replace its keys.
+    /// Higher than [`Self::MAX_ACTIVE`], so that an app with that many keys can still replace them.
     const MAX_ACTIVE_TO_REPLACE: usize = 100;
     const MAX_LISTED: usize = 200;
 
@@ -41,15 +41,11 @@ impl ApiKeys {
         self.0.iter()
     }
 
-    /// The keys that a listing shows at `now`, oldest first.
+    /// Returns the keys that a list shows at `now`, oldest first.
     pub fn listed(&self, now: Timestamp) -> impl Iterator<Item = &ApiKey> {
         self.iter().filter(move |key| key.is_listed(now))
     }
 
-    /// Creates a key.
-    ///
-    /// # Errors
-    /// [`ApiKeyChangeRefused`]; or the system gave no random bytes.
     pub fn issue(
         &mut self,
         request: NewApiKey,
@@ -63,10 +59,7 @@ impl ApiKeys {
         Ok(IssuedApiKey { key, value })
     }
 
-    /// Creates a key that takes over from another one, which expires when the overlap ends or earlier.
-    ///
-    /// # Errors
-    /// As declared in [`ApiKeyChangeError`].
+    /// Creates a key that replaces another one. The replaced key expires when the overlap ends, or earlier.
     pub fn replace(
         &mut self,
         request: Replacement,
@@ -103,30 +96,36 @@ impl ApiKeys {
         Ok(ReplacedApiKey { issued: IssuedApiKey { key, value }, read, retired })
     }
 
-    /// Revokes the keys of that id, of which earlier versions allowed several. Returns them with those that were revoked
-    /// before.
+    /// Revokes the keys of an id; earlier versions allowed several. Returns each as read and as changed. A key that was
+    /// already revoked does not change.
     ///
-    /// # Errors
-    /// [`ApiKeyChangeError::NoSuchKey`]; [`ApiKeyChangeRefused::LastWriteKey`] unless `force`.
-    pub fn revoke(&mut self, id: ApiKeyId, force: bool, now: Timestamp) -> Result<Vec<ApiKey>, ApiKeyChangeError> {
-        let mut revoked: Vec<_> = self.iter().filter(|key| key.id == id).cloned().collect();
-        if revoked.is_empty() {
+    /// Without `force`, fails with [`ApiKeyChangeRefused::LastWriteKey`] if no other write key is active.
+    pub fn revoke(
+        &mut self,
+        id: ApiKeyId,
+        force: bool,
+        now: Timestamp,
+    ) -> Result<Vec<(ApiKey, ApiKey)>, ApiKeyChangeError> {
+        let read: Vec<_> = self.iter().filter(|key| key.id == id).cloned().collect();
+        if read.is_empty() {
             return Err(ApiKeyChangeError::NoSuchKey);
         }
         let is_other_write_key =
             |key: &ApiKey| key.id != id && key.kind == ApiKeyType::Write && key.status(now) == ApiKeyStatus::Active;
-        let changes = revoked.iter().any(|key| key.revoked_at.is_none());
-        if changes && !force && !self.iter().any(is_other_write_key) {
+        let is_change = read.iter().any(|key| key.revoked_at.is_none());
+        if is_change && !force && !self.iter().any(is_other_write_key) {
             return Err(ApiKeyChangeRefused::LastWriteKey.into());
         }
-        for key in &mut revoked {
-            key.revoke(now);
-            self.store(key);
-        }
-        Ok(revoked)
+        let revoke = |read: ApiKey| {
+            let mut changed = read.clone();
+            changed.revoke(now);
+            self.store(&changed);
+            (read, changed)
+        };
+        Ok(read.into_iter().map(revoke).collect())
     }
 
-    /// Returns the keys that a key created at `since` or later, and those that these created in turn.
+    /// Returns the keys that a key created at `since` or later, and the keys that these created in turn.
     #[must_use]
     pub fn issued_by(&self, id: ApiKeyId, since: Option<Timestamp>) -> Vec<&ApiKey> {
         let mut creators = vec![id];
@@ -143,10 +142,7 @@ impl ApiKeys {
         issued
     }
 
-    /// The key of that id, in whatever status.
-    ///
-    /// # Errors
-    /// [`ApiKeyChangeError::NoSuchKey`].
+    /// Returns the key, even if it is expired or revoked.
     pub fn get(&self, id: ApiKeyId) -> Result<&ApiKey, ApiKeyChangeError> {
         self.iter().find(|key| key.id == id).ok_or(ApiKeyChangeError::NoSuchKey)
     }
@@ -167,7 +163,7 @@ impl ApiKeys {
         if active >= max_active {
             Err(ApiKeyChangeRefused::TooManyActive(active))
         } else if listed >= Self::MAX_LISTED {
-            Err(ApiKeyChangeRefused::TooManyKept(listed))
+            Err(ApiKeyChangeRefused::TooManyListed(listed))
         } else {
             Ok(())
         }
@@ -180,7 +176,8 @@ impl ApiKeys {
     }
 }
 
-/// Checks that a write key gets no more than the key that creates it has. Read keys can't create keys.
+/// Checks that a new write key has no wider allow list and no longer lifetime than its creator. Read keys create no
+/// keys, so they are not checked.
 fn check_creator(creator: &ApiKey, key: &ApiKey) -> Result<(), ApiKeyChangeRefused> {
     if key.kind == ApiKeyType::Read {
         return Ok(());
@@ -223,7 +220,6 @@ mod tests {
         }
     }
 
-    /// Adds a key as the operator does.
     fn add(keys: &mut ApiKeys, kind: ApiKeyType, lifetime: Option<Duration>, networks: &[&str]) -> ApiKey {
         keys.issue(new_key(kind, lifetime, networks), None, start()).unwrap().key
     }
@@ -293,7 +289,7 @@ mod tests {
         assert_eq!(refused(issue(write(None, &["10.0.0.0/8"]))), LongerLifetime);
         assert_eq!(refused(issue(write(Some(DAY * 31), &["10.0.0.0/8"]))), LongerLifetime);
         assert!(issue(write(Some(DAY * 30), &["10.1.0.0/16"])).is_ok());
-        assert!(issue(new_key(ApiKeyType::Read, None, &[])).is_ok(), "a read key can't create keys");
+        assert!(issue(new_key(ApiKeyType::Read, None, &[])).is_ok(), "a read key creates no keys");
         let mut replace = |request| keys.replace(request, Some(&caller), start() + DAY * 60);
         assert_eq!(refused(replace(replacement(&caller))), LongerLifetime, "the same lifetime, from now");
         let shorter = Replacement { lifetime: NewLifetime::Limited(DAY), ..replacement(&caller) };
@@ -333,7 +329,7 @@ mod tests {
             keys.revoke(key.id, true, start()).unwrap();
         }
         let error = keys.issue(new(), Some(&caller), start() + DAY * 30);
-        assert_eq!(refused(error), ApiKeyChangeRefused::TooManyKept(200));
+        assert_eq!(refused(error), ApiKeyChangeRefused::TooManyListed(200));
         assert_eq!(keys.listed(start() + DAY * 31).count(), 1);
         assert!(keys.issue(new(), Some(&caller), start() + DAY * 31).is_ok());
     }
@@ -345,11 +341,12 @@ mod tests {
         let read = add(&mut keys, ApiKeyType::Read, None, &[]);
         let expired = start() + DAY;
         assert_eq!(refused(keys.revoke(first.id, false, expired)), ApiKeyChangeRefused::LastWriteKey);
-        assert_eq!(keys.revoke(second.id, false, expired).unwrap()[0].revoked_at, Some(expired));
-        assert_eq!(keys.revoke(read.id, false, expired).unwrap()[0].revoked_at, Some(expired));
-        assert_eq!(keys.revoke(first.id, true, expired).unwrap()[0].revoked_at, Some(expired));
+        assert_eq!(keys.revoke(second.id, false, expired).unwrap()[0].1.revoked_at, Some(expired));
+        assert_eq!(keys.revoke(read.id, false, expired).unwrap()[0].1.revoked_at, Some(expired));
+        assert_eq!(keys.revoke(first.id, true, expired).unwrap()[0].1.revoked_at, Some(expired));
         let again = keys.revoke(first.id, false, expired + DAY).unwrap();
-        assert_eq!(again[0].revoked_at, Some(expired), "a repeated revocation changes nothing");
+        assert_eq!(again[0].0, again[0].1, "a repeated revocation changes nothing");
+        assert_eq!(again[0].1.revoked_at, Some(expired));
         assert!(matches!(keys.revoke(ApiKeyId::random(), true, expired), Err(ApiKeyChangeError::NoSuchKey)));
     }
 
@@ -361,6 +358,7 @@ mod tests {
         let error = keys.replace(replacement(&first), None, start());
         assert_eq!(refused(error), ApiKeyChangeRefused::AmbiguousId);
         let revoked = keys.revoke(first.id, true, start()).unwrap();
+        let revoked: Vec<_> = revoked.into_iter().map(|(_, changed)| changed).collect();
         assert_eq!(revoked.iter().filter(|key| key.revoked_at == Some(start())).count(), 2);
         assert_eq!(ApiKeys::new(revoked), keys);
     }
