@@ -1,4 +1,4 @@
-//! The requests and commands of a scenario, and how far each has come.
+//! Requests, commands and their progress.
 
 use crate::aws::{App, Hour, VersionId, Versions};
 
@@ -28,7 +28,7 @@ impl Role {
     }
 }
 
-/// What follows the clean-up of labels.
+/// The step after a clean-up of labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Next {
     /// Another attempt to store the version.
@@ -38,18 +38,18 @@ pub enum Next {
     Commit,
 }
 
-/// Changes of labels, decided when the labels were listed.
+/// The changes of labels that follow from a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Plan {
-    /// The version that `AWSCURRENT` is moved off.
+    /// The version that loses `AWSCURRENT`.
     pub current_from: Option<VersionId>,
-    /// The versions that get their own label back; only `doctor` does that.
+    /// The versions whose own label `doctor` adds again.
     pub keep: Versions,
     /// The versions that lose their own label.
     pub release: Versions,
 }
 
-/// The call of AWS that comes next.
+/// The next call of AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Phase {
     /// Not sent yet. The first call reads the record.
@@ -72,7 +72,7 @@ pub enum Phase {
     StoreResult,
     /// `BatchGetItem` of the stored result, after a conflict.
     FindResult,
-    /// Removes the own label of the version that was not pinned.
+    /// `UpdateSecretVersionStage`: removes the own label of the version that was not pinned.
     Abandon {
         result: Option<VersionId>,
     },
@@ -80,22 +80,22 @@ pub enum Phase {
     FindApp {
         result: VersionId,
     },
-    /// `GetSecretValue`, and of the previous version if there is one to return.
+    /// `GetSecretValue` of `version`, and then of `previous`.
     GetValue {
         version: VersionId,
         previous: Option<VersionId>,
     },
     /// `doctor`: `DescribeSecret`.
     Describe,
-    /// `doctor`: `ListSecretVersionIds`, after a description with these labels.
+    /// `doctor`: `ListSecretVersionIds`. The fields are the labels in the AWS response of `DescribeSecret`.
     Examine {
         kept: Versions,
         current: VersionId,
     },
-    /// `doctor`: the next repair. `is_off_current` says that the version to release was seen without `AWSCURRENT`.
+    /// `doctor`: the next repair. `is_settled` says that `AWSCURRENT` was seen where a release is safe.
     Repair {
         plan: Plan,
-        is_off_current: bool,
+        is_settled: bool,
     },
     Done(Outcome),
 }
@@ -105,7 +105,7 @@ pub enum Phase {
 pub enum Outcome {
     /// 201 with this version.
     Created(VersionId),
-    /// The previous version, if there was one, is no longer returned.
+    /// Success: this previous version is no longer returned.
     Ended(Option<VersionId>),
     /// 200 of a GET.
     Read,
@@ -117,9 +117,9 @@ pub enum Outcome {
     Failed,
     /// 500 of a read: later changes dropped the version between the read of the record and the read of the value.
     Overtaken,
-    /// 500 of a read although the record still names the version. Never.
+    /// 500 of a read although the app's record names the version. Breaks a property.
     Unreadable(VersionId),
-    /// A response with a version that GET did not return at any time of the request. Never.
+    /// A response with a version that GET did not return at any time of the request. Breaks a property.
     Dropped(VersionId),
 }
 
@@ -127,15 +127,15 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Actor {
     pub phase: Phase,
-    /// The record as it was read, and after the commit as it was stored.
+    /// The record that was read or stored last.
     pub app: App,
     /// The time before the record was read.
     pub read_at: Hour,
-    /// The version that it stored.
+    /// The version that it stored. For a reader, the version that it read first.
     pub version: Option<VersionId>,
     /// The `version` of the record that its transaction replaced.
     pub replaced: Option<u8>,
-    /// The versions that GET returned at some time of the request.
+    /// The versions that GET returned at any time of the request.
     pub returned: Versions,
 }
 
@@ -144,12 +144,12 @@ impl Actor {
         !matches!(self.phase, Phase::Ready | Phase::Done(_))
     }
 
-    /// Ends it. Forgets what has no effect any more, so that fewer states differ.
+    /// Ends it. Clears fields that are no longer used, so that equal states are found to be equal.
     pub fn end(&mut self, outcome: Outcome) {
         *self = Self { phase: Phase::Done(outcome), replaced: self.replaced, ..Self::default() };
     }
 
-    /// Ends it with a response that has these versions.
+    /// Ends it with a response that contains these versions.
     pub fn respond(&mut self, versions: Versions, outcome: Outcome) {
         let dropped = versions.iter().find(|version| !self.returned.contains(*version));
         self.end(dropped.map_or(outcome, Outcome::Dropped));

@@ -3,11 +3,11 @@
 /// Time in steps of more than an hour.
 pub type Hour = u8;
 
-/// A version of the secret. Secrets Manager created the version with the lower number first.
+/// A version of the secret, numbered in the order of creation.
 pub type VersionId = u8;
 
-/// The most versions that a scenario can create, with the first one.
-pub const MAX_VERSIONS: usize = 7;
+/// The maximum number of versions in a scenario.
+pub const MAX_VERSIONS: usize = 6;
 
 /// A set of versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -92,7 +92,7 @@ pub struct Table {
     pub result: Option<VersionId>,
 }
 
-/// A change of a label that Secrets Manager refuses.
+/// The error of a change of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LabelError {
     /// `InvalidParameterException`: the label is not on the version that the call names.
@@ -103,7 +103,7 @@ pub enum LabelError {
 
 /// The secret in Secrets Manager.
 ///
-/// `AWSPREVIOUS`, which Secrets Manager moves with `AWSCURRENT`, is left out: the fewer labels, the more versions can be lost.
+/// It has no `AWSPREVIOUS`, which Secrets Manager moves with `AWSCURRENT`: with fewer labels, more versions can be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Secret {
     /// The number of versions that were ever created.
@@ -196,7 +196,7 @@ impl Default for Secret {
     }
 }
 
-/// Both services, and the time.
+/// The AWS services and the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Aws {
     pub hour: Hour,

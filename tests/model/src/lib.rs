@@ -1,41 +1,73 @@
-//! A model of the secret's rotation.
+//! A model of the secret's rotation, for the model checker [`stateright`].
+//!
+//! The checker tries every order of the calls of AWS that some requests and commands make at the same time. It stops each
+//! of them at every call, loses responses, lets hours pass, and deletes versions without labels as soon as that is allowed.
+//! `tests/explore.rs` has the scenarios: 3,109,608 states, none of which breaks one of the [`properties`].
+//!
+//! | Model | Code |
+//! |---|---|
+//! | `Step::read` | `Store::find_caller`, `Store::find_app` |
+//! | `Phase::Count` | `rotation::check_rate` |
+//! | `Step::put`, `Step::reach_quota` | `PreparedRotation::new` |
+//! | `Step::commit` | `NewWrite::store`, `Store::update_app` |
+//! | `Step::lose`, `Phase::FindResult`, `Phase::Abandon` | `NewWrite::store`, `PreparedRotation::abandon` |
+//! | `Step::replay` | `Rotation::repeated` in `post-app-secrets` |
+//! | `Step::list`, `Step::tidy` | `PreparedRotation::finish`, `Secrets::tidy_app_secret` |
+//! | `Step::get_value` | `Secrets::app_secret`, in `get-app-secrets` and in replays |
+//! | `Step::examine`, `Step::repair` | `doctor/secrets.rs`, `doctor/finding.rs` |
+//!
+//! Assumptions:
+//!
+//! - A function ends within an hour, because it has a deadline. A command may be suspended at any call.
+//! - A command pins its version within an hour after it stored it. [`Mutation::InterruptedRotation`] shows the need for that.
+//! - Secrets Manager's clock distinguishes versions that one rotation stored after another. [`Mutation::CoarseClock`] shows
+//!   the need for that.
+//!
+//! Simplifications:
+//!
+//! - A lost response is a call that is carried out, and a failure before the next call. Only the commit has a step of its own
+//!   for it, because a failed transaction and an unknown outcome are handled differently.
+//! - A request that fails before it has changed anything is like one that was never sent.
+//! - The SDK's retries are idempotent, so that a repeated call is not another step.
+//! - One hour stands for both ages of left-over versions, and for `doctor`'s minimum age.
 
 mod actor;
 mod aws;
-pub mod mutation;
+mod mutation;
 pub mod properties;
 mod steps;
 
 use stateright::{Model, Property};
 
+use self::{actor::Next, steps::Step};
 pub use self::{
     actor::{Actor, Outcome, Phase, Role},
     aws::{Aws, Hour, VersionId},
     mutation::Mutation,
 };
-use self::{actor::Next, steps::Step};
 
-/// The most requests and commands of a scenario.
-pub const MAX_ACTORS: usize = 5;
+/// The maximum number of requests and commands of a scenario.
+pub const MAX_ACTORS: usize = 4;
 
-/// A scenario: requests and commands that run at the same time, in any order of their calls.
+/// A scenario of requests and commands that run at the same time.
 #[derive(Debug, Clone)]
 pub struct RotationModel {
     pub roles: Vec<Role>,
-    /// How many times an hour may pass.
+    /// The number of hours that may pass.
     pub hours: Hour,
     /// Whether Secrets Manager may refuse new versions.
     pub has_quota: bool,
     pub mutation: Option<Mutation>,
 }
 
+/// The AWS services, and the progress of each request and command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct State {
     pub aws: Aws,
     pub actors: [Actor; MAX_ACTORS],
 }
 
-/// A step. The number is the actor's.
+/// A step, with the index of the actor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// The next call is carried out, and its response arrives.
@@ -53,7 +85,7 @@ pub enum Action {
 }
 
 impl State {
-    /// Whether nothing is under way.
+    /// Whether no request or command is in progress.
     fn is_quiet(&self) -> bool {
         !self.actors.iter().any(Actor::is_running)
     }
@@ -64,17 +96,19 @@ impl RotationModel {
         self.roles.iter().copied().zip(&state.actors)
     }
 
+    /// Whether an hour may pass now; see the assumptions.
     fn may_wait(&self, state: &State) -> bool {
         let holds_up = |(role, actor): (Role, &Actor)| {
-            // The code's assumption: storing and pinning a version are less than an hour apart.
-            let is_between = actor.phase == Phase::Commit && matches!(role, Role::Rotate { .. });
-            let is_between = is_between && self.mutation != Some(Mutation::InterruptedRotation);
-            actor.is_running() && (!role.is_command() || is_between)
+            let is_bounded = match (role, actor.phase) {
+                (Role::Rotate { .. }, Phase::Commit) => self.mutation != Some(Mutation::InterruptedRotation),
+                _ => !role.is_command(),
+            };
+            actor.is_running() && is_bounded
         };
         state.aws.hour < self.hours && !self.with_state(state).any(holds_up)
     }
 
-    /// Whether a failure before the next call leaves something that a request never sent would not leave.
+    /// Whether a failure before the next call differs from a request that was never sent.
     fn may_fail(role: Role, actor: &Actor) -> bool {
         match actor.phase {
             Phase::Commit => role != Role::EndOverlap,
@@ -125,10 +159,7 @@ impl Model for RotationModel {
         match action {
             Action::Delete(version) => next.aws.secret.existing.remove(version),
             Action::Wait => next.aws.hour += 1,
-            Action::Call(number)
-            | Action::Fail(number)
-            | Action::LoseResponse(number)
-            | Action::ReachQuota(number) => {
+            Action::Call(number) | Action::Fail(number) | Action::LoseResponse(number) | Action::ReachQuota(number) => {
                 let role = *self.roles.get(number)?;
                 let actor = next.actors.get_mut(number)?;
                 let mut step = Step { aws: &mut next.aws, actor, role, mutation: self.mutation };

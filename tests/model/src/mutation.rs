@@ -1,30 +1,29 @@
-/// All mutations.
-pub const ALL: [Mutation; 17] = {
-    use Mutation::*;
-    [PinBeforePut, PutWithoutLabel, UnconditionalCommit, ResultAfterCommit, TidyBeforeCommit, TidyPrevious, TidyYounger, CoarseClock, AgeAtTidying, AcceptMovedCurrent, OwnLabelsFirst, LostIsConflict, ReplayDroppedSecret, ReadExpiredPrevious, InterruptedRotation, DoctorAgesLate, DoctorReleasesCurrent]
-};
-/// A mistake that the code does not make. The tests show that a property notices each of them.
+//! Mistakes that the code does not make.
+
+/// A mistake. The tests show that each breaks a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mutation {
     /// The record pins the new version before the version is stored.
     PinBeforePut,
     /// A version is stored without its own label.
     PutWithoutLabel,
-    /// The record is stored whatever it has become since it was read.
+    /// The record is stored without its condition.
     UnconditionalCommit,
     /// The stored result is written after the transaction.
     ResultAfterCommit,
     /// The labels are cleaned up before the record is stored.
     TidyBeforeCommit,
-    /// Cleaning up takes the previous version's label, too.
+    /// The clean-up removes no label of a version.
+    LeaveLabels,
+    /// The clean-up removes the previous version's label, too.
     TidyPrevious,
-    /// Cleaning up takes the labels of versions that are younger than the pinned one.
+    /// The clean-up removes the labels of versions that are younger than the pinned one.
     TidyYounger,
-    /// Versions have one creation time if they were created in the same hour.
+    /// Versions that were created in the same hour have the same creation time.
     CoarseClock,
-    /// A version's age counts when the labels are listed, not when the record was read.
+    /// The clean-up uses a version's age at the listing, not at the read of the record.
     AgeAtTidying,
-    /// Cleaning up goes on if another change has moved `AWSCURRENT`, without listing the labels again.
+    /// Labels are not listed again after another change has moved `AWSCURRENT`.
     AcceptMovedCurrent,
     /// Own labels are removed before `AWSCURRENT` is moved.
     OwnLabelsFirst,
@@ -36,8 +35,8 @@ pub enum Mutation {
     ReadExpiredPrevious,
     /// The operator's command is interrupted for more than an hour between storing a version and pinning it.
     InterruptedRotation,
-    /// For `doctor`, a version's age counts when the versions are listed, not when the record was read.
+    /// `doctor` uses a version's age at the listing, not at the read of the record.
     DoctorAgesLate,
-    /// `doctor` releases a version even if `AWSCURRENT` could not be moved off it.
+    /// `doctor` releases versions even if `AWSCURRENT` could not be moved.
     DoctorReleasesCurrent,
 }

@@ -1,4 +1,4 @@
-//! What has to hold in every state, and what has to happen in some.
+//! The invariants, and examples that show that the scenarios are not trivial.
 
 use stateright::{Expectation, Property};
 
@@ -52,7 +52,9 @@ pub fn all() -> Vec<Property<RotationModel>> {
             let returned = state.aws.table.app.returned(state.aws.hour);
             !state.any(|outcome| matches!(outcome, Outcome::Ended(Some(version)) if returned.contains(version)))
         }),
-        Property::always(DOCTOR, |model: &RotationModel, state: &State| !state.is_quiet() || repaired_by(Role::Doctor, model, state)),
+        Property::always(DOCTOR, |model: &RotationModel, state: &State| {
+            !state.is_quiet() || repaired_by(Role::Doctor, model, state)
+        }),
         Property::always(ROTATION, |model: &RotationModel, state: &State| {
             !state.is_quiet() || repaired_by(Role::Rotate { overlap: 1 }, model, state)
         }),
@@ -62,8 +64,8 @@ pub fn all() -> Vec<Property<RotationModel>> {
     .collect()
 }
 
-/// Shows that the scenarios are not trivial.
-fn examples() -> [Property<RotationModel>; 5] {
+/// States that at least one scenario reaches.
+pub fn examples() -> [Property<RotationModel>; 5] {
     [
         Property::sometimes("a write conflicts", |_, state: &State| state.any(|outcome| outcome == Outcome::Refused)),
         Property::sometimes("two requests return the same new version", |_, state: &State| {
@@ -83,7 +85,9 @@ fn examples() -> [Property<RotationModel>; 5] {
             let is_named = |version| version == app.pinned || Some(version) == previous;
             state.is_quiet() && state.aws.secret.kept.iter().any(|version| !is_named(version))
         }),
-        Property::sometimes("a read is overtaken", |_, state: &State| state.any(|outcome| outcome == Outcome::Overtaken)),
+        Property::sometimes("a read is overtaken", |_, state: &State| {
+            state.any(|outcome| outcome == Outcome::Overtaken)
+        }),
     ]
 }
 
@@ -93,7 +97,7 @@ pub fn invariants() -> Vec<&'static str> {
     all().into_iter().filter(is_invariant).map(|property| property.name).collect()
 }
 
-/// Whether the labels are as they should be after `role` has run undisturbed, when all versions are old.
+/// Whether `role` repairs the labels, if it runs without interruption and all versions are old.
 fn repaired_by(role: Role, model: &RotationModel, state: &State) -> bool {
     let mut aws = Aws { hour: state.aws.hour + 1, ..state.aws };
     let mut actor = Actor::default();

@@ -35,7 +35,7 @@ impl Step<'_> {
             Phase::FindResult => self.actor.phase = Phase::Abandon { result: self.aws.table.result },
             Phase::Abandon { result } => {
                 if let Some(version) = self.actor.version {
-                    // Nothing depends on the outcome.
+                    // Best effort.
                     let _ = self.aws.secret.release(version);
                 }
                 self.after_abandon(result);
@@ -50,7 +50,7 @@ impl Step<'_> {
                 self.actor.phase = Phase::Examine { kept, current };
             }
             Phase::Examine { kept, current } => self.examine(kept, current),
-            Phase::Repair { plan, is_off_current } => self.repair(plan, is_off_current),
+            Phase::Repair { plan, is_settled } => self.repair(plan, is_settled),
             Phase::Done(_) => {}
         }
     }
@@ -167,7 +167,7 @@ impl Step<'_> {
         true
     }
 
-    /// Commits, and the response is lost: whether the transaction was committed is unknown.
+    /// Commits, but the response is lost.
     pub fn lose_response(&mut self) {
         self.transact();
         if self.is(Mutation::LostIsConflict) {
@@ -212,7 +212,6 @@ impl Step<'_> {
         }
         match (self.role, previous) {
             (Role::Get, Some(previous)) => {
-                // Notes the version that was read. The previous one is read next.
                 self.actor.version = Some(version);
                 self.actor.phase = Phase::GetValue { version: previous, previous: None };
             }
@@ -229,7 +228,7 @@ impl Step<'_> {
         self.tidy_next(self.plan(), next);
     }
 
-    /// Decides about labels as the code does.
+    /// Decides which labels to change.
     fn plan(&self) -> Plan {
         let (secret, app) = (&self.aws.secret, self.actor.app);
         let (labelled, previous) = (secret.labelled(), app.previous.map(|previous| previous.version));
@@ -247,7 +246,8 @@ impl Step<'_> {
             }
             let is_left_over = secret.created(version) < judged_at;
             let is_kept = previous == Some(version) && !self.is(Mutation::TidyPrevious);
-            if secret.kept.contains(version) && !is_kept && (is_older || is_left_over) {
+            let is_unneeded = !is_kept && (is_older || is_left_over) && !self.is(Mutation::LeaveLabels);
+            if secret.kept.contains(version) && is_unneeded {
                 plan.release.insert(version);
             }
         }
@@ -291,7 +291,7 @@ impl Step<'_> {
         match next {
             Next::Put => self.actor.phase = Phase::Put { is_second: true },
             Next::Commit => self.actor.phase = Phase::Commit,
-            // The value is in this process's cache.
+            // The process has cached the value.
             Next::Respond => match self.actor.version {
                 // A command prints no secret.
                 Some(version) if self.role.is_command() => self.actor.end(Outcome::Created(version)),
@@ -301,13 +301,13 @@ impl Step<'_> {
         }
     }
 
-    /// The call fails, and so does what it is part of.
+    /// The call fails or the process stops.
     pub fn give_up(&mut self) {
         match self.actor.phase {
-            // The outcome of the rotation is decided.
+            // Clean-ups are best effort.
             Phase::List { next: Next::Respond } | Phase::Tidy { next: Next::Respond, .. } => self.tidied(Next::Respond),
             Phase::Abandon { result } => self.after_abandon(result),
-            Phase::Repair { plan, is_off_current } => self.skip_repair(plan, is_off_current),
+            Phase::Repair { plan, .. } => self.skip_repair(plan),
             _ => self.actor.end(Outcome::Failed),
         }
     }
@@ -337,27 +337,24 @@ impl Step<'_> {
     }
 
     /// `Repair::carry_out` of the next finding.
-    fn repair(&mut self, mut plan: Plan, is_off_current: bool) {
+    fn repair(&mut self, mut plan: Plan, is_settled: bool) {
         let pinned = self.actor.app.pinned;
         let secret = &mut self.aws.secret;
         if let Some(from) = plan.current_from {
-            // `DescribeSecret` comes first; it does not matter, since the move names the version.
+            // The code calls `DescribeSecret` before. That changes nothing, because the move names the version.
             let _ = secret.move_current(from, pinned);
             plan.current_from = None;
         } else if let Some(version) = plan.keep.first() {
             let _ = secret.keep(version);
             plan.keep.remove(version);
         } else if let Some(version) = plan.release.first() {
-            if !is_off_current && self.mutation != Some(Mutation::DoctorReleasesCurrent) {
-                // `Secrets::discard_app_secret`: moves AWSCURRENT off the version before it removes the own label.
-                match secret.current == version {
-                    true if secret.move_current(version, pinned).is_err() => plan.release.remove(version),
-                    true => {}
-                    false => {
-                        self.actor.phase = Phase::Repair { plan, is_off_current: true };
-                        return;
-                    }
+            if !is_settled && self.mutation != Some(Mutation::DoctorReleasesCurrent) {
+                // `Secrets::release_orphan` checks where AWSCURRENT is.
+                if secret.current == pinned || !secret.kept.contains(secret.current) {
+                    self.actor.phase = Phase::Repair { plan, is_settled: true };
+                    return;
                 }
+                plan.release.remove(version);
                 self.repair_next(plan);
                 return;
             }
@@ -368,7 +365,7 @@ impl Step<'_> {
     }
 
     /// The repair fails, and the next one follows.
-    fn skip_repair(&mut self, mut plan: Plan, _: bool) {
+    fn skip_repair(&mut self, mut plan: Plan) {
         if plan.current_from.is_some() {
             plan.current_from = None;
         } else if let Some(version) = plan.keep.first() {
@@ -383,7 +380,7 @@ impl Step<'_> {
         if plan == Plan::default() {
             self.actor.end(Outcome::Repaired);
         } else {
-            self.actor.phase = Phase::Repair { plan, is_off_current: false };
+            self.actor.phase = Phase::Repair { plan, is_settled: false };
         }
     }
 }

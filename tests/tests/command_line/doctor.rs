@@ -177,6 +177,25 @@ async fn current_version(aws: &FakeAws, app: &App) -> String {
     state.current_version.unwrap()
 }
 
+/// A version keeps its own label while it has AWSCURRENT: `doctor` would not recognise it as stored by userdocks.
+#[tokio::test(flavor = "multi_thread")]
+async fn version_with_current_label_is_not_released() {
+    let aws = FakeAws::start().await;
+    let app = new_app(&aws).await;
+    aws.services().secrets.create_app_secret(app.id, SecretVersionId::random(), &secret()).await.unwrap();
+    aws.intercept(|call| match call.operation.as_str() {
+        "UpdateSecretVersionStage" if call.body.contains("MoveToVersionId") => {
+            Reply::error(400, "AccessDeniedException")
+        }
+        _ => Reply::Forward,
+    });
+    let (_, response, _) = aws.run_admin(&["doctor", "--min-age", "0s", "--repair"]).await;
+    assert_eq!((&response["repaired"], &response["remaining"]), (&json!(0), &json!(2)), "{response}");
+    aws.forward();
+    assert_found(&aws, app.id, &["misplaced-current-label", "orphaned-version"], &[]).await;
+    assert_eq!(current_version(&aws, &app).await, app.secret_version_id.to_string());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn labels_on_other_versions_are_found() {
     let aws = FakeAws::start().await;
