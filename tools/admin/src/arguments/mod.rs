@@ -14,6 +14,8 @@ use userdocks_admin::secret::Replacement;
 use self::values::overlap;
 pub use self::{api_key::ApiKeyCommand, app::AppCommand};
 
+const GLOBAL_OPTIONS: &str = "Global options";
+
 /// Manage apps, their API keys, secrets and signing keys
 ///
 /// Region, credentials and endpoints come from the same settings as the AWS CLI's (AWS_REGION, AWS_PROFILE,
@@ -29,7 +31,7 @@ pub struct Arguments {
     pub resources: ResourceFlags,
 
     /// Format of the output
-    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_enum, default_value_t = Format::Human)]
     pub output: Format,
 
     #[command(subcommand)]
@@ -39,19 +41,19 @@ pub struct Arguments {
 #[derive(Args)]
 pub struct ResourceFlags {
     /// CloudFormation stack that has the table, secret prefix and KMS key as outputs [env: USERDOCKS_STACK]
-    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub stack: Option<String>,
 
     /// DynamoDB table; required without a stack [env: TABLE_NAME]
-    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub table: Option<String>,
 
     /// Prefix of all secrets' names; required without a stack [env: SECRET_PREFIX]
-    #[arg(long, global = true, value_name = "PREFIX")]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_name = "PREFIX")]
     pub secret_prefix: Option<SecretPrefix>,
 
     /// KMS key for new secrets; Secrets Manager's default key if empty or not given [env: SECRETS_KMS_KEY_ID]
-    #[arg(long, global = true, value_name = "KEY")]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_name = "KEY")]
     pub kms_key: Option<String>,
 }
 

@@ -33,8 +33,8 @@ impl Seen {
         if self.ids.insert(key.id) {
             return None;
         }
-        let detail = "the app has another API key of this id; use `api-key issue` for new ones, then `api-key revoke`, which revokes \
-             both";
+        let detail = "the app has another API key of this id; use `api-key issue` for new ones, then `api-key revoke`, which \
+                      revokes both";
         Some(finding("repeated-api-key-id", app, key, detail.to_owned(), None))
     }
 
