@@ -54,7 +54,7 @@ impl Doctor<'_> {
             );
         }
         let state = self.services.secrets.describe(purpose).await?;
-        let exists = state.is_some_and(|state| !state.is_scheduled_for_deletion && self.is_old(state.changed));
+        let exists = state.is_some_and(|state| !state.is_scheduled_for_deletion && self.is_old(state.changed_at));
         Ok(exists.then_some(finding))
     }
 

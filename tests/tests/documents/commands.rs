@@ -1,4 +1,4 @@
-//! The commands of README.md, run in order and in one shell.
+//! Runs the commands of README.md, docs/API.md and CONTRIBUTING.md, each document in one shell.
 
 use std::{
     fs,
@@ -11,36 +11,38 @@ use userdocks_test_support::{
     stack::Stack,
 };
 
-/// The test of a command.
+const DOCUMENTS: [&str; 3] = ["README.md", "docs/API.md", "CONTRIBUTING.md"];
+
+/// How a command is tested.
 enum Treatment {
-    /// It runs, against a stack of the test's own.
+    /// Runs it against the test's own stack.
     Run,
-    /// It takes minutes, an AWS account or containers, so that only its arguments are checked.
+    /// Checks only its arguments, because it needs minutes, an AWS account or containers.
     Check(fn(&str)),
 }
 
-/// The program that a command starts decides; one that is not known here has to be added.
-fn treatment(command: &str) -> Treatment {
-    // What is assigned may have spaces, in $(…).
-    let mut depth = 0;
-    let words = command.split(|character| {
-        depth += i32::from(character == '(') - i32::from(character == ')');
-        character == ' ' && depth == 0
-    });
-    let is_assignment = |word: &&str| word.split_once('=').is_some_and(|(name, _)| is_variable(name));
-    let words: Vec<_> = words.skip_while(is_assignment).collect();
-    match words.first().copied() {
-        // A function of README's own is run by what calls it.
-        None | Some("." | "admin" | "admin()" | "as" | "as()" | "curl" | "export" | "userdocks-admin") => {
-            Treatment::Run
+impl Treatment {
+    /// Decides by the program that the command starts.
+    fn of(command: &str) -> Self {
+        // An assigned value may have spaces, in $(…).
+        let mut depth = 0;
+        let words = command.split(|character| {
+            depth += i32::from(character == '(') - i32::from(character == ')');
+            character == ' ' && depth == 0
+        });
+        let is_assignment = |word: &&str| word.split_once('=').is_some_and(|(name, _)| is_variable(name));
+        let words: Vec<_> = words.skip_while(is_assignment).collect();
+        match words.first().copied() {
+            // `as` is a function that the documents define.
+            None | Some("as" | "as()" | "curl" | "export" | "userdocks-admin") => Self::Run,
+            Some("cargo") if words.starts_with(&["cargo", "lambda", "invoke"]) => Self::Run,
+            Some("cargo") if words.starts_with(&["cargo", "fetch"]) => Self::Run,
+            Some("cargo") if words.starts_with(&["cargo", "install"]) => Self::Check(project_has_package),
+            Some("make") => Self::Check(make_has_target),
+            Some("rustup") => Self::Check(compiler_knows_target),
+            Some("sam") => Self::Check(sam_knows_arguments),
+            _ => panic!("the test neither runs nor checks this command; add it to `Treatment`: {command}"),
         }
-        Some("cargo") if words.starts_with(&["cargo", "lambda", "invoke"]) => Treatment::Run,
-        Some("cargo") if words.starts_with(&["cargo", "fetch"]) => Treatment::Run,
-        Some("cargo") if words.starts_with(&["cargo", "install"]) => Treatment::Check(a_package_is_there),
-        Some("make") => Treatment::Check(make_has_the_target),
-        Some("rustup") => Treatment::Check(compiler_knows_target),
-        Some("sam") => Treatment::Check(sam_knows_the_arguments),
-        _ => panic!("README.md has a command that this test neither runs nor checks: {command}"),
     }
 }
 
@@ -50,38 +52,43 @@ fn is_variable(name: &str) -> bool {
 
 #[test]
 fn commands_work_as_written() {
-    let mut commands = readme::commands();
-    commands.retain(|typed| match treatment(&typed.text) {
-        Treatment::Run => true,
-        Treatment::Check(check) => {
-            check(&typed.text);
-            false
-        }
-    });
-    assert!(commands.len() > 15, "{commands:?}");
-
     let data = tempfile::tempdir().unwrap();
     let stack = Stack::start(data.path(), None);
-    // The table that the operator's commands name is made by the deployment.
+    // On AWS, the deployment creates the table that the operator's commands name.
     assert!(stack.admin(&["--table", "userdocks-production", "table", "create"], "").status.success());
-    let printed = run(&commands, &stack, data.path().to_str().unwrap());
+    for document in DOCUMENTS {
+        let mut commands = readme::commands_in(document);
+        assert!(!commands.is_empty(), "{document} has no commands");
+        commands.retain(|typed| match Treatment::of(&typed.text) {
+            Treatment::Run => true,
+            Treatment::Check(check) => {
+                check(&typed.text);
+                false
+            }
+        });
+        let printed = run(&commands, &stack, data.path().to_str().unwrap());
+        assert_outcomes(document, &commands, &printed);
+    }
     stack.stop();
+}
 
+/// Fails unless each command succeeded, or returned the HTTP status with which its comment begins.
+fn assert_outcomes(document: &str, commands: &[Typed], printed: &str) {
     let ends: Vec<_> = printed.split("\nended with ").collect();
-    assert_eq!(ends.len(), commands.len() + 1, "{printed}");
+    assert_eq!(ends.len(), commands.len() + 1, "{document}: {printed}");
     for (index, typed) in commands.iter().enumerate() {
         let (before, succeeded) = (ends[index], ends[index + 1].starts_with("0\n"));
         match typed.comment.get(..3).filter(|status| status.starts_with('4')) {
-            Some(refused) => assert!(before.contains(&format!("HTTP {refused}\n")), "{typed:?}: {before}"),
-            None => assert!(succeeded, "{typed:?}: {before}"),
+            Some(refused) => assert!(before.contains(&format!("HTTP {refused}\n")), "{document}: {typed:?}: {before}"),
+            None => assert!(succeeded, "{document}: {typed:?}: {before}"),
         }
     }
 }
 
-/// Everything that they print in one shell; after each, a line that says how it ended.
+/// Runs the commands in one shell. Returns their output, with a line after each that has its exit code.
 fn run(commands: &[Typed], stack: &Stack, data: &str) -> String {
     let port = stack.api().rsplit_once(':').unwrap().1;
-    // A failure of the API is a failure of the command.
+    // curl fails if the API does.
     let mut script = format!(
         "exec 2>&1; set -o pipefail; set -a; . '{data}/environment'; set +a\n\
          curl() {{ command curl --fail-with-body --write-out '%{{stderr}}HTTP %{{http_code}}\\n' \"$@\"; }}\n"
@@ -105,14 +112,14 @@ fn run(commands: &[Typed], stack: &Stack, data: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn a_package_is_there(command: &str) {
+fn project_has_package(command: &str) {
     let path = command.split_once("--path ").unwrap().1;
     let manifest = fs::read_to_string(project().join(path).join("Cargo.toml")).unwrap();
     assert!(manifest.contains("name = \"userdocks-admin\""), "{command}");
 }
 
-fn make_has_the_target(command: &str) {
-    // First, where no comment can hide it.
+fn make_has_target(command: &str) {
+    // In front, because the command may end with a comment.
     let dry_run = command.replacen("make", "make --dry-run", 1);
     let planned = Command::new("sh").args(["-c", &dry_run]).current_dir(project()).output().unwrap();
     assert!(planned.status.success(), "{command}: {}", String::from_utf8_lossy(&planned.stderr));
@@ -124,8 +131,8 @@ fn compiler_knows_target(command: &str) {
     assert!(String::from_utf8(known).unwrap().lines().any(|known| known == target), "{command}");
 }
 
-/// The subcommand has the options, and the project the function, the event and the environment that are named.
-fn sam_knows_the_arguments(command: &str) {
+/// Checks that the subcommand has the options, and the project the named function, event and environment.
+fn sam_knows_arguments(command: &str) {
     let template = fs::read_to_string(project().join("template.yaml")).unwrap();
     let configuration = fs::read_to_string(project().join("samconfig.toml")).unwrap();
     for command in command.split("&&").map(str::trim) {
