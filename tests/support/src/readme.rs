@@ -1,4 +1,4 @@
-//! The commands that README.md and docs/OPERATIONS.md tell their readers to type.
+//! The commands in the `sh` blocks of the documents.
 
 use std::fs;
 
@@ -13,10 +13,16 @@ pub struct Typed {
     pub comment: String,
 }
 
-/// All commands of all `sh` blocks, in order.
+/// All commands of README.md, in order.
 #[must_use]
 pub fn commands() -> Vec<Typed> {
-    commands_of(&fs::read_to_string(project().join("README.md")).unwrap())
+    commands_in("README.md")
+}
+
+/// All commands of a document, in order.
+#[must_use]
+pub fn commands_in(document: &str) -> Vec<Typed> {
+    commands_of(&fs::read_to_string(project().join(document)).unwrap())
 }
 
 /// All commands of another document under one heading of the second level.
