@@ -282,8 +282,9 @@ async fn revocation_by_report_is_logged_without_key() {
 async fn log_of_report_contains_no_reported_key() {
     let routes = KeyRoutes::start().await;
     let app = routes.create_app().await;
-    let imported = TestKey::imported("imported/and+leaked", ApiKeyType::Read);
-    routes.add_keys(app.id(), [imported.clone()]).await;
+    let imported = TestKey::imported("imported/and+leaked%41", ApiKeyType::Read);
+    let other = TestKey::new(ApiKeyType::Read);
+    routes.add_keys(app.id(), [imported.clone(), other.clone()]).await;
     let (read, write) = (value(&app.read), value(&app.write));
     let encoded = read.replace('_', "%5f");
     let unused = format!("{}x", value(&imported));
@@ -293,19 +294,21 @@ async fn log_of_report_contains_no_reported_key() {
         json!({"token": read, "url": null}),
         json!({"token": read, "url": format!("https://example.com/first?{write}&{encoded}&{read}#short%20%ff")}),
         json!({"token": read, "url": "https://example.com/second"}),
-        json!({"token": write, "url": format!("https://example.com/{}?a=%5F", value(&imported).replace('/', "%2F"))}),
-        json!({"token": value(&imported), "url": "https://example.com/100%25?a=%5F"}),
+        json!({"token": write, "url": format!("https://example.com/{}?a=%5F", value(&imported).replace('%', "%25").replace('/', "%2F"))}),
+        json!({"token": value(&imported), "url": format!("https://example.com/{}?a=%5F&b=100%25", value(&imported))}),
+        json!({"token": value(&other), "url": format!("https://example.com/?next={}", read.replace('_', "%25255F"))}),
         json!({"token": unused}),
     ]);
     let mut function = Function::start("post-leaks", &routes.aws.environment()).await;
-    assert_received(&read_payload(&function.invoke(&event).await).0, 8);
+    assert_received(&read_payload(&function.invoke(&event).await).0, 9);
     let lines = function.stop().await;
     let mut urls: Vec<_> = lines.iter().filter_map(|line| line["untrustedUrl"].as_str()).collect();
     urls.sort_unstable();
     assert_eq!(
         urls,
         [
-            "https://example.com/100%25?a=%5F",
+            "https://example.com/?next=[key]",
+            "https://example.com/[key]?a=%5F&b=100%25",
             "https://example.com/[key]?a=_",
             "https://example.com/first?[key]&[key]&[key]#short \u{fffd}",
         ]
