@@ -27,7 +27,7 @@ use userdocks_test_support::{
 use crate::Failure;
 
 const APPS: usize = 4;
-/// API keys in use of each app. One of them is revoked.
+/// The API keys that an app's requests present, in turn. One of them is revoked.
 const KEYS_EACH: usize = 8;
 /// The time between two changes. A change is the rotation of one app's secret and the revocation of one of its API keys.
 pub const CHANGE_INTERVAL: Duration = Duration::from_millis(500);

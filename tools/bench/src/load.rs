@@ -8,7 +8,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    ops::RangeInclusive,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -42,7 +41,7 @@ pub struct Load {
     pub rate: f64,
     /// Ascending.
     pub latencies: Vec<Duration>,
-    /// The number of responses with each status.
+    /// The number of responses with each status; `none` for a runtime error.
     pub statuses: BTreeMap<String, usize>,
     /// Responses that show the state before a change that was committed before the request.
     pub stale: usize,
@@ -65,8 +64,8 @@ struct Usage {
 pub struct Minute {
     /// At its end, resident, in bytes.
     pub memory: u64,
-    /// The lowest and the highest number.
-    pub descriptors: RangeInclusive<usize>,
+    pub fewest_descriptors: usize,
+    pub most_descriptors: usize,
 }
 
 impl FunctionLoads {
@@ -90,19 +89,18 @@ impl Load {
     /// Returns whether the lowest number of descriptors in the last minute is above the highest in the first. Pools of
     /// connections make single numbers differ.
     fn has_lost_descriptors(&self) -> bool {
-        self.last_minute().descriptors.start() > self.first_minute().descriptors.end()
+        self.last_minute().fewest_descriptors > self.first_minute().most_descriptors
     }
 }
 
 impl Minute {
-    fn new<'a>(usage: impl Iterator<Item = &'a Usage>) -> Self {
-        let mut minute = Self { memory: 0, descriptors: usize::MAX..=0 };
-        for Usage { memory, descriptors, .. } in usage {
-            minute.memory = *memory;
-            minute.descriptors =
-                *descriptors.min(minute.descriptors.start())..=*descriptors.max(minute.descriptors.end());
+    fn new<'a>(usage: impl Iterator<Item = &'a Usage> + Clone) -> Self {
+        let descriptors = usage.clone().map(|usage| usage.descriptors);
+        Self {
+            memory: usage.last().map_or(0, |usage| usage.memory),
+            fewest_descriptors: descriptors.clone().min().unwrap_or(0),
+            most_descriptors: descriptors.max().unwrap_or(0),
         }
-        minute
     }
 }
 
@@ -256,7 +254,8 @@ impl Receiver {
             Ok(body) => serde_json::from_slice(body).unwrap_or_default(),
             Err(_) => Value::Null,
         };
-        *self.load.statuses.entry(response["statusCode"].to_string()).or_default() += 1;
+        let status = response["statusCode"].as_u64().map_or_else(|| "none".to_owned(), |status| status.to_string());
+        *self.load.statuses.entry(status).or_default() += 1;
         if let Err(violation) = self.apps.check(&request, &outcome, &response) {
             let (count, words) = match violation {
                 Violation::Stale(words) => (&mut self.load.stale, words),

@@ -46,7 +46,7 @@ struct Arguments {
     /// Only count the instructions of a start and of warm requests of `get-app-keys` with callgrind
     #[arg(long)]
     callgrind: bool,
-    /// Only measure throughput and latencies with concurrent requests; exit with code 1 and write nothing if a response is wrong
+    /// Only measure throughput and latencies under load; exit with code 1 and write nothing if a response is wrong
     #[arg(long, conflicts_with_all = ["check", "callgrind"])]
     load: bool,
     /// Seconds of each load

@@ -260,12 +260,12 @@ pub fn load(functions: &[FunctionLoads]) -> String {
     let endurance: String = functions.iter().filter_map(endurance_row).collect();
     let changes: usize = functions.iter().map(|function| function.changes).sum();
     format!(
-        "{} requests at a time; {changes} rotations and as many revocations during the run. {}.\n\n\
+        "The functions handle up to {CONCURRENCY} requests at a time. During the run, {changes} secrets rotated and {changes} \
+         API keys were revoked. {}.\n\n\
          | function | load | requests | per second | p50 | p99 | p99.9 | longest | errors by status | stale | wrong |\n\
          |---|---|---|---|---|---|---|---|---|---|---|\n{rows}\n\
          | function | memory after a minute | at the end | descriptors, first minute | last minute |\n\
          |---|---|---|---|---|\n{endurance}",
-        CONCURRENCY,
         machine(),
     )
 }
@@ -301,10 +301,10 @@ fn endurance_row(function: &FunctionLoads) -> Option<String> {
         function.name,
         megabytes(early.memory),
         megabytes(late.memory),
-        early.descriptors.start(),
-        early.descriptors.end(),
-        late.descriptors.start(),
-        late.descriptors.end(),
+        early.fewest_descriptors,
+        early.most_descriptors,
+        late.fewest_descriptors,
+        late.most_descriptors,
     ))
 }
 
