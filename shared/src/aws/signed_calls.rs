@@ -259,14 +259,14 @@ mod tests {
             [Some(authorization), Some("20260102T030405Z".to_owned()), token.map(str::to_owned)]
         };
         let token = Some("SESSION/TOKEN+=");
-        let of_dynamodb = "f9246747abe03b8141598637c6e213f397c43002eb3d57db3866130e2770b116";
-        assert_eq!(dynamodb(None), expected("dynamodb", None, of_dynamodb));
-        let of_dynamodb = "7aaf6c64c153c61906111fead0d3c4c553fb127602bd8e6a6bcdc1dce86ffc79";
-        assert_eq!(dynamodb(token), expected("dynamodb", token, of_dynamodb));
-        let of_secrets = "3ae4e4d26ec8f88e86f18d79dcaff23ed48f1749ea612cfb72a57bb0fb4b7f8c";
-        assert_eq!(secrets(None), expected("secretsmanager", None, of_secrets));
-        let of_secrets = "3ee5dc764053a55e45f47fb2e4777a10ebba7d2e41796803a41d4b9edb91a396";
-        assert_eq!(secrets(token), expected("secretsmanager", token, of_secrets));
+        let expected_signature = "f9246747abe03b8141598637c6e213f397c43002eb3d57db3866130e2770b116";
+        assert_eq!(dynamodb(None), expected("dynamodb", None, expected_signature));
+        let expected_signature = "7aaf6c64c153c61906111fead0d3c4c553fb127602bd8e6a6bcdc1dce86ffc79";
+        assert_eq!(dynamodb(token), expected("dynamodb", token, expected_signature));
+        let expected_signature = "3ae4e4d26ec8f88e86f18d79dcaff23ed48f1749ea612cfb72a57bb0fb4b7f8c";
+        assert_eq!(secrets(None), expected("secretsmanager", None, expected_signature));
+        let expected_signature = "3ee5dc764053a55e45f47fb2e4777a10ebba7d2e41796803a41d4b9edb91a396";
+        assert_eq!(secrets(token), expected("secretsmanager", token, expected_signature));
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn hostile_environment_does_no_harm() {
     let stack = Stack::start_in_environment(&data, &environment);
     let (mut curls, mut admins) = (0, 0);
     for line in stack.printed.lines() {
-        // The test of README.md has Cargo build and run it.
+        // The binary exists already, so Cargo need not build it.
         let line = line.replace("cargo run --quiet --package userdocks-admin --", "\"$ADMIN\"");
         let is_curl = line.starts_with("curl ");
         if !is_curl && !line.starts_with(". ") {

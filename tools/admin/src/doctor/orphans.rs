@@ -14,7 +14,7 @@ use crate::AdminError;
 /// Checks of the secrets under the prefix.
 impl Doctor<'_> {
     pub(super) async fn examine_secrets(&mut self, app: Option<AppId>) -> Result<(), AdminError> {
-        let mut pages = self.services.secrets.names(app);
+        let mut pages = self.services.secrets.list_names(app);
         while let Some(names) = pages.next().await? {
             let purposes = names.into_iter().map(|name| (self.services.secrets.purpose(&name), name));
             let (known, unknown): (Vec<_>, Vec<_>) = purposes.partition(|(purpose, _)| purpose.is_some());
