@@ -260,8 +260,8 @@ pub fn load(functions: &[FunctionLoads]) -> String {
     let endurance: String = functions.iter().filter_map(endurance_row).collect();
     let changes: usize = functions.iter().map(|function| function.changes).sum();
     format!(
-        "The functions handle up to {CONCURRENCY} requests at a time. During the run, {changes} secrets rotated and {changes} \
-         API keys were revoked. {}.\n\n\
+        "The functions handle up to {CONCURRENCY} requests at a time. During the run, secrets were rotated {changes} times, \
+         and {changes} API keys were revoked. {}.\n\n\
          | function | load | requests | per second | p50 | p99 | p99.9 | longest | errors by status | stale | wrong |\n\
          |---|---|---|---|---|---|---|---|---|---|---|\n{rows}\n\
          | function | memory after a minute | at the end | descriptors, first minute | last minute |\n\
