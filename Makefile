@@ -16,7 +16,7 @@ LOCAL_SAM := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_CA_BUNDLE -u AWS_E
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
 FUZZ_MANIFEST := fuzz/Cargo.toml
 
-.PHONY: help run logs test test-moto test-sam test-deploy test-arm64 sam-build format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check bench-build profile clean
+.PHONY: help run logs test test-moto test-sam test-deploy test-arm64 sam-build format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check load bench-build profile clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -107,6 +107,11 @@ bench: bench-build ## Benchmark the functions and their peers, and write the fig
 
 bench-check: bench-build ## Benchmark, and fail if a target is missed
 	$(BENCH) --check
+
+MINUTES ?= 10
+
+load: bench-build ## Measure latencies under load, SECONDS_EACH (default 60) for each load and MINUTES (default 10) for the last
+	$(BENCH) --load --seconds $(SECONDS_EACH) --minutes $(MINUTES) docs/PERFORMANCE.md
 
 profile: ## Count instructions with valgrind's callgrind, in a build with symbols
 	CARGO_PROFILE_RELEASE_STRIP=false CARGO_TARGET_DIR=target/profile cargo build --release --locked --bin get-app-keys --bin get-app-secrets

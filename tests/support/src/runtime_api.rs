@@ -23,6 +23,20 @@ use tokio::sync::{mpsc as async_mpsc, watch};
 /// The id of an invocation and its event.
 type Invocation = (String, String);
 
+/// Sends events to a function from any thread.
+#[derive(Clone)]
+pub struct EventSender(Sender<Invocation>);
+
+impl EventSender {
+    /// Sends an event to the next worker that asks for one.
+    ///
+    /// # Errors
+    /// The API has stopped.
+    pub fn send(&self, id: &str, event: &str) -> io::Result<()> {
+        self.0.send((id.to_owned(), event.to_owned())).map_err(io::Error::other)
+    }
+}
+
 /// The end of an invocation.
 pub struct Outcome {
     /// The invocation's id.
@@ -98,6 +112,12 @@ impl RuntimeApi {
     /// The API has stopped.
     pub fn send(&self, id: &str, event: &str) -> io::Result<()> {
         self.invocations.send((id.to_owned(), event.to_owned())).map_err(io::Error::other)
+    }
+
+    /// Returns a sender for another thread.
+    #[must_use]
+    pub fn event_sender(&self) -> EventSender {
+        EventSender(self.invocations.clone())
     }
 
     /// Waits for the next outcome; none if the API has stopped.
