@@ -1,4 +1,4 @@
-//! The commands that README.md and docs/OPERATIONS.md tell their readers to type.
+//! The commands in README.md and docs/OPERATIONS.md.
 
 use std::fs;
 
@@ -7,19 +7,18 @@ use crate::project;
 /// A command of an `sh` block.
 #[derive(Debug)]
 pub struct Typed {
-    /// The command, without its comment.
     pub text: String,
-    /// The comment after it.
+    /// The comment after the command.
     pub comment: String,
 }
 
-/// All commands of all `sh` blocks, in order.
+/// Returns the commands of all `sh` blocks of README.md, in order.
 #[must_use]
 pub fn commands() -> Vec<Typed> {
     commands_of(&fs::read_to_string(project().join("README.md")).unwrap())
 }
 
-/// All commands of another document under one heading of the second level.
+/// Returns the commands of another document under one heading of the second level.
 #[must_use]
 pub fn commands_under(document: &str, heading: &str) -> Vec<Typed> {
     let text = fs::read_to_string(project().join(document)).unwrap();
@@ -40,7 +39,7 @@ fn commands_of(text: &str) -> Vec<Typed> {
     commands.filter(|command| !command.text.is_empty() && !command.text.starts_with('#')).collect()
 }
 
-/// The first command with that beginning.
+/// Returns README.md's first command with that beginning.
 #[must_use]
 pub fn command(beginning: &str) -> String {
     let found = commands().into_iter().find(|command| command.text.starts_with(beginning));

@@ -2,7 +2,7 @@
 
 use std::{
     process::Stdio,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use serde_json::{Value, json};
@@ -92,6 +92,43 @@ async fn contended_change_of_allow_list_is_tried_again() {
     });
     let allow = ["api-key", "allow", id(&created["app"]), id(&created["apiKeys"][0]), "--add", "10.0.0.0/8"];
     assert_eq!(aws.admin_json(&allow).await["apiKey"]["allowedCidrs"], json!(["10.0.0.0/8"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn change_of_allow_list_that_loses_race_fails_whole() {
+    let aws = FakeAws::start().await;
+    for wins in ["allow", "revoke"] {
+        let created = create_app(&aws).await;
+        let (app, key) = (id(&created["app"]), id(&created["apiKeys"][0]));
+        let is_first = AtomicBool::new(true);
+        aws.intercept(move |call| match call.operation.as_str() {
+            "TransactWriteItems" if is_first.swap(false, Relaxed) => Reply::Hold,
+            _ => Reply::Forward,
+        });
+        let allow = |network| ["api-key", "allow", app, key, "--add", network];
+        let (first, second) = ("10.0.0.0/8", "192.0.2.0/24");
+        let winner = async {
+            let (allow, revoke) = (allow(second), ["api-key", "revoke", app, key]);
+            aws.admin_json(if wins == "allow" { &allow } else { &revoke }).await;
+        };
+        let arguments = allow(first);
+        let (loser, ()) = tokio::join!(run_with_input(&aws, &arguments, b""), aws.while_held(winner));
+        assert_eq!(loser.status.code(), Some(1), "{wins}");
+        assert_refused(&loser, "a concurrent change won, or the record is not there; nothing was changed");
+
+        let keys = aws.services().store.list_api_keys(app.parse().unwrap()).await.unwrap().0;
+        let stored = keys.iter().find(|stored| stored.id.to_string() == key).unwrap();
+        let networks: Vec<_> = stored.allow_list.networks().map(|network| network.to_string()).collect();
+        assert_eq!(networks, if wins == "allow" { vec![second] } else { vec![] });
+        assert_eq!(stored.revoked_at.is_some(), wins == "revoke");
+        let again = run_with_input(&aws, &arguments, b"").await;
+        if wins == "allow" {
+            let again: Value = serde_json::from_slice(&again.stdout).unwrap();
+            assert_eq!(again["apiKey"]["allowedCidrs"], json!([second, first]));
+        } else {
+            assert_refused(&again, "the API key is revoked");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

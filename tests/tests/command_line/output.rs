@@ -8,7 +8,7 @@ use std::{
 };
 
 use nix::pty::{Winsize, openpty};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
 use userdocks::domain::AppId;
 use userdocks_test_support::{
@@ -198,6 +198,25 @@ async fn imports_at_terminal_prompt_for_input() {
     let output = tokio::task::spawn_blocking(|| terminal.rest());
     assert!(process.wait_with_output().await.unwrap().status.success());
     output.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_to_find_is_typed_and_not_shown() {
+    let aws = FakeAws::start().await;
+    let created = create_app(&aws).await;
+    let key = created["apiKeys"][0]["value"].as_str().unwrap();
+    let wrong = format!("{key}x");
+    for (typed, code) in [(key, 0), (&wrong, 1)] {
+        let (mut terminal, process) = Terminal::start(&mut aws.admin(&["--output", "json", "api-key", "find"]));
+        terminal.type_at("API key: ", &format!("{typed}\n"));
+        let shown = tokio::task::spawn_blocking(|| terminal.rest());
+        let (output, shown) = (process.wait_with_output().await.unwrap(), shown.await.unwrap());
+        assert_eq!(output.status.code(), Some(code), "{shown}");
+        assert!(!shown.contains(key) && shown.contains("checksum") == (code == 1), "{shown}");
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let expected = if code == 0 { created["app"]["uuid"].clone() } else { Value::Null };
+        assert_eq!(found["app"]["uuid"], expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,18 +1,16 @@
-//! Changes of API keys that happen at once, or are killed after each call of AWS.
+//! Concurrent changes of API keys, and changes that are killed after each AWS call.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use userdocks::domain::{ApiKeyType, Timestamp};
 use userdocks_test_support::{
     app::{TestApp, TestKey},
     aws::Reply,
+    contract::read_payload,
     event::Event,
+    in_process::InProcess,
 };
 
 use crate::{
@@ -20,28 +18,24 @@ use crate::{
     key_routes::{Created, KeyRoutes, delete, post},
 };
 
-/// Calls the function, and does `work` when it is about to commit. Its transaction is carried out after that.
+/// Calls the function, and does `work` before its transaction is carried out.
 async fn call_around(
     routes: &KeyRoutes,
     function: &str,
     event: &Event,
     work: impl Future<Output = ()>,
 ) -> (u16, Value) {
-    let (is_held, held) = (AtomicBool::new(false), Arc::new(Notify::new()));
-    let notify = Arc::clone(&held);
-    routes.aws.intercept(move |call| {
-        if call.operation == "TransactWriteItems" && !is_held.swap(true, Relaxed) {
-            notify.notify_one();
-            // The function sends it again.
-            return Reply::Never;
-        }
-        Reply::Forward
+    let is_first = AtomicBool::new(true);
+    routes.aws.intercept(move |call| match call.operation.as_str() {
+        "TransactWriteItems" if is_first.swap(false, Relaxed) => Reply::Hold,
+        _ => Reply::Forward,
     });
-    let work = async {
-        held.notified().await;
-        work.await;
-    };
-    tokio::join!(routes.call(function, event), work).0
+    // A function whose calls have no timeout waits for `work`, however long it takes.
+    let function = InProcess::new(function, routes.aws.services());
+    let event = event.to_string();
+    let (payload, ()) = tokio::join!(function.respond(&event), routes.aws.while_held(work));
+    let (response, _) = read_payload(&payload);
+    (response.status, serde_json::from_str(&response.body).unwrap())
 }
 
 async fn active_write_keys(routes: &KeyRoutes, app: &TestApp) -> usize {

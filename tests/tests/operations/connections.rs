@@ -10,7 +10,7 @@ use tokio_rustls::rustls::NamedGroup;
 use userdocks_test_support::{
     app::TestApp,
     aws::{FakeAws, Reply},
-    contract::{self, Fixture, READING, read_payload},
+    contract::{self, Fixture, read_payload, reading_functions},
     event::Event,
     function::{Environment, Function},
     tcp_proxy::TcpProxy,
@@ -69,7 +69,7 @@ async fn untrusted_authority_receives_no_call() {
     let (dynamodb, _, environment) = fronts(&authority, &aws).await;
     let others = ca_bundle(&Authority::new());
     for environment in [environment.clone(), environment.with("AWS_CA_BUNDLE", others.path().display())] {
-        for name in READING {
+        for name in reading_functions() {
             let mut function = Function::start(name, &environment).await;
             let (response, _) = read_payload(&function.invoke(&Fixture::event(name, "200-ok")).await);
             assert_eq!(response, contract::failure(name, "E0000"));
@@ -98,7 +98,7 @@ async fn unreadable_ca_bundle_stops_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn service_that_fails_at_start_fails_no_later_request() {
     let aws = FakeAws::with_fixtures().await;
-    for name in READING {
+    for name in reading_functions() {
         for reply in [Reply::Never, Reply::Cut, Reply::Send(500, "{}".to_owned())] {
             aws.intercept(move |_| reply.clone());
             let mut function = Function::start(name, &aws.environment()).await;

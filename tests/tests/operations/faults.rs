@@ -7,10 +7,11 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use serde_json::Value;
 use userdocks::domain::ApiKeyValue;
 use userdocks_test_support::{
     aws::{Call, FakeAws, Reply},
-    contract::{self, FUNCTIONS, Fixture, read_payload},
+    contract::{self, FUNCTIONS, Fixture, Response, read_payload},
     fixtures::{ISSUING_APP, LEAKED_KEY, LEAKED_WRITE_KEY},
     function::Function,
     tcp_proxy::{TcpFault, TcpProxy},
@@ -53,7 +54,10 @@ const FAULTS: [(&str, Fault); 15] = [
     }),
 ];
 
-/// Whether the failure of an operation must not fail a request.
+/// The beginning of the logged cause.
+const MISSED_DEADLINE: &str = "no response after";
+
+/// Whether a request must succeed although the operation fails.
 fn is_best_effort(function: &str, operation: &str) -> bool {
     match function {
         // It revokes with an update, and the query is only for the log.
@@ -108,11 +112,25 @@ impl TestedFunction {
         }
     }
 
+    /// Sends an event that must succeed. Repeats it if the function missed its route's deadline, because generating a
+    /// signing key takes long on a busy machine. A fault that blocks the function makes it miss every deadline.
+    async fn invoke(function: &mut Function, event: &str) -> Response {
+        const ATTEMPTS: usize = 3;
+        for _ in 1..ATTEMPTS {
+            let (response, _) = read_payload(&function.invoke(event).await);
+            if response.status < 300 || !function.lines().last().is_some_and(|line| line.contains(MISSED_DEADLINE)) {
+                return response;
+            }
+        }
+        read_payload(&function.invoke(event).await).0
+    }
+
     /// Sends a request during a fault, and checks its response.
     async fn assert_fault(&mut self, function: &mut Function, fails: bool, what: &str) {
         let event = self.event();
         let begun = Instant::now();
-        let (response, _) = read_payload(&function.invoke(&event).await);
+        let response =
+            if fails { read_payload(&function.invoke(&event).await).0 } else { Self::invoke(function, &event).await };
         // Printed and not asserted, because the machine may be busy.
         self.longest = self.longest.max(begun.elapsed());
         self.requests += 1;
@@ -128,7 +146,7 @@ impl TestedFunction {
         // Generating a signing key takes time, and an app has room for few API keys: all but the first are replays.
         let is_expensive = ["post-app-keys", "post-app-api-keys"].contains(&self.name);
         let event = if is_expensive { self.named_event("good") } else { self.event() };
-        let (response, _) = read_payload(&function.invoke(&event).await);
+        let response = Self::invoke(function, &event).await;
         let lines = || function.lines();
         assert!(response.status < 300, "{}: after {what}: {response:?} {:?}", self.name, lines());
     }
@@ -168,10 +186,12 @@ async fn service_fault_fails_route_in_contract_and_passes() {
     report("faults of services", &functions);
 }
 
-/// Fails unless the log has the cause once.
+/// Fails unless a failure is logged once with its cause, and a success without an error.
 async fn assert_logged(function: Function, fails: bool, what: &str) {
     let lines = function.stop().await;
-    let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
+    let missed_deadline = |line: &Value| line["cause"].as_str().is_some_and(|cause| cause.starts_with(MISSED_DEADLINE));
+    let errors = lines.iter().filter(|line| line["level"] == "ERROR" && (fails || !missed_deadline(line)));
+    let errors: Vec<_> = errors.collect();
     assert_eq!(errors.len(), usize::from(fails), "{what}: {lines:?}");
     assert!(errors.iter().all(|line| line["cause"].as_str().is_some_and(|cause| cause.len() > 3)), "{what}: {lines:?}");
 }

@@ -16,6 +16,7 @@ use userdocks_test_support::{
     contract::{self, Fixture, read_payload},
     event::Event,
     function::Function,
+    in_process::InProcess,
 };
 
 /// The thief's rotation is authenticated and waits for Secrets Manager while the operator revokes or rotates its key.
@@ -25,18 +26,17 @@ async fn write_in_flight_fails_if_its_key_was_ended_meanwhile() {
     for command in [&["revoke"][..], &["rotate", "--overlap", "0s"]] {
         let app = TestApp::create(&aws.services()).await;
         let before = aws.services().store.find_app(app.id()).await.unwrap().unwrap();
-        let mut function = Function::start("post-app-secrets", &aws.environment()).await;
-        aws.intercept(|call| if call.operation == "PutSecretValue" { Reply::Lose } else { Reply::Forward });
-        let rotation = app.event("post-app-secrets").to_string();
-        let (response, ()) = tokio::join!(function.invoke(&rotation), async {
-            aws.response_lost().await;
-            aws.forward();
+        aws.intercept_operation("PutSecretValue", Reply::Hold);
+        let end_key = async {
             let (id, key) = (app.id().to_string(), app.write.record.id.to_string());
-            let arguments = [&["api-key", command[0], &id, &key], &command[1..]].concat();
-            let (status, _, errors) = aws.run_admin(&arguments).await;
-            assert_eq!(status, 0, "{command:?}: {errors}");
-        });
-        assert_eq!(read_payload(&response).0, contract::failure("post-app-secrets", "E4090"), "{command:?}");
+            aws.admin_json(&[&["api-key", command[0], &id, &key], &command[1..]].concat()).await;
+        };
+        // A function whose calls have no timeout waits for the command, however long it takes.
+        let function = InProcess::new("post-app-secrets", aws.services());
+        let event = app.event("post-app-secrets").to_string();
+        let (payload, ()) = tokio::join!(function.respond(&event), aws.while_held(end_key));
+        let (response, _) = read_payload(&payload);
+        assert_eq!(response, contract::failure("post-app-secrets", "E4090"), "{command:?}");
         let after = aws.services().store.find_app(app.id()).await.unwrap().unwrap();
         assert_eq!(after.secret_version_id, before.secret_version_id, "{command:?}: nothing was changed");
         assert_eq!(after.version, before.version + 1, "{command:?} counts as a change of the app");

@@ -16,16 +16,6 @@ use crate::{
     fixtures::*,
 };
 
-const FUNCTIONS: [&str; 7] = [
-    "post-app-keys",
-    "put-app-key",
-    "delete-app-key",
-    "post-app-secrets",
-    "delete-previous-app-secret",
-    "post-app-api-keys",
-    "delete-app-api-key",
-];
-
 const CALLERS: [(&str, &str); 4] = [
     (APP, WRITE_KEY),
     (CHANGING_APP, CHANGING_APP_WRITE_KEY),
@@ -39,8 +29,9 @@ pub fn check(input: &[u8]) {
     let [function, form, rest @ ..] = input else { return };
     let lines: Vec<&[u8]> = rest.splitn(4, |byte| *byte == b'\n').collect();
     let [idempotency_key, force, key_id, body] = lines[..] else { return };
+    let functions = contract::writing_functions();
     let write = Write {
-        function: FUNCTIONS[usize::from(*function) % FUNCTIONS.len()],
+        function: functions[usize::from(*function) % functions.len()],
         caller: CALLERS[usize::from(*form) / 4 % CALLERS.len()],
         idempotency_key: String::from_utf8_lossy(idempotency_key).into_owned(),
         force: String::from_utf8_lossy(force).into_owned(),
