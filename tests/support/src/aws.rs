@@ -226,12 +226,13 @@ impl FakeAws {
         self.state.response_lost.notified().await;
     }
 
-    /// Waits for a call whose reply is [`Reply::Hold`], does `work`, and then forwards the call.
+    /// Waits for a call whose reply is [`Reply::Hold`], does `work`, and then forwards this call and all later ones.
     ///
     /// The caller must wait without a timeout, as [`FakeAws::services`] and `userdocks-admin` do.
     pub async fn while_held(&self, work: impl Future<Output = ()>) {
         self.state.held.notified().await;
         work.await;
+        self.forward();
         self.state.released.notify_one();
     }
 

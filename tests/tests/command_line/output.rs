@@ -1,4 +1,4 @@
-//! Output into closed pipes, full disks and terminals.
+//! Output into closed pipes and full disks, and prompts at a terminal.
 
 use std::{
     fs::{self, File},
@@ -43,7 +43,7 @@ async fn new_key_is_not_created_for_closed_output() {
         let broken = broken.stdout(writer_without_reader()).stderr(Stdio::piped()).spawn().unwrap();
         assert_refused(&broken.wait_with_output().await.unwrap(), "its reader is gone; nothing was changed");
         assert!(aws.take_operations().is_empty(), "{arguments:?}");
-        // The null device is not a mistake.
+        // Output into /dev/null is deliberate.
         assert!(aws.admin(arguments).stdout(Stdio::null()).status().await.unwrap().success());
         let _ = aws.take_operations();
     }
@@ -113,25 +113,25 @@ async fn listing_into_closed_pipe_ends_quietly() {
     assert_refused(&process.wait_with_output().await.unwrap(), "its reader is gone");
 }
 
-/// A terminal with a command at one end and the test at the other.
+/// A pseudo-terminal: the command has one end and the test the other.
 struct Terminal {
     master: File,
     shown: String,
 }
 
 impl Terminal {
-    /// Starts the command; its standard output stays a pipe.
+    /// Starts the command. Its standard output is a pipe.
     fn start(command: &mut Command) -> (Self, tokio::process::Child) {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let terminal = openpty(&size, None).unwrap();
         command.stdin(terminal.slave.try_clone().unwrap()).stderr(terminal.slave).stdout(Stdio::piped());
         let process = command.spawn().unwrap();
-        // The command has the last handles to the terminal.
+        // Reading ends when the process closes the last handles to its end.
         command.stdin(Stdio::null()).stderr(Stdio::null());
         (Self { master: terminal.master.into(), shown: String::new() }, process)
     }
 
-    /// Waits for a prompt, and types.
+    /// Waits for a prompt and types an input.
     fn type_at(&mut self, question: &str, typed: &str) {
         let from = self.shown.len();
         while !self.shown[from..].contains(question) {
@@ -142,7 +142,7 @@ impl Terminal {
 
     fn read(&mut self) -> bool {
         let mut part = [0; 1024];
-        // EIO: the command has ended.
+        // Fails with EIO once the command has ended.
         let count = self.master.read(&mut part).unwrap_or_default();
         self.shown.push_str(&String::from_utf8_lossy(&part[..count]));
         count > 0

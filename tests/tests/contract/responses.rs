@@ -1,4 +1,4 @@
-//! The response to each fixture, to malformed events and to incomplete environments, with its calls of AWS and log lines.
+//! The response to each fixture, to malformed events and in incomplete environments, with its AWS calls and log lines.
 
 use std::net::IpAddr;
 
@@ -62,9 +62,9 @@ async fn request_makes_one_dynamodb_call_and_secret_is_read_once() {
         let response = keys.invoke(&Fixture::event("get-app-keys", "200-ok")).await;
         assert_eq!(response["statusCode"], 200);
     }
-    assert_eq!(aws.take_operations(), ["BatchGetItem", "UpdateItem", "BatchGetItem"], "a use is noted once an hour");
+    assert_eq!(aws.take_operations(), ["BatchGetItem", "UpdateItem", "BatchGetItem"], "a use is recorded once an hour");
     secrets.invoke(&Fixture::event("get-app-secrets", "200-ok")).await;
-    assert_eq!(aws.take_operations(), ["BatchGetItem", "GetSecretValue", "UpdateItem"], "a fetch is noted once");
+    assert_eq!(aws.take_operations(), ["BatchGetItem", "GetSecretValue", "UpdateItem"], "a fetch is recorded once");
     for case in ["200-ok", "304-not-modified"] {
         secrets.invoke(&Fixture::event("get-app-secrets", case)).await;
         assert_eq!(aws.take_operations(), ["BatchGetItem"]);
@@ -80,7 +80,7 @@ async fn rejected_keys_cost_one_read_and_malformed_keys_none() {
     let aws = FakeAws::with_fixtures().await;
     for name in reading_functions() {
         let mut function = Function::start(name, &aws.environment()).await;
-        assert_eq!(aws.take_operations(), ["BatchGetItem"], "the warm-up's read of an app that does not exist");
+        assert_eq!(aws.take_operations(), ["BatchGetItem"], "the warm-up reads an app that does not exist");
         for case in ["unknown-app", "unknown-api-key", "other-apps-api-key", "revoked-api-key", "expired-api-key"] {
             function.invoke(&Fixture::event(name, &format!("401-E4010-{case}"))).await;
             assert_eq!(aws.take_operations(), ["BatchGetItem"], "{case}");
@@ -96,7 +96,7 @@ async fn rejected_keys_cost_one_read_and_malformed_keys_none() {
 async fn first_failing_check_decides() {
     type Change = fn(Event) -> Event;
     let aws = FakeAws::with_fixtures().await;
-    // The checks without a read, in the contract's order, each with a change that makes it fail.
+    // The checks before the read, in the contract's order. Each has a change that makes it fail.
     let changes: [(&str, Change); 5] = [
         ("E4010", |event| event.without_header("x-api-key")),
         ("E4011", |event| event.header("x-api-key-type", "write")),
@@ -211,7 +211,7 @@ async fn missing_or_empty_variable_is_named_at_start() {
     }
 }
 
-/// `sam local` passes one if its user's credentials have no session token.
+/// `sam local` sets an empty token if its user's credentials have none.
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_session_token_is_ignored() {
     let aws = FakeAws::with_fixtures().await;
@@ -231,7 +231,7 @@ async fn request_logs_one_line_with_ids_and_no_value() {
         for fixture in &fixtures {
             function.invoke(&fixture.event).await;
         }
-        // AWS responses that cannot be read are not logged either.
+        // An unreadable AWS response must not be logged either.
         let unreadable = Reply::Send(200, format!(r#"{{"SecretString":"{}"#, fixtures::SECRET));
         aws.intercept_operation("GetSecretValue", unreadable);
         let unread = Fixture::of(name).into_iter().find(|fixture| fixture.case == "200-upper-case-ids");
