@@ -1,4 +1,4 @@
-//! The functions' connections: TLS, trust, credentials, and many requests at a time.
+//! The functions' connections: TLS, trust, credentials and concurrent requests.
 
 use std::{io::Write, net::SocketAddr, sync::Arc};
 
@@ -17,7 +17,7 @@ use userdocks_test_support::{
     tls::{Authority, Front},
 };
 
-/// Both services behind TLS of one authority, at different fronts.
+/// Starts a TLS server of the authority for each service. Returns both servers and a function's environment.
 async fn fronts(authority: &Authority, aws: &FakeAws) -> (Front, Front, Environment) {
     let address: SocketAddr = aws.endpoint.strip_prefix("http://").unwrap().parse().unwrap();
     let dynamodb = authority.front(address, Arc::new(|_: &[u8]| {})).await.unwrap();
@@ -133,13 +133,13 @@ async fn closed_idle_connection_costs_no_request() {
     }
 }
 
-/// If an instance may outlive its first credentials (SnapStart), Lambda serves them at a local endpoint.
+/// With SnapStart, an instance may outlive its first credentials, so Lambda serves credentials at a local endpoint.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_come_from_lambdas_endpoint() {
     let aws = FakeAws::with_fixtures().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/credentials", listener.local_addr().unwrap());
-    let router = Router::new().route("/credentials", get(hand_out)).with_state("the token");
+    let router = Router::new().route("/credentials", get(serve_credentials)).with_state("the token");
     tokio::spawn(async move { axum::serve(listener, router).await });
 
     let environment = aws.environment().with("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
@@ -152,7 +152,10 @@ async fn credentials_come_from_lambdas_endpoint() {
     }
 }
 
-async fn hand_out(State(token): State<&str>, headers: HeaderMap) -> Result<Json<Value>, axum::http::StatusCode> {
+async fn serve_credentials(
+    State(token): State<&str>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, axum::http::StatusCode> {
     if headers.get("authorization").is_none_or(|given| given != token) {
         return Err(axum::http::StatusCode::UNAUTHORIZED);
     }
@@ -161,7 +164,7 @@ async fn hand_out(State(token): State<&str>, headers: HeaderMap) -> Result<Json<
     })))
 }
 
-/// Lambda Managed Instances send an instance many requests at a time.
+/// Lambda Managed Instances send an instance many requests in parallel.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_requests_share_no_data() {
     let aws = FakeAws::start().await;
@@ -173,7 +176,7 @@ async fn concurrent_requests_share_no_data() {
     let environment = aws.environment().with("AWS_LAMBDA_MAX_CONCURRENCY", "16");
     let mut function = Function::start("get-app-secrets", &environment).await;
 
-    // Each app with each app's API key: only its own is accepted.
+    // Combines each app with each app's API key. Only its own key is accepted.
     let pairs: Vec<_> = (0..512).map(|number| (&apps[number % 8], &apps[number / 8 % 8])).collect();
     let events = pairs.iter().enumerate().map(|(number, ((app, _), (owner, _)))| {
         let event = Event::new("get-app-secrets").caller(app.id(), owner.read.value.expose());
