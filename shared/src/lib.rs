@@ -1,4 +1,4 @@
-//! The library of every function. Its rooms depend on one another in one direction only:
+//! The library of all functions. Its modules, the rooms, depend on each other in one direction only:
 //!
 //! [`domain`], [`aws`] ← [`store`], [`secrets`], [`http`] ← [`auth`], [`rotation`] ← [`api`] ← [`runtime`] ← the functions and tools.
 

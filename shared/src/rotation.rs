@@ -47,12 +47,12 @@ impl PreparedRotation {
         overlap: Duration,
         now: Timestamp,
     ) -> Result<Self, SecretsError> {
-        /// Longer than a request may take; `doctor` repairs the label that an operator's interrupted command loses.
-        const CHANGES_NEED: Duration = Duration::from_secs(60);
+        /// Longer than any request. `doctor` restores the label if an operator's slower command loses it.
+        const MAX_REQUEST_TIME: Duration = Duration::from_secs(60);
         let version = SecretVersionId::random();
         let mut put = secrets.put_app_secret(app.id, version, value).await;
         if let Err(SecretsError::TooManyVersions { .. }) = put {
-            secrets.tidy_app_secret(&app, CHANGES_NEED).await?;
+            secrets.tidy_app_secret(&app, MAX_REQUEST_TIME).await?;
             put = secrets.put_app_secret(app.id, version, value).await;
         }
         put?;
@@ -68,21 +68,21 @@ impl PreparedRotation {
 
     /// Cleans up staging labels after the record was stored; best effort, at most one second.
     pub async fn finish(self, secrets: &Secrets) {
-        /// No change, an operator's included, takes longer between putting and pinning a version.
-        const CHANGES_NEED: Duration = Duration::from_secs(3600);
-        or_later(secrets.tidy_app_secret(&self.app, CHANGES_NEED)).await;
+        /// Longer than any change, an operator's included, takes from storing a version to pinning it.
+        const MAX_CHANGE_TIME: Duration = Duration::from_secs(3600);
+        best_effort(secrets.tidy_app_secret(&self.app, MAX_CHANGE_TIME)).await;
     }
 
     /// Releases the new version because another change won; best effort, at most one second.
     pub async fn abandon(self, secrets: &Secrets) {
-        or_later(secrets.release_app_secret(self.app.id, self.version())).await;
+        best_effort(secrets.release_app_secret(self.app.id, self.version())).await;
     }
 }
 
 /// The rotation's outcome is decided: neither a failure nor a slow AWS response may change it.
-async fn or_later(tidying: impl Future<Output = Result<(), SecretsError>>) {
-    const PATIENCE: Duration = Duration::from_secs(1);
-    let cause = match timeout(PATIENCE, tidying).await {
+async fn best_effort(tidying: impl Future<Output = Result<(), SecretsError>>) {
+    const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(1);
+    let cause = match timeout(CLEAN_UP_TIMEOUT, tidying).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
         Err(late) => late.to_string(),

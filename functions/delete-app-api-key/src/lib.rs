@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use userdocks::{
-    api::{Context, Envelope, Failure, ListSuccess, ListedApiKey, Route, Write, json, success},
+    api::{Context, Envelope, Failure, ListSuccess, ListedApiKey, Route, Write, json, uncacheable, written_id},
     http::{Method, Response, StatusCode},
     store::ApiKeyChange,
 };
@@ -13,7 +13,10 @@ pub const ROUTE: Route = Route::write(Method::DELETE, "/api/v1/apps/{appUuid}/ap
 /// Revokes a key, at once and for good. The last active write key is revoked only with `?force=true`.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let write = match cx.begin_write().await? {
-        Write::Repeated { result, .. } => return Ok(success(StatusCode::OK, result)),
+        Write::Replay { result, .. } => {
+            cx.audit.record_subject(written_id(&result)?);
+            return Ok(uncacheable(StatusCode::OK, result));
+        }
         Write::New(write) => write,
     };
     let (app, caller) = (write.app().id, write.caller().api_key().clone());
@@ -23,15 +26,11 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     cx.audit.record_subject(id);
 
     let mut keys = cx.api_keys(app).await?;
-    let read: Vec<_> = keys.iter().filter(|key| key.id == id).cloned().collect();
     let revoked = keys.revoke(id, force, cx.now)?;
-    let changes: Vec<_> = read
-        .into_iter()
-        .zip(&revoked)
-        .filter(|(read, changed)| read != *changed)
-        .map(|(read, changed)| ApiKeyChange::Update { read: read.into(), changed: changed.clone().into() })
-        .collect();
-    let listed = revoked.first().map(|key| ListedApiKey::new(key, caller.id, cx.now)).into_iter().collect();
-    let result = write.commit_api_keys(&changes, json(&ListSuccess::new(ListedApiKey::KIND, listed))?).await?;
-    Ok(success(StatusCode::OK, result))
+    let listed = revoked.first().map(|(_, key)| ListedApiKey::new(key, caller.id, cx.now)).into_iter().collect();
+    let result = json(&ListSuccess::new(ListedApiKey::KIND, listed))?;
+    let changes = revoked.into_iter().filter(|(read, changed)| read != changed);
+    let changes: Vec<_> = changes.map(|(read, changed)| ApiKeyChange::update(read, changed)).collect();
+    let result = write.commit_api_keys(&changes, result).await?;
+    Ok(uncacheable(StatusCode::OK, result))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use userdocks::{
-    api::{Context, Envelope, Failure, ListSuccess, ListedApiKey, Route, json, success},
+    api::{Context, Envelope, Failure, ListSuccess, ListedApiKey, Route, json, uncacheable},
     http::{Response, StatusCode},
 };
 
@@ -15,5 +15,5 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let keys = cx.api_keys(caller.app().id).await?;
     let listed = keys.listed(cx.now).map(|key| ListedApiKey::new(key, caller.api_key().id, cx.now));
     let listed = listed.map(ListedApiKey::without_foreign_allow_list).collect();
-    Ok(success(StatusCode::OK, json(&ListSuccess::new(ListedApiKey::KIND, listed))?))
+    Ok(uncacheable(StatusCode::OK, json(&ListSuccess::new(ListedApiKey::KIND, listed))?))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use userdocks::{
-    api::{CacheControl, Context, Failure, FailureKind, Fault, Route, json, revalidated},
+    api::{CacheControl, Context, Failure, FailureKind, Fault, Route, cacheable, json},
     domain::SigningKey,
     http::{Method, Response},
 };
@@ -16,7 +16,7 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let app_id = cx.app_id().ok_or(FailureKind::NotFound)?;
     let app = cx.services.store.find_app(app_id).await?.ok_or(FailureKind::NotFound)?;
     let keys = app.signing_keys.published().into_iter().map(Jwk::new).collect::<Result<_, _>>()?;
-    Ok(revalidated(&cx.request, json(&KeySet { keys })?, CacheControl::PublicUntilUse))
+    Ok(cacheable(&cx.request, json(&KeySet { keys })?, CacheControl::PublicUntilUse))
 }
 
 /// RFC 7517, section 5.

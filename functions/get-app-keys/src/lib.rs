@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use userdocks::{
-    api::{CacheControl, Context, Envelope, Failure, ListSuccess, ListedSigningKey, Route, json, revalidated},
+    api::{CacheControl, Context, Envelope, Failure, ListSuccess, ListedSigningKey, Route, cacheable, json},
     http::Response,
 };
 
@@ -13,5 +13,5 @@ pub const ROUTE: Route = Route::read("/api/v1/apps/{appUuid}/keys", Envelope::Li
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let caller = cx.authenticate().await?;
     let keys = caller.app().signing_keys.listed().into_iter().map(ListedSigningKey::new).collect();
-    Ok(revalidated(&cx.request, json(&ListSuccess::new("appKeys", keys))?, CacheControl::PrivateNoCache))
+    Ok(cacheable(&cx.request, json(&ListSuccess::new("appKeys", keys))?, CacheControl::PrivateNoCache))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use userdocks::{
-    api::{Context, Envelope, Failure, LegacySuccess, Route, etag, json, names, success},
+    api::{Context, Envelope, Failure, LegacySuccess, Route, json, matches_etag, strong_etag, uncacheable},
     domain::{App, PreviousSecret, Secret, SecretVersionId, fingerprint},
     http::{Response, StatusCode},
     secrets::Secrets,
@@ -28,14 +28,14 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     }
     let etag = etag_of_versions(app.secret_version_id, previous.map(|previous| previous.version_id), includes_previous);
     // Decided before Secrets Manager is called. `*` gets the secret.
-    let is_known = cx.request.header("if-none-match").is_some_and(|tags| names(&tags, &etag));
+    let is_known = cx.request.header("if-none-match").is_some_and(|tags| matches_etag(&tags, &etag));
     let response = if is_known {
-        success(StatusCode::NOT_MODIFIED, String::new())
+        uncacheable(StatusCode::NOT_MODIFIED, String::new())
     } else if includes_previous {
-        success(StatusCode::OK, body_with_previous(secrets, app, previous).await?)
+        uncacheable(StatusCode::OK, body_with_previous(secrets, app, previous).await?)
     } else {
         let secret = secrets.app_secret(app.id, app.secret_version_id).await?;
-        success(StatusCode::OK, json(&LegacySuccess::new("OK", Data { secret: secret.expose() }))?)
+        uncacheable(StatusCode::OK, json(&LegacySuccess::new("OK", Data { secret: secret.expose() }))?)
     };
     cx.note_fetch(&caller, app.secret_version_id);
     Ok(response.with_header("etag", etag))
@@ -58,7 +58,7 @@ async fn body_with_previous(secrets: &Secrets, app: &App, previous: Option<Previ
 /// The tag of a response, made from the versions that it returns and never from a secret.
 fn etag_of_versions(current: SecretVersionId, previous: Option<SecretVersionId>, includes_previous: bool) -> String {
     let previous = previous.map(|version| version.to_string()).unwrap_or_default();
-    etag(&fingerprint(&[&current.to_string(), &previous, &includes_previous.to_string()]))
+    strong_etag(&fingerprint(&[&current.to_string(), &previous, &includes_previous.to_string()]))
 }
 
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use userdocks::{
     api::{
         Context, CreatedApiKey, Envelope, Failure, ListSuccess, ListedApiKey, Route, Write, json,
-        optional_whole_number, success,
+        optional_whole_number, uncacheable, written_id,
     },
     domain::{ApiKey, ApiKeyFields, ApiKeyRequest, IssuedApiKey, ReplacedApiKey},
     http::{Method, Response, StatusCode},
@@ -31,23 +31,23 @@ struct Body {
 /// Creates a key and returns its value, once. A replaced key expires when the overlap ends, or earlier.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let write = match cx.begin_write().await? {
-        Write::Repeated { result, .. } => return Ok(success(StatusCode::CREATED, result)),
+        Write::Replay { result, .. } => {
+            cx.audit.record_subject(written_id(&result)?);
+            return Ok(uncacheable(StatusCode::CREATED, result));
+        }
         Write::New(write) => write,
     };
     let (app, caller) = (write.app().id, write.caller().api_key().clone());
     let request = read_request(&cx, &caller)?;
     let mut keys = cx.api_keys(app).await?;
-    let (IssuedApiKey { key, value }, replaced) = match request {
+    let (IssuedApiKey { key, value }, retirement) = match request {
         ApiKeyRequest::New(request) => (keys.issue(request, Some(&caller), cx.now)?, None),
         ApiKeyRequest::Replacement(request) => {
             let ReplacedApiKey { issued, read, retired } = keys.replace(request, Some(&caller), cx.now)?;
-            (issued, Some((read, retired)))
+            (issued, Some(ApiKeyChange::update(read, retired)))
         }
     };
-    let replacement =
-        replaced.map(|(read, retired)| ApiKeyChange::Update { read: read.into(), changed: retired.into() });
-    let changes: Vec<_> = [ApiKeyChange::Create(key.clone().into())].into_iter().chain(replacement).collect();
-    cx.audit.record_subject(key.id);
+    let changes: Vec<_> = [ApiKeyChange::Create(key.clone().into())].into_iter().chain(retirement).collect();
 
     let body = |value: Option<&str>| {
         let key = CreatedApiKey { key: ListedApiKey::new(&key, caller.id, cx.now), value };
@@ -55,9 +55,10 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     };
     let without_value = body(None)?;
     let result = write.commit_api_keys(&changes, without_value.clone()).await?;
-    // Otherwise a parallel request did the same write first, with a key of its own.
+    cx.audit.record_subject(written_id(&result)?);
+    // If the results differ, a parallel request did the same write first and created another key.
     let is_mine = result == without_value;
-    Ok(success(StatusCode::CREATED, if is_mine { body(Some(value.expose()))? } else { result }))
+    Ok(uncacheable(StatusCode::CREATED, if is_mine { body(Some(value.expose()))? } else { result }))
 }
 
 fn read_request(cx: &Context, caller: &ApiKey) -> Result<ApiKeyRequest, Failure> {

@@ -2,72 +2,58 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde::Deserialize;
 use tokio::task::spawn_blocking;
 use userdocks::{
-    api::{Context, Envelope, Failure, ListSuccess, Route, Write, json, success},
-    domain::{GeneratedSigningKey, KeyLimits, SigningKeyId, Timestamp},
+    api::{Context, Envelope, Failure, ListSuccess, Route, Write, json, uncacheable, written_id},
+    domain::{GeneratedSigningKey, SigningKeyId, SigningKeyLimits, Timestamp},
     http::{Method, Response, StatusCode},
 };
 
 /// Generating an RSA-4096 key sometimes takes seconds; API Gateway waits for 30.
-const DEADLINE: Duration = Duration::from_secs(25);
+const GENERATION_DEADLINE: Duration = Duration::from_secs(25);
 
 pub const ROUTE: Route = Route::write(Method::POST, "/api/v1/apps/{appUuid}/keys", Envelope::List)
     .with_secrets_manager()
-    .with_deadline(DEADLINE);
+    .with_deadline(GENERATION_DEADLINE);
 
 /// Generates an RSA-4096 key, stores its private half in Secrets Manager and publishes its public half.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let result = match cx.begin_write().await? {
-        Write::Repeated { result, .. } => result,
+        Write::Replay { result, .. } => result,
         Write::New(write) => {
             cx.request.no_body()?;
-            write.app().signing_keys.check_room(KeyLimits::API, cx.now)?;
+            write.app().signing_keys.check_room(SigningKeyLimits::API, cx.now)?;
             publish_new_key(&cx).await?
         }
     };
-    cx.audit.record_subject(uuid_in(&result)?);
-    Ok(success(StatusCode::CREATED, result))
+    cx.audit.record_subject(written_id(&result)?);
+    Ok(uncacheable(StatusCode::CREATED, result))
 }
 
 async fn publish_new_key(cx: &Context) -> Result<String, Failure> {
     let generated = spawn_blocking(GeneratedSigningKey::generate).await.map_err(Failure::internal)?;
     let GeneratedSigningKey { public_key, private_key } = generated?;
     let id = SigningKeyId::random();
-    // Seconds have passed: checks again, before there is a secret, that the key may be added.
+    // Generating the key took seconds, so the checks are made again before the secret is created.
     let write = match cx.begin_write().await? {
-        Write::Repeated { result, .. } => return Ok(result),
+        Write::Replay { result, .. } => return Ok(result),
         Write::New(write) => write,
     };
-    write.app().signing_keys.check_room(KeyLimits::API, Timestamp::now())?;
+    write.app().signing_keys.check_room(SigningKeyLimits::API, Timestamp::now())?;
     let unpublished = cx.services.secrets.create_signing_key(write.app().id, id, &private_key).await?;
     let result = write
         .commit_commuting(|app| {
-            // An attempt whose response was lost may have added it.
+            // An earlier attempt may have added the key although its response was lost.
             if app.signing_keys.get(id).is_err() {
-                // The key is published from now on, not from the request's arrival.
-                app.signing_keys.add_standby(KeyLimits::API, id, public_key.clone(), Timestamp::now())?;
+                // The time of publication, not of the request's arrival.
+                app.signing_keys.add_standby(SigningKeyLimits::API, id, public_key.clone(), Timestamp::now())?;
             }
             json(&ListSuccess::written(app.signing_keys.get(id)?))
         })
         .await?;
-    // Otherwise a parallel request did the same write first, with a key of its own.
-    if uuid_in(&result)? == id.to_string() {
+    // If the ids differ, a parallel request did the same write first and created another key.
+    if written_id(&result)? == id.to_string() {
         unpublished.settled();
     }
     Ok(result)
-}
-
-fn uuid_in(result: &str) -> Result<String, Failure> {
-    #[derive(Deserialize)]
-    struct Written {
-        items: [WrittenKey; 1],
-    }
-    #[derive(Deserialize)]
-    struct WrittenKey {
-        uuid: String,
-    }
-    let Written { items: [WrittenKey { uuid }] } = serde_json::from_str(result).map_err(Failure::internal)?;
-    Ok(uuid)
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 use userdocks::{
     api::{
-        Context, Envelope, Failure, FailureKind, LegacySuccess, NewWrite, Route, Write, json, success, whole_number,
+        Context, Envelope, Failure, FailureKind, LegacySuccess, NewWrite, Route, Write, json, uncacheable, whole_number,
     },
     domain::{App, Secret, SecretVersionId, Timestamp},
     http::{Method, Response, StatusCode},
@@ -62,14 +62,14 @@ struct Data<'a> {
 /// Returns a new random secret, which GET returns from the next request on.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let (app, rotation) = match cx.begin_write().await? {
-        Write::Repeated { app, result } => (app.id, Rotation::repeated(&result, &app, cx.now)?),
+        Write::Replay { app, result } => (app.id, Rotation::repeated(&result, &app, cx.now)?),
         Write::New(write) => (write.app().id, rotate(&cx, *write).await?),
     };
     let version = rotation.version()?;
     let secret = cx.services.secrets.app_secret(app, version).await?;
     cx.audit.record_subject(version);
     let data = Data { secret: secret.expose(), previous_expires_at: &rotation.previous_expires_at };
-    Ok(success(StatusCode::CREATED, json(&LegacySuccess::new("Created", data))?))
+    Ok(uncacheable(StatusCode::CREATED, json(&LegacySuccess::new("Created", data))?))
 }
 
 async fn rotate(cx: &Context, write: NewWrite<'_>) -> Result<Rotation, Failure> {

@@ -101,6 +101,6 @@ impl Context {
 
     /// Waits for the work in the background of the request.
     pub async fn finish(&self) {
-        self.notes.stored().await;
+        self.notes.finish().await;
     }
 }

@@ -1,6 +1,9 @@
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{failure::FailureKind, signing_key::ListedSigningKey};
+use super::{
+    failure::{Failure, FailureKind},
+    signing_key::ListedSigningKey,
+};
 use crate::domain::SigningKey;
 
 /// The form of a route's bodies.
@@ -51,6 +54,20 @@ impl<'a> ListSuccess<ListedSigningKey<'a>> {
     pub fn written(key: &'a SigningKey) -> Self {
         Self::new("appKeys", vec![ListedSigningKey::with_state(key)])
     }
+}
+
+/// Returns the id of the one item in the stored result of a write.
+pub fn written_id(result: &str) -> Result<String, Failure> {
+    #[derive(Deserialize)]
+    struct Written {
+        items: [WrittenItem; 1],
+    }
+    #[derive(Deserialize)]
+    struct WrittenItem {
+        uuid: String,
+    }
+    let Written { items: [WrittenItem { uuid }] } = serde_json::from_str(result).map_err(Failure::internal)?;
+    Ok(uuid)
 }
 
 impl Envelope {

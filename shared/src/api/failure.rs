@@ -2,7 +2,7 @@ use std::fmt::Display;
 
 use crate::{
     auth::AuthError,
-    domain::{ApiKeyChangeError, KeyChangeRefused, MalformedApiKeyRequest, NoRandomness},
+    domain::{ApiKeyChangeError, MalformedApiKeyRequest, NoRandomness, SigningKeyChangeRefused},
     http::{MalformedBody, MalformedParameter, StatusCode},
     secrets::SecretsError,
     store::StoreError,
@@ -140,20 +140,23 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Conflict => Self::new(FailureKind::Conflict, error),
-            StoreError::Contended | StoreError::Failed(_) | StoreError::NoTable { .. } => Self::internal(error),
+            StoreError::Contended
+            | StoreError::Failed(_)
+            | StoreError::NoTable { .. }
+            | StoreError::VersionNotIncremented => Self::internal(error),
             StoreError::Throttled(_) => Self::fault(Fault::Throttled, error),
             StoreError::Corrupt(_) => Self::fault(Fault::CorruptItem, error),
         }
     }
 }
 
-impl From<KeyChangeRefused> for Failure {
-    fn from(refused: KeyChangeRefused) -> Self {
+impl From<SigningKeyChangeRefused> for Failure {
+    fn from(refused: SigningKeyChangeRefused) -> Self {
         let kind = match refused {
-            KeyChangeRefused::NoSuchKey => FailureKind::NotFound,
-            KeyChangeRefused::PublishedTooRecently | KeyChangeRefused::InUse | KeyChangeRefused::TooManyKeys => {
-                FailureKind::Conflict
-            }
+            SigningKeyChangeRefused::NoSuchKey => FailureKind::NotFound,
+            SigningKeyChangeRefused::PublishedTooRecently
+            | SigningKeyChangeRefused::InUse
+            | SigningKeyChangeRefused::TooManyKeys => FailureKind::Conflict,
         };
         Self::new(kind, refused)
     }

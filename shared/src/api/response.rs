@@ -46,16 +46,17 @@ pub fn json(body: &impl Serialize) -> Result<String, Failure> {
 
 /// A success that no cache may keep.
 #[must_use]
-pub fn success(status: StatusCode, body: String) -> Response {
+pub fn uncacheable(status: StatusCode, body: String) -> Response {
     Response::new(status, body).with_header(CACHE_CONTROL, "no-store")
 }
 
 /// A success that the caller may keep: with a strong `etag`, and an empty 304 to an `if-none-match` that names it (RFC 9110,
 /// section 13.1.2).
 #[must_use]
-pub fn revalidated(request: &Request, body: String, cache_control: CacheControl) -> Response {
-    let etag = etag(&sha256_hex(body.as_bytes()));
-    let is_known = request.header("if-none-match").is_some_and(|tags| names(&tags, "*") || names(&tags, &etag));
+pub fn cacheable(request: &Request, body: String, cache_control: CacheControl) -> Response {
+    let etag = strong_etag(&sha256_hex(body.as_bytes()));
+    let is_known =
+        request.header("if-none-match").is_some_and(|tags| matches_etag(&tags, "*") || matches_etag(&tags, &etag));
     let response = if is_known {
         Response::new(StatusCode::NOT_MODIFIED, String::new())
     } else {
@@ -66,7 +67,7 @@ pub fn revalidated(request: &Request, body: String, cache_control: CacheControl)
 
 #[must_use]
 pub fn failure(envelope: Envelope, kind: FailureKind) -> Response {
-    success(kind.status(), envelope.failure(kind))
+    uncacheable(kind.status(), envelope.failure(kind))
 }
 
 /// Adds the headers that every response of the route has.
@@ -95,13 +96,13 @@ pub fn complete(
 
 /// A strong tag: the first half of a SHA-256.
 #[must_use]
-pub fn etag(sha256_hex: &str) -> String {
+pub fn strong_etag(sha256_hex: &str) -> String {
     format!("\"{}\"", sha256_hex.get(..32).unwrap_or_default())
 }
 
 /// Whether an `if-none-match` names the tag. The comparison is weak (RFC 9110, section 8.8.3.2).
 #[must_use]
-pub fn names(if_none_match: &str, etag: &str) -> bool {
+pub fn matches_etag(if_none_match: &str, etag: &str) -> bool {
     if_none_match.split(',').map(str::trim).any(|tag| tag.strip_prefix("W/").unwrap_or(tag) == etag)
 }
 
@@ -140,7 +141,7 @@ mod tests {
 
     #[test]
     fn response_has_headers_of_contract() {
-        let success = payload(success(StatusCode::OK, "1".to_owned()), &ROUTE);
+        let success = payload(uncacheable(StatusCode::OK, "1".to_owned()), &ROUTE);
         let expected = json!({"content-type": "application/json", "cache-control": "no-store", "x-request-id": "id"});
         assert_eq!((&success["headers"], &success["body"]), (&expected, &"1".into()));
         let unauthorized = payload(failure(Envelope::List, FailureKind::Unauthorized), &ROUTE);
@@ -163,7 +164,7 @@ mod tests {
     #[test]
     fn matching_tag_returns_empty_304() {
         let respond =
-            |tags: &str| payload(revalidated(&request(tags), "1".to_owned(), CacheControl::PrivateNoCache), &ROUTE);
+            |tags: &str| payload(cacheable(&request(tags), "1".to_owned(), CacheControl::PrivateNoCache), &ROUTE);
         let fresh = respond("");
         let etag = fresh["headers"]["etag"].as_str().unwrap().to_owned();
         for matching in [etag.clone(), format!("W/{etag}"), format!("\"other\", {etag}"), "*".to_owned()] {

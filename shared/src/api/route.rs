@@ -26,7 +26,7 @@ pub struct Route {
 
 impl Route {
     /// The deadline of a route that only waits for AWS services.
-    const DEADLINE: Duration = Duration::from_millis(3500);
+    const DEFAULT_DEADLINE: Duration = Duration::from_millis(3500);
 
     /// A route for everyone.
     #[must_use]
@@ -48,7 +48,15 @@ impl Route {
 
     const fn new(access: Access, method: Method, path: &'static str, envelope: Envelope) -> Self {
         let (calls_secrets_manager, is_cross_origin) = (false, false);
-        Self { access, method, path, envelope, calls_secrets_manager, is_cross_origin, deadline: Self::DEADLINE }
+        Self {
+            access,
+            method,
+            path,
+            envelope,
+            calls_secrets_manager,
+            is_cross_origin,
+            deadline: Self::DEFAULT_DEADLINE,
+        }
     }
 
     /// The handler calls Secrets Manager, so the start opens a connection.

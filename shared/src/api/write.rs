@@ -5,7 +5,7 @@ use tokio::time::sleep;
 use super::{
     context::Context,
     failure::{Failure, FailureKind},
-    response::success,
+    response::uncacheable,
 };
 use crate::{
     auth::Caller,
@@ -18,7 +18,7 @@ use crate::{
 pub enum Write<'a> {
     New(Box<NewWrite<'a>>),
     /// The same API key has done it before, with the same `Idempotency-Key`.
-    Repeated {
+    Replay {
         /// The caller's app, as it is now.
         app: Box<App>,
         /// The stored result, from which the response is built again.
@@ -41,14 +41,14 @@ impl Context {
         change: impl FnOnce(&mut App, Timestamp) -> Result<String, Failure>,
     ) -> Result<Response, Failure> {
         let result = match self.begin_write().await? {
-            Write::Repeated { result, .. } => result,
+            Write::Replay { result, .. } => result,
             Write::New(write) => {
                 let mut app = write.app().clone();
                 let result = change(&mut app, self.now)?;
                 write.commit(app, result).await?
             }
         };
-        Ok(success(StatusCode::OK, result))
+        Ok(uncacheable(StatusCode::OK, result))
     }
 
     /// Authenticates the caller of a write, and looks for a stored result. E4090 if the `Idempotency-Key` belongs to another
@@ -60,7 +60,7 @@ impl Context {
             Some(stored) => {
                 let result = result_of_same_request(stored, &fingerprint)?;
                 self.audit.record_replay();
-                Ok(Write::Repeated { app: Box::new(caller.app().clone()), result })
+                Ok(Write::Replay { app: Box::new(caller.app().clone()), result })
             }
             None => Ok(Write::New(Box::new(NewWrite { context: self, caller, fingerprint }))),
         }
@@ -143,7 +143,7 @@ impl NewWrite<'_> {
                 committed => return committed,
             }
             write = match context.begin_write().await? {
-                Write::Repeated { result, .. } => return Ok(result),
+                Write::Replay { result, .. } => return Ok(result),
                 Write::New(write) => *write,
             };
         }

@@ -13,35 +13,34 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The app, as it was when the caller was authenticated.
+    /// The app, as read when the caller was authenticated.
     #[must_use]
     pub fn app(&self) -> &App {
         &self.app
     }
 
-    /// The key that the caller presented.
     #[must_use]
     pub fn api_key(&self) -> &ApiKey {
         &self.api_key
     }
 
-    /// Identifies the write by the caller's `Idempotency-Key`.
+    /// The id of the write; `None` without an `Idempotency-Key`.
     #[must_use]
     pub fn write_id(&self) -> Option<&WriteId> {
         self.write_id.as_ref()
     }
 
-    /// The result of the same write, if the caller repeats it.
+    /// The result of the first write with this `Idempotency-Key`, if this request is a replay.
     #[must_use]
     pub fn stored_result(&self) -> Option<&StoredResult> {
         self.stored_result.as_ref()
     }
 }
 
-/// A rejected request, with the id of the API key if it was recognised.
+/// A rejected request, with the id of the API key if the table has it.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    #[error("an API key in a browser: the request carries {0}")]
+    #[error("a browser sent the API key: the request has the header {0}")]
     Browser(&'static str),
     #[error("no valid credentials for this app")]
     InvalidCredentials(Option<ApiKeyId>),

@@ -12,13 +12,14 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Requirement {
     pub api_key_type: ApiKeyType,
-    /// The response holds a secret, which a browser must not see, nor an API key that reads it.
+    /// A browser must see neither the secret in the response nor an API key that can read it.
     pub rejects_browsers: bool,
 }
 
-/// Authenticates the caller for the path's app. The first check that fails decides the error.
+/// Authenticates the caller for the path's app. The first check that fails decides the error. The response does not show which
+/// case of check 6 applies.
 ///
-/// The response does not tell which case of check 6 applies. `accepted` is called when the key has passed check 7.
+/// Calls `accepted` when the key has passed check 7.
 pub async fn authenticate(
     request: &Request,
     Requirement { api_key_type, rejects_browsers }: Requirement,
@@ -26,7 +27,7 @@ pub async fn authenticate(
     accepted: impl FnOnce(&ApiKey),
 ) -> Result<Caller, AuthError> {
     let credentials = Credentials::from_request(request);
-    // 0: a browser.
+    // 0: a browser sent the request.
     if let Some(header) = credentials.browser_header.filter(|_| rejects_browsers) {
         return Err(AuthError::Browser(header));
     }
@@ -50,7 +51,7 @@ pub async fn authenticate(
     // 5: the key cannot exist.
     let presented: ApiKeyValue = api_key.parse().map_err(|_| AuthError::InvalidCredentials(None))?;
     let hash = presented.hash();
-    // A malformed one is an error only after all other checks (9).
+    // If it is malformed, only check 9 fails.
     let idempotency_key = credentials.idempotency_key.as_deref().map(str::parse::<IdempotencyKey>);
     let idempotency_key = idempotency_key.filter(|_| api_key_type == ApiKeyType::Write).transpose();
     let write_id = idempotency_key.as_ref().ok().and_then(Option::as_ref).map(|key| WriteId::new(&hash, key));
@@ -59,7 +60,7 @@ pub async fn authenticate(
     let Some(CallerRecords { api_key, app, stored_result }) = records else {
         return Err(AuthError::InvalidCredentials(None));
     };
-    // The time after the read: a key that ended just before it is rejected, however long the request has been in progress.
+    // Not the request's time of arrival: a key that expired before the read must be rejected.
     let now = Timestamp::now();
     if api_key.status(now) != ApiKeyStatus::Active {
         return Err(AuthError::InvalidCredentials(Some(api_key.id)));
@@ -77,7 +78,7 @@ pub async fn authenticate(
     if app.is_disabled {
         return Err(AuthError::AppDisabled(api_key.id));
     }
-    // 9: the request's own parameters; those of single routes are their handlers' part.
+    // 9: the `Idempotency-Key` is malformed. Handlers check the parameters of their routes.
     idempotency_key.map_err(|_| AuthError::MalformedIdempotencyKey(api_key.id))?;
     let stored_result = stored_result.transpose().map_err(StoreError::from)?.filter(|stored| stored.is_kept(now));
     Ok(Caller { app, api_key, write_id, stored_result })

@@ -2,14 +2,14 @@ use std::borrow::Cow;
 
 use crate::http::Request;
 
-/// The parts of a request that the checks look at; `None` if a part is missing or not readable.
+/// The parts of a request that the checks read; `None` if a part is missing or not UTF-8.
 pub(super) struct Credentials<'a> {
     pub api_key: Option<Cow<'a, str>>,
     pub api_key_type: Option<Cow<'a, str>>,
     pub client_id: Option<Cow<'a, str>>,
     pub app_id: Option<&'a str>,
     pub idempotency_key: Option<Cow<'a, str>>,
-    /// The header by which a browser gives itself away.
+    /// A header that only browsers send.
     pub browser_header: Option<&'static str>,
 }
 
@@ -26,7 +26,7 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// The app's id in the path, under either of the names that routes give it.
+/// Returns the app's id in the path. Routes have two names for it.
 #[must_use]
 pub fn app_id(request: &Request) -> Option<&str> {
     ["appId", "appUuid"].into_iter().find_map(|name| request.path_parameter(name))

@@ -42,10 +42,10 @@ impl Notes {
 
     fn start(&self, request_id: &str, noting: impl Future<Output = Result<(), StoreError>> + Send + 'static) {
         /// The longest time that a response may wait for a note.
-        const LIMIT: Duration = Duration::from_millis(250);
+        const NOTE_TIMEOUT: Duration = Duration::from_millis(250);
         let request_id = request_id.to_owned();
         let task = tokio::spawn(async move {
-            let cause = match timeout(LIMIT, noting).await {
+            let cause = match timeout(NOTE_TIMEOUT, noting).await {
                 Ok(Ok(())) => return,
                 Ok(Err(error)) => error.to_string(),
                 Err(late) => late.to_string(),
@@ -56,7 +56,7 @@ impl Notes {
     }
 
     /// Waits until all notes are stored or have failed.
-    pub async fn stored(&self) {
+    pub async fn finish(&self) {
         let tasks = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         for task in tasks {
             // The panic hook logs a panic of the task.

@@ -18,7 +18,7 @@ pub struct BatchGetItemOutput {
 }
 
 impl BatchGetItemOutput {
-    /// Reads the response's body. The error names the place where it stops being valid.
+    /// Reads a response's body. The error gives the line and column of the first invalid character.
     pub fn from_json(json: &[u8]) -> Result<Self, serde_json::Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -123,15 +123,14 @@ mod tests {
         let json = r#"{"Responses":{"table":[{"s":{"S":"a"},"n":{"N":"1"},"t":{"BOOL":true},"l":{"L":[{"M":{"s":{"S":"b"}}}]},
             "x":{"NULL":true},"b":{"B":"AA=="},"ss":{"SS":["a"]},"ns":{"NS":["1"]},"bs":{"BS":["AA=="]}}]},
             "UnprocessedKeys":{"table":{"Keys":[{"pk":{"S":"c"}}],"ConsistentRead":true}}}"#;
-        let BatchGetItemOutput { items: found, unprocessed_keys: unprocessed } =
-            BatchGetItemOutput::from_json(json.as_bytes()).unwrap();
+        let BatchGetItemOutput { items, unprocessed_keys } = BatchGetItemOutput::from_json(json.as_bytes()).unwrap();
         let inner = AttributeValue::M(HashMap::from([("s".to_owned(), AttributeValue::S("b".to_owned()))]));
-        assert_eq!(found[0]["l"], AttributeValue::L(vec![inner]));
-        assert_eq!((&found[0]["n"], &found[0]["t"]), (&AttributeValue::N("1".to_owned()), &AttributeValue::Bool(true)));
+        assert_eq!(items[0]["l"], AttributeValue::L(vec![inner]));
+        assert_eq!((&items[0]["n"], &items[0]["t"]), (&AttributeValue::N("1".to_owned()), &AttributeValue::Bool(true)));
         for other in ["x", "b", "ss", "ns", "bs"] {
-            assert_eq!(found[0][other], AttributeValue::Null(true));
+            assert_eq!(items[0][other], AttributeValue::Null(true));
         }
-        assert_eq!(unprocessed[0]["pk"], AttributeValue::S("c".to_owned()));
+        assert_eq!(unprocessed_keys[0]["pk"], AttributeValue::S("c".to_owned()));
     }
 
     #[test]

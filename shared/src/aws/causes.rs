@@ -67,7 +67,8 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
-/// Joins the texts of an error of the transport and of its causes, outermost first; not of a connector's other errors.
+/// Joins the texts of a transport error and its causes, outermost first. Stops at a connector error of another kind, which
+/// may show the request.
 pub fn transport_cause(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut next = Some(error);
@@ -77,7 +78,7 @@ pub fn transport_cause(error: &(dyn Error + 'static)) -> String {
         }
         let part = cause.to_string();
         next = cause.source();
-        // Some errors already say what their cause says.
+        // Some errors already include the text of their cause.
         if !parts.last().is_some_and(|before| before.contains(&part)) {
             parts.push(part);
         }

@@ -5,7 +5,7 @@ use aws_credential_types::Credentials;
 use super::endpoint::{Endpoint, MalformedEndpoint};
 use crate::domain::{MalformedSecretPrefix, SecretPrefix};
 
-/// An environment variable that keeps the function from starting.
+/// A missing or unusable environment variable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigurationError {
     #[error("the environment variable {0} is not set")]
@@ -16,7 +16,7 @@ pub enum ConfigurationError {
     NotUnicode(&'static str),
     #[error("the environment variable {0} is not an endpoint: {1}")]
     Endpoint(&'static str, MalformedEndpoint),
-    /// Anyone on the network could read the session token, and use the function's role with it.
+    /// Anyone on the network could read the session token and use it to act as the function.
     #[error(
         "the environment variable {0} is an http:// endpoint, which may not receive session credentials; use https://"
     )]
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn names_what_is_missing_or_empty() {
+    fn missing_or_empty_variable_is_named() {
         let configuration = read(&COMPLETE).unwrap();
         let Resources { table, secret_prefix, secrets_kms_key } = configuration.resources;
         assert_eq!((table.as_str(), secret_prefix.as_str(), secrets_kms_key), ("table", "prefix", None));
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_kms_key_is_none() {
+    fn empty_kms_key_is_none() {
         for (value, key) in [("", None), ("alias/userdocks", Some("alias/userdocks"))] {
             let configuration = read(&[&COMPLETE[..], &[("SECRETS_KMS_KEY_ID", value)]].concat()).unwrap();
             assert_eq!(configuration.resources.secrets_kms_key.as_deref(), key);
@@ -164,12 +164,13 @@ mod tests {
     }
 
     #[test]
-    fn a_services_own_endpoint_comes_before_that_of_all() {
+    fn endpoint_of_service_comes_before_common_one() {
         let endpoints = [("AWS_ENDPOINT_URL", "http://all"), ("AWS_ENDPOINT_URL_DYNAMODB", "http://dynamodb")];
         let configuration = read(&[&COMPLETE[..], &endpoints].concat()).unwrap();
         assert_eq!(configuration.dynamodb_endpoint, "http://dynamodb".parse().ok());
         assert_eq!(configuration.secrets_manager_endpoint, "http://all".parse().ok());
     }
+
     const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
 
     #[test]

@@ -2,7 +2,7 @@ use std::{net::IpAddr, str::FromStr};
 
 use http::Uri;
 
-/// Why a text is not an endpoint. It never shows the text, which may hold a password.
+/// The reason that a text is not an endpoint. It never shows the text, which may hold a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedEndpoint {
     #[error("it is not a URL of the form https://HOST[:PORT]")]
@@ -26,13 +26,12 @@ pub enum MalformedEndpoint {
 pub struct Endpoint(String);
 
 impl Endpoint {
-    /// The URL.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether nobody on the network can read what is sent: it is encrypted, or stays on this machine.
+    /// Returns whether requests are encrypted, or stay on this machine.
     #[must_use]
     pub fn is_confidential(&self) -> bool {
         Uri::from_str(&self.0).is_ok_and(|uri| {

@@ -1,4 +1,4 @@
-//! The plumbing to AWS: configuration, clients, trusted certificates, reads, and the causes of failures.
+//! Configuration, clients, trusted certificates, reads, and the causes of failed AWS calls.
 
 mod batch_get_item;
 mod causes;

@@ -1,7 +1,6 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Limits retries: while most calls fail, retries would only add load. A retry takes as much from the budget as ten
-/// successful calls put in.
+/// Limits retries, which only add load while most calls fail. A retry costs as much as ten successful calls pay in.
 #[derive(Debug)]
 pub struct RetryBudget(AtomicU16);
 
@@ -41,6 +40,6 @@ mod tests {
         budget.refill();
         assert!(budget.take() && !budget.take());
         (0..1000).for_each(|_| budget.refill());
-        assert_eq!((0..100).filter(|_| budget.take()).count(), 10, "never more than when it was new");
+        assert_eq!((0..100).filter(|_| budget.take()).count(), 10, "a full budget stays full");
     }
 }

@@ -1,4 +1,4 @@
-//! One seam to each service: the SDK's client, and the one read that requests wait for.
+//! The clients of both services: the SDK's, and the one read of each service that requests wait for.
 
 use std::{
     error::Error,
@@ -23,7 +23,7 @@ use super::{
 pub type DynamoDb = Service<aws_sdk_dynamodb::Client>;
 pub type SecretsManager = Service<aws_sdk_secretsmanager::Client>;
 
-/// A service of AWS. The SDK's client is built when it is first used: most cold starts never do.
+/// A client of an AWS service. The SDK's client is built at its first use, because most cold starts never use it.
 #[derive(Debug)]
 pub struct Service<Client> {
     client: Arc<LazyLock<Client, Box<dyn FnOnce() -> Client + Send>>>,
@@ -31,7 +31,6 @@ pub struct Service<Client> {
     endpoint: Option<String>,
 }
 
-/// The implementation of a service's reads.
 #[derive(Debug, Clone)]
 enum Reads {
     Signed(Arc<SignedCalls>),
@@ -57,7 +56,7 @@ impl<Client: Send + 'static> Service<Client> {
 }
 
 impl<Client> Service<Client> {
-    /// The SDK's client, for everything but [`Service::batch_get_item`] and [`Service::get_secret_value`].
+    /// The SDK's client, for everything except [`Service::batch_get_item`] and [`Service::get_secret_value`].
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
@@ -136,7 +135,7 @@ impl<Client> Clone for Service<Client> {
     }
 }
 
-/// A call that failed, by either implementation.
+/// A failed call, signed or by the SDK.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{cause}")]
 pub struct FailedCall {
@@ -173,7 +172,7 @@ impl<E: Error + ProvideErrorMetadata + 'static> From<SdkError<E>> for FailedCall
     }
 }
 
-/// Sends a request of the SDK. Its futures are deep, so they are boxed here, for all callers.
+/// Sends a request of the SDK. Boxes the future, because the SDK's future types are deeply nested.
 pub fn send<'a, T, E>(
     sending: impl Future<Output = Result<T, SdkError<E>>> + Send + 'a,
 ) -> Pin<Box<dyn Future<Output = Result<T, FailedCall>> + Send + 'a>>

@@ -1,8 +1,7 @@
 //! Signed calls: AWS services that speak JSON over HTTP, called without their SDK.
 //!
-//! Every cold start waits for two reads. For those the SDK's set-up costs more than the call: its clients parse partitions
-//! and rules when they start, and run some hundred steps for each call. Signing, TLS and connections are the SDK's own
-//! libraries.
+//! Every cold start waits for two reads. The SDK's set-up costs more than these calls: its clients parse partitions and rules
+//! when they start, and run some hundred steps for each call. Signing, TLS and connections use the SDK's own libraries.
 //!
 //! <https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html>
 
@@ -50,10 +49,8 @@ impl Protocol {
     };
 }
 
-/// A call that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The service returned an error response.
     #[error("{}", error_response(.code, .message, *.status))]
     Refused {
         /// The exception's name, without its namespace.
@@ -64,7 +61,7 @@ pub enum CallError {
     /// The service was unreachable, or its response was incomplete.
     #[error("{0}")]
     NoResponse(String),
-    /// The request could not be built. The text names the part that is wrong, without its value.
+    /// The text names the invalid part of the request, without its value.
     #[error("cannot sign the request: {0}")]
     Unsigned(&'static str),
 }
@@ -79,7 +76,7 @@ impl CallError {
         }
     }
 
-    /// Whether the same call may succeed in a moment.
+    /// Returns whether the same call may succeed in a moment.
     fn is_transient(&self) -> bool {
         match self {
             Self::Refused { code, status, .. } => *status >= 500 || is_throttling(code),
@@ -89,7 +86,7 @@ impl CallError {
     }
 }
 
-/// Calls one service at its endpoint. It repeats calls that failed, so it is for reads only.
+/// Calls one service at its endpoint. It retries failed calls, so it is for reads only.
 #[derive(Debug)]
 pub struct SignedCalls {
     protocol: Protocol,
@@ -120,10 +117,8 @@ impl SignedCalls {
         Self { protocol, endpoint, region, identity: credentials.into(), connector, retries: RetryBudget::new() }
     }
 
-    /// Calls an operation with a JSON body and returns the body of the response. Makes up to three attempts.
-    ///
-    /// # Errors
-    /// The error of the last attempt.
+    /// Calls an operation with a JSON body and returns the body of the response. Makes up to three attempts, and fails with
+    /// the error of the last one.
     pub async fn call(&self, operation: &str, body: &str) -> Result<Vec<u8>, CallError> {
         let late = |limit| move |_| Err(CallError::NoResponse(format!("no response after {limit:?}")));
         let attempts = async {
@@ -202,7 +197,7 @@ impl SignedCalls {
 
 async fn read(response: HttpResponse) -> Result<Vec<u8>, CallError> {
     let body = ByteStream::new(response.into_body()).collect().await;
-    // Not its `to_vec`, which copies byte by byte.
+    // `to_vec` of this type copies byte by byte.
     Ok(Vec::from(body.map_err(|error| CallError::NoResponse(transport_cause(&error)))?.into_bytes()))
 }
 
@@ -275,11 +270,11 @@ mod tests {
 
     #[test]
     fn error_response_shows_code_and_message_only() {
-        let told = |status, body: &str| refusal(status, body.as_bytes()).to_string();
+        let message = |status, body: &str| refusal(status, body.as_bytes()).to_string();
         let body = r#"{"__type":"com.amazonaws.dynamodb.v20120810#ResourceNotFoundException","message":"no table","SecretString":"s"}"#;
-        assert_eq!(told(400, body), "ResourceNotFoundException: no table (HTTP 400)");
-        assert_eq!(told(400, r#"{"__type":"AccessDenied","Message":"no"}"#), "AccessDenied: no (HTTP 400)");
-        assert_eq!(told(503, "<html>secret</html>"), "no reason given (HTTP 503)");
+        assert_eq!(message(400, body), "ResourceNotFoundException: no table (HTTP 400)");
+        assert_eq!(message(400, r#"{"__type":"AccessDenied","Message":"no"}"#), "AccessDenied: no (HTTP 400)");
+        assert_eq!(message(503, "<html>secret</html>"), "no reason given (HTTP 503)");
     }
 
     #[test]

@@ -11,24 +11,21 @@ use rustls::{
 /// SHA-256 of each root's public key: a test compares them.
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
-/// `AWS_CA_BUNDLE` can't be trusted.
 #[derive(Debug, thiserror::Error)]
-#[error("AWS_CA_BUNDLE: {path}: {reason}")]
+#[error("cannot use AWS_CA_BUNDLE {path}: {reason}")]
 pub struct CaBundleError {
     path: String,
     reason: String,
 }
 
-/// What a function's TLS connections trust: Amazon's roots, and the certificates of `ca_bundle`.
-///
-/// # Errors
-/// The bundle can't be read, has no certificate or a malformed one.
+/// Returns a TLS context that trusts Amazon's roots and the certificates of `ca_bundle`. Fails if the bundle is not readable,
+/// has no certificate, or has a malformed one.
 pub fn tls_context(ca_bundle: Option<&Path>) -> Result<TlsContext, CaBundleError> {
     let mut trusted = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
     if let Some(path) = ca_bundle {
         let fail = |reason| CaBundleError { path: path.display().to_string(), reason };
         let pem = fs::read(path).map_err(|error| fail(error.to_string()))?;
-        // The SDK would panic at the first connection.
+        // With a malformed bundle, the SDK would panic at the first connection.
         check(&pem).map_err(fail)?;
         trusted = trusted.with_pem_certificate(pem);
     }
@@ -43,7 +40,7 @@ fn check(pem: &[u8]) -> Result<(), String> {
     for certificate in CertificateDer::pem_slice_iter(pem) {
         roots.add(certificate.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
     }
-    if roots.is_empty() { Err("no certificate in it".to_owned()) } else { Ok(()) }
+    if roots.is_empty() { Err("it has no certificate".to_owned()) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -65,7 +62,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_roots_are_those_that_amazon_publishes() {
+    fn roots_equal_those_amazon_publishes() {
         let mut roots = RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(AMAZON_ROOTS) {
             roots.add(certificate.unwrap()).unwrap();
@@ -89,14 +86,14 @@ mod tests {
     }
 
     #[test]
-    fn a_ca_bundle_that_cannot_be_trusted_is_refused_with_its_name() {
+    fn unusable_ca_bundle_is_rejected_with_its_name() {
         assert!(tls_context(None).is_ok());
         let mut bundle = tempfile::NamedTempFile::new().unwrap();
-        let refused = |path: &Path| tls_context(Some(path)).unwrap_err().to_string();
-        assert!(refused(Path::new("/no/such/file")).starts_with("AWS_CA_BUNDLE: /no/such/file: No such file"));
-        assert!(refused(bundle.path()).ends_with("no certificate in it"));
+        let error = |path: &Path| tls_context(Some(path)).unwrap_err().to_string();
+        assert!(error(Path::new("/no/such/file")).starts_with("cannot use AWS_CA_BUNDLE /no/such/file: No such file"));
+        assert!(error(bundle.path()).ends_with("it has no certificate"));
         bundle.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
-        assert!(refused(bundle.path()).contains("certificate"));
+        assert!(error(bundle.path()).contains("certificate"));
         let good = tempfile::NamedTempFile::new().unwrap();
         fs::write(&good, AMAZON_ROOTS).unwrap();
         assert!(tls_context(Some(good.path())).is_ok());

@@ -30,7 +30,7 @@ pub use secret::Secret;
 pub use secret_prefix::{MalformedSecretPrefix, SecretPrefix};
 pub use secret_status::{HeldSecret, keys_losing_secret, secret_status};
 pub use signing_key::{
-    GeneratedSigningKey, KeyChangeRefused, KeyLimits, MalformedPublicKey, MalformedSigningKeyState, PublicKey,
-    PublicKeyImportError, SigningKey, SigningKeyState, SigningKeys, TwoKeysInUse,
+    GeneratedSigningKey, MalformedPublicKey, MalformedSigningKeyState, PublicKey, PublicKeyImportError, SigningKey,
+    SigningKeyChangeRefused, SigningKeyLimits, SigningKeyState, SigningKeys, TwoKeysInUse,
 };
 pub use timestamp::{MalformedTimestamp, Timestamp};

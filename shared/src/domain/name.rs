@@ -4,7 +4,7 @@ use super::ApiKeyType;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedName {
-    #[error("a name has 1 to {max} characters", max = Name::MAX_CHARACTERS)]
+    #[error("a name has 1 to {max} characters", max = Name::MAX_NAME_CHARACTERS)]
     Length,
     #[error("a name has no control characters and no characters that change the direction of text")]
     Character,
@@ -16,14 +16,14 @@ pub enum MalformedName {
 pub struct Name(String);
 
 impl Name {
-    pub const MAX_CHARACTERS: usize = 100;
+    pub const MAX_NAME_CHARACTERS: usize = 100;
 }
 
 impl FromStr for Name {
     type Err = MalformedName;
 
     fn from_str(text: &str) -> Result<Self, MalformedName> {
-        if !(1..=Self::MAX_CHARACTERS).contains(&text.chars().count()) {
+        if !(1..=Self::MAX_NAME_CHARACTERS).contains(&text.chars().count()) {
             return Err(MalformedName::Length);
         }
         if text.contains(is_unprintable) {

@@ -1,6 +1,6 @@
-//! Reads events with `lambda_http`'s types.
+//! Reads events with `lambda_http`'s types, but without its conversion to `http::Request`.
 //!
-//! Its conversion to `http::Request` is not used: it panics on events that an anonymous caller can bring about.
+//! That conversion panics on events that an anonymous caller can cause.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -20,7 +20,7 @@ pub enum PayloadFormat {
     V2,
 }
 
-/// The parts of an event that requests consist of. It holds a presented API key, so it has no `Debug`.
+/// The parts of an event that a request needs. It holds a presented API key, so it has no `Debug`.
 pub struct Event {
     pub format: PayloadFormat,
     pub request_id: Option<String>,
@@ -35,7 +35,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Reads an event. `None` if it is of neither format: it has no request context, for example.
+    /// Reads an event. Returns `None` if it has neither format, for example without a request context.
     pub fn read(event: &str) -> Option<Self> {
         serde_json::from_str(event).map(Self::from_v2).or_else(|_| serde_json::from_str(event).map(Self::from_v1)).ok()
     }
@@ -71,7 +71,7 @@ impl Event {
     }
 
     fn from_v1(event: ApiGatewayProxyRequest) -> Self {
-        // The single-value fields have the last value only, but events made by hand may lack the others.
+        // The single-value fields have only the last value, but hand-written events may lack the others.
         let headers = if event.multi_value_headers.is_empty() { event.headers } else { event.multi_value_headers };
         let (all, last) = (&event.multi_value_query_string_parameters, &event.query_string_parameters);
         let query = if all.is_empty() { last } else { all };

@@ -5,12 +5,10 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::event::{Event, PayloadFormat};
 
-/// The body is not a JSON object, or not the expected one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the body is malformed")]
 pub struct MalformedBody;
 
-/// A query parameter has an unknown value, or several values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a query parameter is malformed")]
 pub struct MalformedParameter;
@@ -22,9 +20,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads an event. One that is not readable becomes a request without headers, so that it gets a response, too.
+    /// Reads an event. An unreadable event becomes a request without headers, so that it gets a response, too.
     ///
-    /// `invocation_id` is the request's id if the gateway's is not usable.
+    /// Uses `invocation_id` if the gateway's request id is missing or not usable.
     #[must_use]
     pub fn read(event: &str, invocation_id: &str) -> Self {
         let mut event = Event::read(event).unwrap_or_else(Event::unreadable);
@@ -79,7 +77,7 @@ impl Request {
         choice.map(|choice| Some(*choice)).ok_or(MalformedParameter)
     }
 
-    /// The query string, or an equivalent if the event has none.
+    /// Returns the query string; without one in the event, a text that is equal for equal parameters.
     #[must_use]
     pub fn query(&self) -> Cow<'_, str> {
         if let Some(raw) = &self.event.raw_query {
@@ -90,7 +88,7 @@ impl Request {
         Cow::Owned(parameters.join("&"))
     }
 
-    /// Returns the body as text; an absent one is empty. `None` if it is not text.
+    /// Returns the body as text, which is empty if there is no body. Returns `None` if the body is not UTF-8.
     #[must_use]
     pub fn body_text(&self) -> Option<Cow<'_, str>> {
         let body = self.event.body.as_deref().unwrap_or_default();
@@ -101,7 +99,7 @@ impl Request {
         Some(Cow::Borrowed(body))
     }
 
-    /// Reads the body, a JSON object; an absent or blank body is an empty object.
+    /// Parses the body, a JSON object. An absent or blank body is an empty object.
     pub fn body<T: DeserializeOwned>(&self) -> Result<T, MalformedBody> {
         let text = self.body_text().ok_or(MalformedBody)?;
         let text = if text.trim().is_empty() { "{}" } else { &text };

@@ -2,11 +2,10 @@ use std::io;
 
 use nix::sys::resource::{Resource, setrlimit};
 
-/// Turns core dumps off, which would hold API keys and secrets. If the kernel's `core_pattern` is a pipe, it ignores the
-/// limit, but not that the process is not dumpable. Other processes of the same user then can't read its memory either.
+/// Disables core dumps, which would hold API keys and secrets.
 ///
-/// # Errors
-/// The system refuses.
+/// The kernel ignores the limit if its `core_pattern` is a pipe, so the process is also made non-dumpable. Other processes of
+/// the same user can then not read its memory either.
 pub fn disable_core_dumps() -> io::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     #[cfg(target_os = "linux")]

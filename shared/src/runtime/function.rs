@@ -26,7 +26,7 @@ where
         Self { route, handler, services: Arc::new(services) }
     }
 
-    /// Returns the response to an event, whatever the event is and whatever happens, and logs one line.
+    /// Returns a response to any event, even if the handler panics or is too slow, and logs one line.
     pub async fn respond(&self, event: &str, invocation_id: &str) -> Payload {
         let context = self.context(event, invocation_id);
         let outcome = self.handle(&context).await;
@@ -47,7 +47,7 @@ where
         match AssertUnwindSafe(handling).catch_unwind().await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Err(Failure::internal(format_args!("no response after {deadline:?}"))),
-            Err(_) => Err(Failure::internal("the handler panicked; the line before says where")),
+            Err(_) => Err(Failure::internal("the handler panicked; see the line \"panic\" before this one")),
         }
     }
 

@@ -11,7 +11,8 @@ use crate::{
 /// The log target of this library.
 const LIBRARY: &str = env!("CARGO_CRATE_NAME");
 
-/// Starts logging JSON lines to standard output, at the level of Lambda's logging controls (`AWS_LAMBDA_LOG_LEVEL`, else INFO).
+/// Starts logging JSON lines to standard output, at the level of Lambda's logging controls (`AWS_LAMBDA_LOG_LEVEL`, default
+/// INFO).
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
 pub fn start(function_crate: &'static str) {
@@ -22,7 +23,7 @@ pub fn start(function_crate: &'static str) {
     std::panic::set_hook(Box::new(|panic| tracing::error!(cause = %panic, "panic")));
 }
 
-/// Other libraries only warn, and no line is as verbose as TRACE: such lines may hold whole payloads.
+/// Other libraries log only warnings. TRACE is never enabled, because its lines may hold whole payloads.
 fn filter(function_crate: &'static str, level: Level) -> Targets {
     let level = level.min(Level::DEBUG);
     Targets::new().with_default(Level::WARN.min(level)).with_targets([(LIBRARY, level), (function_crate, level)])
@@ -33,7 +34,7 @@ pub fn ready(route: &Route) {
     tracing::info!(%route, "ready");
 }
 
-/// Logs the one line of a request, which is also its audit record.
+/// Logs the line of a request, which is also its audit record.
 pub fn request(context: &Context, outcome: &Result<Response, Failure>) {
     let Context { request, audit, .. } = context;
     let failure = outcome.as_ref().err();
@@ -47,7 +48,7 @@ pub fn request(context: &Context, outcome: &Result<Response, Failure>) {
     let subject = subject.or_else(|| context.signing_key_id().ok().map(|id| id.to_string()));
     let source_ip = request.source_ip().map(|address| address.to_string());
     let app_id = context.app_id().map(|id| id.to_string());
-    // Most lines have no such field.
+    // `None` leaves the field out of lines that are no replays.
     let replayed = audit.is_replay().then_some(true);
     let key_id = audit.api_key().map(|id| id.to_string());
     macro_rules! line {
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_function_crates_are_kept() {
+    fn lines_of_function_crate_are_logged() {
         let filter = filter("get_app_keys", Level::INFO);
         assert!(filter.would_enable("get_app_keys", &Level::INFO));
         assert!(filter.would_enable("userdocks::runtime::logs", &Level::INFO));
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_as_verbose_as_trace() {
+    fn trace_is_never_enabled() {
         assert!(!filter("get_app_keys", Level::TRACE).would_enable("get_app_keys", &Level::TRACE));
     }
 }

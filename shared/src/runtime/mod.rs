@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use tokio::runtime::{Builder, Runtime};
 use zeroize::Zeroizing;
 
-pub use self::{core_dumps::disable_core_dumps, function::Function};
+pub use self::{core_dumps::disable_core_dumps, function::Function, logs::start as start_logs};
 use crate::{
     api::{Context, Failure, Route, Services},
     aws::{CaBundleError, Clients, Configuration, ConfigurationError},
@@ -28,7 +28,7 @@ where
     let core_dumps = disable_core_dumps();
     logs::start(function_crate);
     if let Err(error) = core_dumps {
-        tracing::warn!(cause = %error, "cannot turn core dumps off");
+        tracing::warn!(cause = %error, "cannot disable core dumps");
     }
     let stopped = tokio_runtime().map_err(StartError::from).and_then(|runtime| runtime.block_on(serve(route, handler)));
     match stopped {
@@ -48,12 +48,12 @@ enum StartError {
     CaBundle(#[from] CaBundleError),
     #[error("cannot start the Tokio runtime: {0}")]
     Tokio(#[from] io::Error),
-    #[error("the Lambda runtime API failed: {0}")]
+    #[error("cannot call the Lambda runtime API: {0}")]
     RuntimeApi(lambda_runtime::Error),
 }
 
-/// One thread for one request at a time, which costs a cold start least. One for each processor if Lambda sends several
-/// requests at a time (Lambda Managed Instances).
+/// Returns a runtime with one thread, for the fastest cold start. With Lambda Managed Instances, which send several requests
+/// at a time, it has one thread for each processor.
 fn tokio_runtime() -> io::Result<Runtime> {
     let is_concurrent = env::var_os("AWS_LAMBDA_MAX_CONCURRENCY").is_some_and(|limit| limit != "1");
     let mut builder = if is_concurrent { Builder::new_multi_thread() } else { Builder::new_current_thread() };

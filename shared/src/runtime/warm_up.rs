@@ -1,4 +1,4 @@
-//! Warm-up: the work of the first request, done while the function starts.
+//! Warm-up: does the slow work of a first request while the function starts.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,16 +18,19 @@ where
     H: Fn(Arc<Context>) -> F,
     F: Future<Output = Result<Response, Failure>>,
 {
-    /// Opens the connections, all at once, and loads the code of a request. A failure is only logged.
+    /// Opens all connections in parallel and loads the code of a request. A failure is only logged.
     pub async fn warm_up(&self) {
-        /// Far longer than it takes on AWS, and short compared with a route's deadline.
-        const LIMIT: Duration = Duration::from_millis(500);
+        /// Far longer than a warm-up takes on AWS, and short compared with a route's deadline.
+        const WARM_UP_TIMEOUT: Duration = Duration::from_millis(500);
         let warm_up = async {
             let (secrets_manager, dynamodb) =
                 tokio::join!(self.connect_secrets_manager(), self.handle_synthetic_request());
             dynamodb.and(secrets_manager)
         };
-        match timeout(LIMIT, warm_up).await.unwrap_or_else(|_| Err(format!("not done after {LIMIT:?}"))) {
+        match timeout(WARM_UP_TIMEOUT, warm_up)
+            .await
+            .unwrap_or_else(|_| Err(format!("not done after {WARM_UP_TIMEOUT:?}")))
+        {
             Ok(()) => logs::ready(&self.route),
             Err(cause) => tracing::warn!(cause, "warm-up failed; the first request will connect"),
         }
@@ -41,7 +44,7 @@ where
         }
     }
 
-    /// Handles a request for a non-existent app, at the price of two read units. It is rejected and changes nothing.
+    /// Handles a request for a non-existent app, which is rejected, changes nothing and costs two read units.
     async fn handle_synthetic_request(&self) -> Result<(), String> {
         decode_records().map_err(|error| error.to_string())?;
         let context = self.context(&synthetic_event(&self.route), "warm-up");
@@ -64,7 +67,7 @@ fn decode_records() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     Ok(())
 }
 
-/// An event whose request gets as far as the table.
+/// Returns an event whose request passes all checks before the first read of the table.
 fn synthetic_event(route: &Route) -> String {
     let app = AppId::random();
     let api_key_type = match route.access() {

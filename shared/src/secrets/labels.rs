@@ -15,13 +15,13 @@ impl Secrets {
     ///
     /// `AWSCURRENT` moves to the pinned version, for people who look. A version that is neither pinned nor previous loses
     /// its own label, so that Secrets Manager deletes it, unless a change in flight may be about to pin it: it is younger
-    /// than the pinned version and than `changes_need`. All versions of a secret have at most 20 labels together, and each
+    /// than the pinned version and than `max_change_time`. All versions of a secret have at most 20 labels together, and each
     /// put takes one.
     ///
     /// Nothing depends on the labels that are left if this fails; the next change cleans up again.
     ///
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
-    pub async fn tidy_app_secret(&self, app: &App, changes_need: Duration) -> Result<(), SecretsError> {
+    pub async fn tidy_app_secret(&self, app: &App, max_change_time: Duration) -> Result<(), SecretsError> {
         let name = self.app_secret_name(app.id);
         let pinned = app.secret_version_id;
         let listing = self.secrets_manager.client().list_secret_version_ids().secret_id(&name);
@@ -40,7 +40,7 @@ impl Secrets {
                 moved_by_anyone(self.move_label(&name, Self::CURRENT, Some(id), Some(pinned)).await)?;
             }
             let age = made(version).and_then(|made| now.duration_since(made).ok());
-            let is_left_over = age.is_some_and(|age| age > changes_need);
+            let is_left_over = age.is_some_and(|age| age > max_change_time);
             let is_kept = app.previous_secret.is_some_and(|previous| is(version, previous.version_id));
             if has_label(id) && !is_kept && (is_older || is_left_over) {
                 moved_by_anyone(self.move_label(&name, id, Some(id), None).await)?;
@@ -59,8 +59,8 @@ impl Secrets {
     /// removes the own label of the version `lost`.
     pub async fn discard_app_secret(&self, app: &App, lost: SecretVersionId) -> Result<(), SecretsError> {
         /// Several changes that lost may move the label at the same time, each away from its own version only.
-        const ATTEMPTS: usize = 3;
-        let mut retries = 1..ATTEMPTS;
+        const MAX_ATTEMPTS: usize = 3;
+        let mut retries = 1..MAX_ATTEMPTS;
         while let Err(error) = self.return_current(app, &lost.to_string()).await {
             if !matches!(error, SecretsError::LabelMoved { .. }) || retries.next().is_none() {
                 return Err(error);

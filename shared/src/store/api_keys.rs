@@ -1,4 +1,4 @@
-//! Adding, replacing and revoking API keys, and noting their use.
+//! Adds, replaces, changes and revokes API keys.
 
 use aws_sdk_dynamodb::{
     error::BuildError,
@@ -12,43 +12,47 @@ use super::{
     item,
     transactions::{into_transaction, update, waits_after_conflict},
 };
-use crate::domain::{ApiKey, ApiKeyHash, AppId, Timestamp};
+use crate::{
+    aws::send,
+    domain::{ApiKey, ApiKeyHash, AppId, Timestamp},
+};
 
 /// A change of an API key, stored in one transaction with its app.
 #[derive(Debug)]
 pub enum ApiKeyChange {
     Create(Box<ApiKey>),
-    /// Fails if the key is revoked, or no longer as it was read.
+    /// Fails if the key was deleted, revoked or changed since it was read.
     Update {
         read: Box<ApiKey>,
         changed: Box<ApiKey>,
     },
 }
 
+impl ApiKeyChange {
+    #[must_use]
+    pub fn update(read: ApiKey, changed: ApiKey) -> Self {
+        Self::Update { read: read.into(), changed: changed.into() }
+    }
+}
+
 impl Store {
-    /// Adds an API key to an app.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if there is no such app, or it or another app has the key.
+    /// Adds an API key to an app. Fails with [`StoreError::Conflict`] if the app does not exist, or if this or another app
+    /// has the key.
     pub async fn add_api_key(&self, app: AppId, key: &ApiKey) -> Result<(), StoreError> {
         let app_exists = self.check_app(app, "attribute_exists(#pk)");
         self.transact(std::iter::once(app_exists).chain(self.new_api_key(app, key))).await
     }
 
-    /// Deletes an API key of an app that does not exist.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the app exists.
+    /// Deletes an API key whose app does not exist. Fails with [`StoreError::Conflict`] if the app exists.
     pub async fn delete_api_key_without_app(&self, app: AppId, hash: &ApiKeyHash) -> Result<(), StoreError> {
         let no_app = self.check_app(app, "attribute_not_exists(#pk)")?;
         self.delete_api_key_items(app, item::api_key_key(app, hash), item::index_key(hash), Some(no_app)).await
     }
 
-    /// Adds an API key to an app and retires the key that it replaces, all or nothing. Counts the app's `version` up, so
-    /// that a write in flight by the replaced key fails.
+    /// Adds an API key to an app and retires the key that it replaces, in one transaction. Increments the app's `version`,
+    /// so that a write in flight by the replaced key fails.
     ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the replaced key is gone, revoked or changed since.
+    /// Fails with [`StoreError::Conflict`] if the replaced key was deleted, revoked or changed since it was read.
     pub async fn replace_api_key(
         &self,
         app: AppId,
@@ -59,15 +63,14 @@ impl Store {
         let items = self.new_api_key(app, new).into_iter().chain([self.changed_api_key(app, read, retired)]);
         let items = items.collect::<Result<_, _>>()?;
         self.change_api_key(app, &read.hash, items, retired.updated_at, |key| is_as_read(key, read)).await?;
-        self.end_index(app, retired).await;
+        self.set_index_expiry(app, retired).await;
         Ok(())
     }
 
-    /// Stores the allow list of an API key that is not revoked. Counts the app's `version` up, so that a write in flight by
-    /// the key fails.
+    /// Stores the changed allow list of an API key. Increments the app's `version`, so that a write in flight by the key
+    /// fails.
     ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the key is gone, revoked or changed since.
+    /// Fails with [`StoreError::Conflict`] if the key was deleted, revoked or changed since it was read.
     pub async fn change_allow_list(&self, app: AppId, read: &ApiKey, changed: &ApiKey) -> Result<(), StoreError> {
         let items = vec![self.changed_api_key(app, read, changed)?];
         self.change_api_key(app, &read.hash, items, changed.updated_at, |key| is_as_read(key, read)).await
@@ -89,7 +92,7 @@ impl Store {
         [into_transaction(self.put_new(item::from_api_key(app, key))), self.put_index(app, key)]
     }
 
-    /// Changes a key that is not revoked and still as it was read.
+    /// Fails if the key was deleted, revoked or changed since it was read.
     fn changed_api_key(&self, app: AppId, read: &ApiKey, changed: &ApiKey) -> Result<TransactWriteItem, BuildError> {
         let update = self
             .api_key_update(app, read, changed)
@@ -100,7 +103,7 @@ impl Store {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    /// Revokes a key that is not revoked, whatever else has changed.
+    /// Fails only if the key was deleted or revoked since it was read.
     fn revoked_api_key(&self, app: AppId, read: &ApiKey, revoked: &ApiKey) -> Result<TransactWriteItem, BuildError> {
         let update = self
             .api_key_update(app, read, revoked)
@@ -115,10 +118,9 @@ impl Store {
             .expression_attribute_names("#revokedAt", item::REVOKED_AT)
     }
 
-    /// Stores the revocation of an API key. Counts the app's `version` up, so that a write in flight by the key fails.
+    /// Revokes an API key. Increments the app's `version`, so that a write in flight by the key fails.
     ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the key is gone, or was revoked since it was read.
+    /// Fails with [`StoreError::Conflict`] if the key was deleted or revoked since it was read.
     pub async fn revoke_api_key(&self, app: AppId, read: &ApiKey, now: Timestamp) -> Result<(), StoreError> {
         if read.revoked_at.is_some() {
             return Err(StoreError::Conflict);
@@ -129,15 +131,51 @@ impl Store {
         let is_active = |key: &ApiKey| key.revoked_at.is_none();
         let change = self.change_api_key(app, &read.hash, vec![revocation.clone()], now, is_active);
         match change.await {
-            Err(StoreError::Contended) => self.revoke_and_then_count_up(app, revocation, now).await?,
+            Err(StoreError::Contended) => self.revoke_before_version(app, revocation, now).await?,
             changed => changed?,
         }
-        self.end_index(app, &revoked).await;
+        self.set_index_expiry(app, &revoked).await;
         Ok(())
     }
 
-    /// Revokes the key first and then counts up. A thief can change the app's record without pause, but not the key's.
-    async fn revoke_and_then_count_up(
+    /// Revokes a leaked key by a conditional write of its own. Returns `false` if it is no longer active.
+    ///
+    /// A transaction in progress delays the write, so a thief who keeps changing the key can't prevent it.
+    pub async fn revoke_leaked_api_key(
+        &self,
+        app: AppId,
+        hash: &ApiKeyHash,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let mut waits = waits_after_conflict();
+        loop {
+            // A repeated attempt, whose first response was lost, finds its own revocation.
+            let revoking = self
+                .update_item(item::api_key_key(app, hash))
+                .update_expression("SET #revoked = :now, #updated = :now")
+                .condition_expression(
+                    "attribute_exists(#pk) AND (attribute_not_exists(#revoked) OR #revoked = :now) AND \
+                     (attribute_not_exists(#expires) OR #expires > :now)",
+                )
+                .expression_attribute_names("#pk", item::PK)
+                .expression_attribute_names("#revoked", item::REVOKED_AT)
+                .expression_attribute_names("#updated", item::UPDATED_AT)
+                .expression_attribute_names("#expires", item::EXPIRES_AT)
+                .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
+            match send(revoking.send()).await {
+                Ok(_) => return Ok(true),
+                Err(error) if error.code.as_deref() == Some("ConditionalCheckFailedException") => return Ok(false),
+                Err(error) => match self.to_store_error(error) {
+                    StoreError::Conflict => sleep(waits.next().ok_or(StoreError::Contended)?).await,
+                    error => return Err(error),
+                },
+            }
+        }
+    }
+
+    /// Revokes the key first and increments the app's `version` later. A thief can keep changing the app's record, but not
+    /// the key's.
+    async fn revoke_before_version(
         &self,
         app: AppId,
         revocation: TransactWriteItem,
@@ -148,19 +186,18 @@ impl Store {
             error => error,
         })?;
         for wait in waits_after_conflict() {
-            match self.transact([self.count_up(app, now)]).await {
+            match self.transact([self.increment_version(app, now)]).await {
                 Err(StoreError::Conflict) => sleep(wait).await,
                 counted => return counted,
             }
         }
-        let cause =
-            "the API key is revoked, but a write by it that was in flight may still be stored within 30 seconds";
-        Err(StoreError::Failed(cause.to_owned()))
+        Err(StoreError::VersionNotIncremented)
     }
 
-    /// Commits `changes` of an API key in one transaction with the count of its app's changes. The count needs no version
-    /// that was read, so only a concurrent transaction can win: the operator's command tries again while the key's record
-    /// `may_change`.
+    /// Commits `changes` of an API key and increments its app's `version`, in one transaction.
+    ///
+    /// The increment does not depend on the version that was read, so only a concurrent transaction can win. In that case,
+    /// tries again while the key's record fulfils `may_change`.
     async fn change_api_key(
         &self,
         app: AppId,
@@ -170,18 +207,18 @@ impl Store {
         may_change: impl Fn(&ApiKey) -> bool,
     ) -> Result<(), StoreError> {
         let mut waits = waits_after_conflict();
-        let mut of_app = self.count_up(app, now);
+        let mut app_item = self.increment_version(app, now);
         loop {
-            match self.transact(std::iter::once(of_app).chain(changes.iter().cloned().map(Ok))).await {
+            match self.transact(std::iter::once(app_item).chain(changes.iter().cloned().map(Ok))).await {
                 Err(StoreError::Conflict) => {}
                 other => return other,
             }
-            let mut found = self.find_all(vec![item::app_key(app), item::api_key_key(app, hash)]).await?;
+            let mut found = self.find_items(vec![item::app_key(app), item::api_key_key(app, hash)]).await?;
             // An API key without an app can still be revoked.
-            of_app = match found.iter().position(|item| item::has_sk(item, item::APP_SK)) {
+            app_item = match found.iter().position(|item| item::has_sk(item, item::APP_SK)) {
                 Some(index) => {
                     found.swap_remove(index);
-                    self.count_up(app, now)
+                    self.increment_version(app, now)
                 }
                 None => self.check_app(app, "attribute_not_exists(#pk)"),
             };

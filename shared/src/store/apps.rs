@@ -100,7 +100,7 @@ impl Store {
         self.transact(std::iter::once(app).chain(key_items).chain(result)).await?;
         for change in key_changes {
             if let ApiKeyChange::Update { changed, .. } = change {
-                self.end_index(read.id, changed).await;
+                self.set_index_expiry(read.id, changed).await;
             }
         }
         Ok(changed)
@@ -119,19 +119,19 @@ impl Store {
     /// Deletes all items of an app, readable or not, and its own record last.
     pub async fn delete_app(&self, app: AppId) -> Result<(), StoreError> {
         /// More at a time would only be throttled: the table's write capacity is the limit.
-        const AT_A_TIME: usize = 8;
+        const CONCURRENT_DELETIONS: usize = 8;
         let keys = stream::iter(self.keys_beside_app(app).await?).map(Ok);
         let delete = async |key: Item| match item::index_key_of(&key) {
             Some(index) => self.delete_api_key_items(app, key, index, None).await,
             None => self.delete(key).await,
         };
-        keys.try_for_each_concurrent(AT_A_TIME, delete).await?;
+        keys.try_for_each_concurrent(CONCURRENT_DELETIONS, delete).await?;
         self.delete(item::app_key(app)).await
     }
 
     async fn delete(&self, key: Item) -> Result<(), StoreError> {
         let deleting = self.dynamodb.client().delete_item().table_name(&self.table).set_key(Some(key));
-        send(deleting.send()).await.map(drop).map_err(|error| self.failed(error))
+        send(deleting.send()).await.map(drop).map_err(|error| self.to_store_error(error))
     }
 
     /// Deletes the items that an app of this id left behind, except the API keys `kept`. Deletes nothing while the app

@@ -2,13 +2,11 @@ use aws_sdk_dynamodb::error::BuildError;
 
 use super::item::CorruptItem;
 
-/// An operation on the table that failed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// DynamoDB refused or failed, or was unreachable. The text is the whole cause.
-    #[error("DynamoDB: {0}")]
+    #[error("cannot access DynamoDB: {0}")]
     Failed(String),
-    #[error("DynamoDB: {0}")]
+    #[error("cannot access DynamoDB: {0}")]
     Throttled(String),
     #[error(
         "cannot find DynamoDB table {table} in region {region} at {endpoint} (ResourceNotFoundException); check the \
@@ -18,11 +16,12 @@ pub enum StoreError {
     #[error(transparent)]
     Corrupt(#[from] CorruptItem),
     /// Other changes won at each attempt; nothing was changed.
-    #[error("cannot change the record: other changes of the app keep winning; run the command again")]
+    #[error("cannot change the record: other changes of the app won each time; run the command again")]
     Contended,
-    /// The record is no longer as it was read; nothing was changed.
-    #[error("a concurrent change won, or the record is not there; nothing was changed")]
+    #[error("a concurrent change won, or the record does not exist; nothing was changed")]
     Conflict,
+    #[error("the API key is revoked, but a write by it that was in flight may still be stored within 30 seconds")]
+    VersionNotIncremented,
 }
 
 impl From<BuildError> for StoreError {

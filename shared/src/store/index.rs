@@ -1,4 +1,4 @@
-//! Index items: they find an API key's app from the key's hash.
+//! Index items, which find an API key's app from the key's hash.
 
 use std::collections::HashMap;
 
@@ -6,27 +6,23 @@ use aws_sdk_dynamodb::{
     error::BuildError,
     types::{AttributeValue, Delete, TransactWriteItem, builders::DeleteBuilder},
 };
-use tokio::time::sleep;
 
 use super::{
     Store,
     error::StoreError,
     item::{self, CorruptItem},
-    transactions::{into_transaction, waits_after_conflict},
+    transactions::into_transaction,
 };
 use crate::{
-    aws::{Item, send},
-    domain::{ApiKey, ApiKeyHash, AppId, Timestamp},
+    aws::Item,
+    domain::{ApiKey, ApiKeyHash, AppId},
 };
 
-/// Accepts no index item of another app.
+/// Fails if the index item names another app.
 const NONE_OR_OF_APP: &str = "attribute_not_exists(#pk) OR #app = :app";
 
-/// The keys that `BatchGetItem` takes.
-const AT_A_TIME: usize = 100;
-
 impl Store {
-    /// Returns the API keys of those hashes that index items find, with their apps, and the items that are not readable.
+    /// Returns the API keys with these hashes and their apps, and the corrupt items. Finds only keys that have an index item.
     pub async fn find_api_keys(
         &self,
         hashes: &[ApiKeyHash],
@@ -43,52 +39,28 @@ impl Store {
         Ok((keys, corrupt))
     }
 
-    /// Returns the apps that the index items of those distinct hashes name.
+    /// Returns the apps that the index items of these hashes name. The hashes must be distinct.
     pub async fn find_index_items(
         &self,
         hashes: &[ApiKeyHash],
     ) -> Result<HashMap<ApiKeyHash, Result<AppId, CorruptItem>>, StoreError> {
         let mut found = HashMap::new();
-        for hashes in hashes.chunks(AT_A_TIME) {
-            for index in self.find_all(hashes.iter().map(item::index_key).collect()).await? {
-                let hash = item::hash_of_index(&index)?;
-                found.insert(hash, item::to_index(index).map(|index| index.app));
-            }
+        for index in self.find_items(hashes.iter().map(item::index_key).collect()).await? {
+            let hash = item::hash_of_index(&index)?;
+            found.insert(hash, item::to_index(index).map(|index| index.app));
         }
         Ok(found)
     }
 
-    /// Returns those of some distinct API keys that have a record, with their apps, and the records that are not readable.
-    pub async fn find_api_keys_of_apps(
-        &self,
-        places: &[(AppId, ApiKeyHash)],
-    ) -> Result<(Vec<(AppId, ApiKey)>, Vec<CorruptItem>), StoreError> {
-        let (mut keys, mut corrupt) = (Vec::new(), Vec::new());
-        for places in places.chunks(AT_A_TIME) {
-            let wanted = places.iter().map(|(app, hash)| item::api_key_key(*app, hash)).collect();
-            for record in self.find_all(wanted).await? {
-                match item::to_api_key_of_app(record) {
-                    Ok(key) => keys.push(key),
-                    Err(error) => corrupt.push(error),
-                }
-            }
-        }
-        Ok((keys, corrupt))
-    }
-
-    /// Stores the index item of an API key that has none.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the app does not have the key, or its index item names another app.
+    /// Stores the missing index item of an API key. Fails with [`StoreError::Conflict`] if the app does not have the key, or
+    /// the index item names another app.
     pub async fn repair_index(&self, app: AppId, key: &ApiKey) -> Result<(), StoreError> {
         let has_key = self.check(item::api_key_key(app, &key.hash), "attribute_exists(#pk)");
         self.transact([has_key, self.put_index(app, key)]).await
     }
 
-    /// Deletes an index item that names an app without the key.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the app has the key, or the index item does not name it.
+    /// Deletes an index item whose app does not have the key. Fails with [`StoreError::Conflict`] if the app has the key, or
+    /// the index item names another app.
     pub async fn delete_index_without_key(&self, app: AppId, hash: &ApiKeyHash) -> Result<(), StoreError> {
         let has_no_key = self.check(item::api_key_key(app, hash), "attribute_not_exists(#pk)");
         let deletion = self
@@ -96,41 +68,6 @@ impl Store {
             .build()
             .map(|deletion| TransactWriteItem::builder().delete(deletion).build());
         self.transact([has_no_key, deletion]).await
-    }
-
-    /// Revokes a leaked key by a conditional write of its own. Returns `false` if it is no longer active.
-    ///
-    /// A transaction in progress delays the write, so a thief who keeps changing the key can't prevent it.
-    pub async fn revoke_leaked_api_key(
-        &self,
-        app: AppId,
-        hash: &ApiKeyHash,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let mut waits = waits_after_conflict();
-        loop {
-            // A repeated attempt, whose first response was lost, finds its own revocation.
-            let revoking = self
-                .update_item(item::api_key_key(app, hash))
-                .update_expression("SET #revoked = :now, #updated = :now")
-                .condition_expression(
-                    "attribute_exists(#pk) AND (attribute_not_exists(#revoked) OR #revoked = :now) AND \
-                     (attribute_not_exists(#expires) OR #expires > :now)",
-                )
-                .expression_attribute_names("#pk", item::PK)
-                .expression_attribute_names("#revoked", item::REVOKED_AT)
-                .expression_attribute_names("#updated", item::UPDATED_AT)
-                .expression_attribute_names("#expires", item::EXPIRES_AT)
-                .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
-            match send(revoking.send()).await {
-                Ok(_) => return Ok(true),
-                Err(error) if error.code.as_deref() == Some("ConditionalCheckFailedException") => return Ok(false),
-                Err(error) => match self.failed(error) {
-                    StoreError::Conflict => sleep(waits.next().ok_or(StoreError::Contended)?).await,
-                    error => return Err(error),
-                },
-            }
-        }
     }
 
     pub(super) fn put_index(&self, app: AppId, key: &ApiKey) -> Result<TransactWriteItem, BuildError> {
@@ -143,7 +80,7 @@ impl Store {
         into_transaction(put)
     }
 
-    /// Deletes an API key's record with its index item, if `condition` holds. An index item of another app stays.
+    /// Deletes an API key's record and its index item, if `condition` holds. Keeps an index item that names another app.
     pub(super) async fn delete_api_key_items(
         &self,
         app: AppId,
@@ -172,19 +109,20 @@ impl Store {
             .expression_attribute_values(":app", AttributeValue::S(app.to_string()))
     }
 
-    /// Sets the expiry of the index item of a key that ends. Best effort: an index item without its key finds nothing.
-    pub(super) async fn end_index(&self, app: AppId, key: &ApiKey) {
-        let Some(end) = key.deletable_at() else { return };
-        let ending = self
+    /// Sets the index item's expiry to that of the key's record. Best effort, because an index item without its key is
+    /// harmless.
+    pub(super) async fn set_index_expiry(&self, app: AppId, key: &ApiKey) {
+        let Some(expiry) = key.deletable_at() else { return };
+        let update = self
             .update_item(item::index_key(&key.hash))
             .update_expression("SET #ttl = :ttl")
             .condition_expression("#app = :app")
             .expression_attribute_names("#app", item::APP)
             .expression_attribute_names("#ttl", item::TTL)
             .expression_attribute_values(":app", AttributeValue::S(app.to_string()))
-            .expression_attribute_values(":ttl", AttributeValue::N(end.seconds_since_epoch().to_string()));
-        if let Err(error) = self.update_if_possible(ending).await {
-            tracing::warn!(apiKey = %key.id, cause = %error, "cannot set the expiry of the index item");
+            .expression_attribute_values(":ttl", AttributeValue::N(expiry.seconds_since_epoch().to_string()));
+        if let Err(error) = self.update_if_possible(update).await {
+            tracing::warn!(appId = %app, keyId = %key.id, cause = %error, "cannot set the expiry of the index item");
         }
     }
 }

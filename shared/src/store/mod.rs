@@ -36,7 +36,7 @@ impl Store {
         Self { dynamodb, table }
     }
 
-    fn failed(&self, error: FailedCall) -> StoreError {
+    fn to_store_error(&self, error: FailedCall) -> StoreError {
         // The cause of a cancelled transaction names the reason of each of its items.
         let has_reason = |reasons: [&str; 2]| reasons.iter().any(|reason| error.cause.contains(reason));
         match error.code.as_deref() {

@@ -1,7 +1,5 @@
 //! Reading the table page by page, so that memory stays flat however large it is.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::{
     error::SdkError,
     operation::{
@@ -39,11 +37,11 @@ impl<T> Pages<T> {
     pub async fn next(&mut self) -> Result<Option<Vec<Result<T, CorruptItem>>>, StoreError> {
         let items = match &mut self.source {
             Source::Scan(pages) => {
-                let page = pages.next().await.transpose().map_err(|error| self.store.failed(error.into()))?;
+                let page = pages.next().await.transpose().map_err(|error| self.store.to_store_error(error.into()))?;
                 page.map(|page| page.items)
             }
             Source::Query(pages) => {
-                let page = pages.next().await.transpose().map_err(|error| self.store.failed(error.into()))?;
+                let page = pages.next().await.transpose().map_err(|error| self.store.to_store_error(error.into()))?;
                 page.map(|page| page.items)
             }
         };
@@ -107,27 +105,5 @@ impl Store {
             }
         };
         Pages { store: self.clone(), source, read: item::to_record }
-    }
-
-    /// Those of some apps that exist, strongly consistent, each readable or not.
-    ///
-    /// # Errors
-    /// DynamoDB fails.
-    pub async fn find_apps(
-        &self,
-        apps: impl IntoIterator<Item = AppId>,
-    ) -> Result<HashMap<AppId, Result<App, CorruptItem>>, StoreError> {
-        /// As many keys as `BatchGetItem` takes.
-        const AT_A_TIME: usize = 100;
-        let wanted: Vec<_> = apps.into_iter().map(item::app_key).collect();
-        let mut found = HashMap::new();
-        for wanted in wanted.chunks(AT_A_TIME) {
-            for app in self.find_all(wanted.to_vec()).await?.into_iter().map(item::to_app) {
-                if let Some(id) = app.as_ref().map_or_else(|corrupt| corrupt.app, |app| Some(app.id)) {
-                    found.insert(id, app);
-                }
-            }
-        }
-        Ok(found)
     }
 }

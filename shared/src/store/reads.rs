@@ -1,6 +1,6 @@
-//! Reads of single records, strongly consistent.
+//! Strongly consistent reads of single records and of an app's API keys.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{operation::query::builders::QueryFluentBuilder, types::AttributeValue};
 use tokio::time::sleep;
@@ -15,6 +15,9 @@ use crate::{
     domain::{ApiKey, ApiKeyHash, App, AppId, StoredResult, WriteId},
 };
 
+/// The most keys that `BatchGetItem` accepts.
+const MAX_BATCH_KEYS: usize = 100;
+
 /// The waits before keys that DynamoDB did not process are read again.
 const RETRY_UNPROCESSED_AFTER: [Duration; 3] =
     [Duration::from_millis(25), Duration::from_millis(100), Duration::from_millis(400)];
@@ -24,16 +27,13 @@ const RETRY_UNPROCESSED_AFTER: [Duration; 3] =
 pub struct CallerRecords {
     pub api_key: ApiKey,
     pub app: Result<App, CorruptItem>,
-    /// The stored result of the write that the caller repeats, if there is one.
+    /// The result of the first write with the same `Idempotency-Key`.
     pub stored_result: Option<Result<StoredResult, CorruptItem>>,
 }
 
 impl Store {
-    /// The app, its API key of that hash and the write of that id, in one strongly consistent round trip; `None` where
-    /// the app or the key is missing.
-    ///
-    /// # Errors
-    /// DynamoDB fails, or the API key's record is corrupt.
+    /// Reads the app, its API key with this hash and the stored result of this write, in one strongly consistent round trip.
+    /// Returns `None` if the app or the key is missing.
     pub async fn find_caller(
         &self,
         app: AppId,
@@ -42,7 +42,7 @@ impl Store {
     ) -> Result<Option<CallerRecords>, StoreError> {
         let mut wanted = vec![item::app_key(app), item::api_key_key(app, hash)];
         wanted.extend(write.map(|write| item::stored_result_key(app, write)));
-        let mut found = self.find_all(wanted).await?;
+        let mut found = self.find_items(wanted).await?;
         let mut take = |sk: &str| {
             let index = found.iter().position(|item| item::has_sk(item, sk))?;
             Some(found.swap_remove(index))
@@ -53,44 +53,75 @@ impl Store {
         Ok(Some(CallerRecords { api_key: item::to_api_key(api_key)?, app: item::to_app(app), stored_result }))
     }
 
-    /// The write of that id, if it was stored and is kept.
-    ///
-    /// # Errors
-    /// DynamoDB fails, or the record is corrupt.
+    /// Reads the stored result of a write. It may be past its time: see [`StoredResult::is_kept`].
     pub async fn find_stored_result(&self, app: AppId, id: &WriteId) -> Result<Option<StoredResult>, StoreError> {
-        let mut found = self.find_all(vec![item::stored_result_key(app, id)]).await?;
+        let mut found = self.find_items(vec![item::stored_result_key(app, id)]).await?;
         Ok(found.pop().map(|item| item::to_stored_result(id.clone(), item)).transpose()?)
     }
 
-    /// Reads items strongly consistently. Asks again for keys that DynamoDB did not process.
-    pub(super) async fn find_all(&self, mut keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+    /// Reads the existing items of any number of distinct keys, strongly consistent.
+    pub(super) async fn find_items(&self, mut keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         let mut found = Vec::with_capacity(keys.len());
+        while !keys.is_empty() {
+            let rest = keys.split_off(keys.len().min(MAX_BATCH_KEYS));
+            self.find_batch(keys, &mut found).await?;
+            keys = rest;
+        }
+        Ok(found)
+    }
+
+    async fn find_batch(&self, mut keys: Vec<Item>, found: &mut Vec<Item>) -> Result<(), StoreError> {
         let mut waits = RETRY_UNPROCESSED_AFTER.into_iter();
         loop {
-            let output = self.dynamodb.batch_get_item(&self.table, keys).await.map_err(|error| self.failed(error))?;
+            let output =
+                self.dynamodb.batch_get_item(&self.table, keys).await.map_err(|error| self.to_store_error(error))?;
             found.extend(output.items);
             keys = output.unprocessed_keys;
             if keys.is_empty() {
-                return Ok(found);
+                return Ok(());
             }
             let wait = waits.next().ok_or_else(|| StoreError::Throttled("keys stayed unprocessed".to_owned()))?;
             sleep(wait).await;
         }
     }
 
-    /// The app, strongly consistent, if it exists.
-    ///
-    /// # Errors
-    /// DynamoDB fails, or the record is corrupt.
+    /// Reads an app, strongly consistent.
     pub async fn find_app(&self, app: AppId) -> Result<Option<App>, StoreError> {
-        let mut found = self.find_all(vec![item::app_key(app)]).await?;
+        let mut found = self.find_items(vec![item::app_key(app)]).await?;
         Ok(found.pop().map(item::to_app).transpose()?)
     }
 
-    /// All API keys of an app, oldest first, and the records that can't be read.
-    ///
-    /// # Errors
-    /// DynamoDB fails.
+    /// Reads those of the apps that exist, strongly consistent. A corrupt record is an error of its own app.
+    pub async fn find_apps(
+        &self,
+        apps: impl IntoIterator<Item = AppId>,
+    ) -> Result<HashMap<AppId, Result<App, CorruptItem>>, StoreError> {
+        let mut found = HashMap::new();
+        for app in self.find_items(apps.into_iter().map(item::app_key).collect()).await?.into_iter().map(item::to_app) {
+            if let Some(id) = app.as_ref().map_or_else(|corrupt| corrupt.app, |app| Some(app.id)) {
+                found.insert(id, app);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads those of the API keys that exist, strongly consistent. Returns them with their apps, and the corrupt records.
+    pub async fn find_api_keys_of_apps(
+        &self,
+        places: &[(AppId, ApiKeyHash)],
+    ) -> Result<(Vec<(AppId, ApiKey)>, Vec<CorruptItem>), StoreError> {
+        let (mut keys, mut corrupt) = (Vec::new(), Vec::new());
+        let wanted = places.iter().map(|(app, hash)| item::api_key_key(*app, hash)).collect();
+        for record in self.find_items(wanted).await? {
+            match item::to_api_key_of_app(record) {
+                Ok(key) => keys.push(key),
+                Err(error) => corrupt.push(error),
+            }
+        }
+        Ok((keys, corrupt))
+    }
+
+    /// Reads all API keys of an app. Returns them, oldest first, and the corrupt records.
     pub async fn list_api_keys(&self, app: AppId) -> Result<(Vec<ApiKey>, Vec<CorruptItem>), StoreError> {
         let (mut keys, mut corrupt) = (Vec::new(), Vec::new());
         for item in self.query_api_keys(app).await? {
@@ -114,7 +145,7 @@ impl Store {
         self.query_all(query).await
     }
 
-    /// Begins a strongly consistent query.
+    /// Returns a builder for a strongly consistent query.
     pub(super) fn query(&self) -> QueryFluentBuilder {
         self.dynamodb.client().query().table_name(&self.table).consistent_read(true)
     }
@@ -124,7 +155,7 @@ impl Store {
         let mut pages = query.into_paginator().items().send();
         let mut items = Vec::new();
         while let Some(item) = pages.next().await {
-            items.push(item.map_err(|error| self.failed(error.into()))?);
+            items.push(item.map_err(|error| self.to_store_error(error.into()))?);
         }
         Ok(items)
     }

@@ -19,7 +19,7 @@ impl Store {
         match send(request.send()).await {
             Ok(_) => Ok(true),
             Err(error) if error.code.as_deref() == Some("ResourceInUseException") => Ok(false),
-            Err(error) => Err(self.failed(error)),
+            Err(error) => Err(self.to_store_error(error)),
         }
     }
 }

@@ -56,8 +56,8 @@ impl Store {
         self.put(item).condition_expression("attribute_not_exists(#pk)").expression_attribute_names("#pk", item::PK)
     }
 
-    /// Counts the app's `version` up, so that every other change in flight fails.
-    pub(super) fn count_up(&self, app: AppId, now: Timestamp) -> Result<TransactWriteItem, BuildError> {
+    /// Increments the app's `version`, so that every other change in flight fails.
+    pub(super) fn increment_version(&self, app: AppId, now: Timestamp) -> Result<TransactWriteItem, BuildError> {
         let update = Update::builder()
             .table_name(&self.table)
             .set_key(Some(item::app_key(app)))
@@ -79,7 +79,7 @@ impl Store {
 
     /// Updates an item, unless its condition fails or a transaction of the item is in progress.
     pub(super) async fn update_if_possible(&self, update: UpdateItemFluentBuilder) -> Result<(), StoreError> {
-        match send(update.send()).await.map_err(|error| self.failed(error)) {
+        match send(update.send()).await.map_err(|error| self.to_store_error(error)) {
             Ok(_) | Err(StoreError::Conflict) => Ok(()),
             Err(error) => Err(error),
         }
@@ -92,7 +92,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let items = items.into_iter().collect::<Result<_, _>>()?;
         let writing = self.dynamodb.client().transact_write_items().set_transact_items(Some(items));
-        send(writing.send()).await.map(drop).map_err(|error| self.failed(error))
+        send(writing.send()).await.map(drop).map_err(|error| self.to_store_error(error))
     }
 }
 

@@ -5,8 +5,8 @@ use std::{sync::OnceLock, time::Duration};
 use userdocks::{
     api::Services,
     domain::{
-        AllowList, ApiKey, ApiKeyType, ApiKeyValue, App, AppId, GeneratedSigningKey, KeyLimits, PublicKey, Secret,
-        SecretVersionId, SigningKeyId, SigningKeys, Timestamp,
+        AllowList, ApiKey, ApiKeyType, ApiKeyValue, App, AppId, GeneratedSigningKey, PublicKey, Secret,
+        SecretVersionId, SigningKeyId, SigningKeyLimits, SigningKeys, Timestamp,
     },
 };
 
@@ -194,7 +194,7 @@ impl AppBuilder {
             signing_keys.import(SigningKeyId::random(), imported(), now);
         }
         for _ in 0..self.standby_keys {
-            signing_keys.add_standby(KeyLimits::OPERATOR, SigningKeyId::random(), imported(), now).unwrap();
+            signing_keys.add_standby(SigningKeyLimits::OPERATOR, SigningKeyId::random(), imported(), now).unwrap();
         }
         App::new(AppId::random(), self.name.clone(), SecretVersionId::random(), signing_keys, now)
     }

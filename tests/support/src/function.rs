@@ -1,6 +1,6 @@
 //! A function's real binary behind a fake Lambda Runtime API.
 
-use std::{fmt::Display, fs, process::ExitStatus, time::Duration};
+use std::{ffi::OsStr, fmt::Display, fs, process::ExitStatus, time::Duration};
 
 use serde_json::Value;
 use tempfile::NamedTempFile;
@@ -54,9 +54,15 @@ pub struct Function {
 impl Function {
     /// Starts a function that inherits no other variables. Waits until it asks for its first event or ends.
     pub async fn start(name: &str, environment: &Environment) -> Self {
+        Self::start_command(&[binary(name)], name, environment).await
+    }
+
+    /// Starts a function by a command, program first.
+    pub async fn start_command(command: &[impl AsRef<OsStr>], name: &str, environment: &Environment) -> Self {
         let mut api = RuntimeApi::start().unwrap();
         let logs = [NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap()];
-        let mut process = Command::new(binary(name))
+        let mut process = Command::new(&command[0])
+            .args(&command[1..])
             .env_clear()
             .envs(environment.variables())
             .envs(api.environment(name))

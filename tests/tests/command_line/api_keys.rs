@@ -146,7 +146,7 @@ async fn key_is_found_by_its_value_only() {
     }
     let unknown = TestKey::new(ApiKeyType::Read).value;
     for (value, cause) in [
-        (unknown.expose().to_owned(), "found only after `doctor --repair` has run"),
+        (unknown.expose().to_owned(), "run `doctor --repair` once"),
         (format!("Bearer {}", unknown.expose()), "give the key only"),
         (format!("{}x", unknown.expose()), "checksum"),
         (String::new(), "16 to 256"),
@@ -171,7 +171,7 @@ async fn key_is_imported_by_hash() {
     let found: Value = serde_json::from_slice(&found.stdout).unwrap();
     assert_eq!(found["apiKey"], imported["apiKey"]);
 
-    assert_refused(&run_with_input(&aws, &import(id(&first["app"])), b"").await, "has this API key already");
+    assert_refused(&run_with_input(&aws, &import(id(&first["app"])), b"").await, "already has it");
     let other = id(&second["app"]);
     for (arguments, input) in [(&import(other)[..], ""), (&import(other)[..5], key.value.expose())] {
         let refused = run_with_input(&aws, arguments, input.as_bytes()).await;

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use userdocks::{
     domain::{
-        App, AppId, KeyLimits, PreviousSecret, PublicKey, Secret, SecretVersionId, SigningKeyId, StoredResult,
+        App, AppId, PreviousSecret, PublicKey, Secret, SecretVersionId, SigningKeyId, SigningKeyLimits, StoredResult,
         Timestamp, WriteId,
     },
     secrets::Purpose,
@@ -223,7 +223,7 @@ async fn secrets_inconsistent_with_table_are_found() {
     let app = new_app(&aws).await;
     let standby = SigningKeyId::random();
     let app = change(&aws, &app, |app| {
-        app.signing_keys.add_standby(KeyLimits::API, standby, public_key(), Timestamp::now()).unwrap();
+        app.signing_keys.add_standby(SigningKeyLimits::API, standby, public_key(), Timestamp::now()).unwrap();
     })
     .await;
     assert_found(&aws, app.id, &[], &["private-key-missing"]).await;

@@ -118,20 +118,20 @@ async fn same_secret_or_key_is_not_imported_twice() {
     let set = ["secret", "set", &app];
     assert!(run_with_input(&aws, &set, b"the-secret\n").await.status.success());
     let (_, before, _) = aws.run_admin(&["app", "show", &app]).await;
-    assert_refused(&run_with_input(&aws, &set, b"the-secret").await, "has this secret already");
+    assert_refused(&run_with_input(&aws, &set, b"the-secret").await, "already has this value");
     assert_eq!(aws.run_admin(&["app", "show", &app]).await.1, before, "a refused command keeps the overlap");
     assert!(run_with_input(&aws, &set, b"another").await.status.success());
     assert!(run_with_input(&aws, &set, b"the-secret").await.status.success(), "the previous secret can be set again");
 
     let import = ["api-key", "import", &app, "--type", "read"];
     assert!(run_with_input(&aws, &import, b"a key from elsewhere").await.status.success());
-    assert_refused(&run_with_input(&aws, &import, b"a key from elsewhere\n").await, "has this API key already");
+    assert_refused(&run_with_input(&aws, &import, b"a key from elsewhere\n").await, "already has it");
 
     let import = ["signing-key", "import", &app];
     let imported = run_with_input(&aws, &import, RSA_2048.as_bytes()).await;
     let imported: Value = serde_json::from_slice(&imported.stdout).unwrap();
     let again = run_with_input(&aws, &import, RSA_2048.replace('\n', "\r\n").as_bytes()).await;
-    assert_refused(&again, &format!("has this public key already: {} is in_use", id(&imported["signingKey"])));
+    assert_refused(&again, &format!("already has it as {} (in_use)", id(&imported["signingKey"])));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -162,7 +162,7 @@ async fn input_of_any_length_is_read_or_refused() {
     assert!(run_with_input(&aws, &set, (longest.clone() + "\r\n").as_bytes()).await.status.success());
     assert_refused(&run_with_input(&aws, &set, (longest.clone() + "x").as_bytes()).await, "65536");
     assert_refused(&run_with_input(&aws, &set, longest.repeat(9).as_bytes()).await, "65536");
-    assert_refused(&run_with_input(&aws, &set, b"").await, "1 to 65536 bytes");
+    assert_refused(&run_with_input(&aws, &set, b"").await, "1 to 65536");
     assert_refused(&run_with_input(&aws, &set, b"\xff\xfes\0").await, "not UTF-8");
 }
 
@@ -212,7 +212,7 @@ async fn import_reads_pipe_and_dash() {
         }
         let before = target.run_admin(&["app", "list"]).await.1;
         for (wrong, cause) in
-            [(b"{}".to_vec(), "line 4: missing field"), (b"\xff".to_vec(), "line 4: it is not UTF-8 text")]
+            [(b"{}".to_vec(), "line 4: missing field"), (b"\xff".to_vec(), "line 4: it is not valid UTF-8")]
         {
             let input = [format!("{}\r\n\n\n", line()).into_bytes(), wrong].concat();
             assert_refused(&run_with_input(&target, &["app", "import", file], &input).await, cause);

@@ -136,7 +136,7 @@ async fn create_that_loses_shows_winner_and_cleans_up() {
         if if_not_exists {
             assert_eq!((code, errors.as_str(), &shown["secret"]), (0, "", &won["secret"]));
         } else {
-            assert!(code == 1 && errors.contains("there is an app"), "{errors}");
+            assert!(code == 1 && errors.contains("already exists"), "{errors}");
         }
         assert_eq!(current_version(&aws, &app).await, won["secret"]["versionId"].as_str().unwrap());
         assert_nothing_left_behind(&aws).await;
@@ -196,7 +196,7 @@ async fn revoking_repeated_id_revokes_all_keys() {
     let exported = aws.admin(&["app", "export", "--app", app]).output().await.unwrap();
     std::fs::write(&file, &exported.stdout).unwrap();
     let (code, _, errors) = FakeAws::start().await.run_admin(&["app", "import", file.to_str().unwrap()]).await;
-    assert!(code == 1 && errors.contains(&format!("API key {id} is there twice")), "{errors}");
+    assert!(code == 1 && errors.contains(&format!("API key {id} is repeated")), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,10 @@ async fn new_key_is_not_created_for_closed_output() {
         let mut closed = Command::new("sh");
         closed.args(["-c", "exec \"$0\" \"$@\" >&-"]).arg(binary("userdocks-admin")).args(arguments);
         closed.env_clear().envs(aws.environment().variables()).stdin(Stdio::null());
-        assert_refused(&closed.output().await.unwrap(), "standard output: it is closed; nothing was changed");
+        assert_refused(
+            &closed.output().await.unwrap(),
+            "cannot write standard output: it is closed; nothing was changed",
+        );
 
         let mut full = aws.admin(arguments);
         let full = full.stdout(File::create("/dev/full").unwrap()).stderr(Stdio::piped()).spawn().unwrap();
@@ -41,7 +44,7 @@ async fn new_key_is_not_created_for_closed_output() {
 
         let mut broken = aws.admin(arguments);
         let broken = broken.stdout(writer_without_reader()).stderr(Stdio::piped()).spawn().unwrap();
-        assert_refused(&broken.wait_with_output().await.unwrap(), "its reader is gone; nothing was changed");
+        assert_refused(&broken.wait_with_output().await.unwrap(), "its reader has closed it; nothing was changed");
         assert!(aws.take_operations().is_empty(), "{arguments:?}");
         // Output into /dev/null is deliberate.
         assert!(aws.admin(arguments).stdout(Stdio::null()).status().await.unwrap().success());
@@ -110,7 +113,21 @@ async fn listing_into_closed_pipe_ends_quietly() {
     // A change that cannot be printed is an error.
     let mut command = aws.admin(&["app", "disable", app]);
     let process = command.stdout(writer_without_reader()).stderr(Stdio::piped()).spawn().unwrap();
-    assert_refused(&process.wait_with_output().await.unwrap(), "its reader is gone");
+    assert_refused(&process.wait_with_output().await.unwrap(), "its reader has closed it");
+}
+
+#[tokio::test]
+async fn completions_of_each_shell_name_commands() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        // Completions need no settings.
+        let mut command = Command::new(binary("userdocks-admin"));
+        let output = command.args(["completions", shell]).env_clear().output().await.unwrap();
+        let script = text(&output.stdout);
+        assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {}", text(&output.stderr));
+        for name in ["userdocks-admin", "end-overlap", "--if-not-exists"] {
+            assert!(script.contains(name), "{shell}: {name}");
+        }
+    }
 }
 
 /// A pseudo-terminal: the command has one end and the test the other.
@@ -169,7 +186,7 @@ async fn secret_is_typed_twice_and_not_shown() {
         let (mut terminal, process) = Terminal::start(&mut aws.admin(&["secret", "set", &app]));
         terminal.type_at("New secret: ", typed);
         if !again.is_empty() {
-            terminal.type_at("The same again: ", again);
+            terminal.type_at("New secret again: ", again);
         }
         let output = tokio::task::spawn_blocking(|| terminal.rest());
         let (ended, all) = (process.wait_with_output().await.unwrap(), output.await.unwrap());

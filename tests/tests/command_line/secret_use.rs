@@ -45,7 +45,7 @@ async fn status_shows_version_that_each_read_key_has() {
     aws.admin_json(&["secret", "end-overlap", &app_id, "--force"]).await;
     assert_eq!(status().await, expected(Some(at), "older").await);
     let (code, _, errors) = aws.run_admin(&["secret", "status", &userdocks::domain::AppId::random().to_string()]).await;
-    assert!(code == 1 && errors.contains("there is no app"), "{errors}");
+    assert!(code == 1 && errors.contains("cannot find app"), "{errors}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,7 +96,7 @@ async fn standby_key_is_imported() {
     let states: Vec<_> =
         listed["signingKeys"].as_array().unwrap().iter().map(|key| key["state"].as_str().unwrap()).collect();
     assert_eq!(states, ["in_use", "standby"]);
-    assert_refused(&run_with_input(&aws, &import, RSA_2048.as_bytes()).await, "has this public key already");
+    assert_refused(&run_with_input(&aws, &import, RSA_2048.as_bytes()).await, "already has it as");
     let activate = ["signing-key", "activate", id(&created["app"]), id(&imported["signingKey"])];
     assert_refused(&run_with_input(&aws, &activate, b"").await, "less than 600 seconds");
     assert_eq!(aws.run_admin(&["doctor", "--min-age", "0s"]).await.0, 0, "no private key is expected");

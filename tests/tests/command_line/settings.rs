@@ -46,13 +46,17 @@ async fn wrong_aws_setting_is_one_sentence() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("config");
     for (profile, variable, cause) in [
-        ("", ("AWS_MAX_ATTEMPTS", "0"), "AWS_MAX_ATTEMPTS (max_attempts) is not a number of 1 or more: 0"),
-        ("", ("AWS_MAX_ATTEMPTS", "many"), "1 or more: many"),
-        ("", ("AWS_MAX_ATTEMPTS", "99999999999"), "1 or more: 99999999999"),
-        ("", ("AWS_RETRY_MODE", "sometimes"), "not standard, adaptive or legacy: sometimes"),
-        ("max_attempts = 0", ("UNUSED", ""), "1 or more: 0"),
-        ("retry_mode = x", ("UNUSED", ""), "adaptive or legacy: x"),
-        ("", ("AWS_REGION", ""), "no AWS region"),
+        (
+            "",
+            ("AWS_MAX_ATTEMPTS", "0"),
+            "cannot use AWS_MAX_ATTEMPTS (max_attempts) \"0\": it is not a number of 1 or more",
+        ),
+        ("", ("AWS_MAX_ATTEMPTS", "many"), "\"many\": it is not"),
+        ("", ("AWS_MAX_ATTEMPTS", "99999999999"), "\"99999999999\": it is not"),
+        ("", ("AWS_RETRY_MODE", "sometimes"), "\"sometimes\": it is not standard, adaptive or legacy"),
+        ("max_attempts = 0", ("UNUSED", ""), "\"0\": it is not"),
+        ("retry_mode = x", ("UNUSED", ""), "\"x\": it is not"),
+        ("", ("AWS_REGION", ""), "cannot find the AWS region"),
         ("", ("AWS_REGION", "a b"), "userdocks-admin: "),
         ("", ("AWS_PROFILE", "unknown"), "userdocks-admin: "),
         ("[[", ("AWS_ACCESS_KEY_ID", ""), "userdocks-admin: "),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use userdocks::domain::{KeyLimits, PublicKey, SigningKeyId, Timestamp};
+use userdocks::domain::{PublicKey, SigningKeyId, SigningKeyLimits, Timestamp};
 use userdocks_test_support::{
     app::{RSA_2048, TestApp},
     aws::{FakeAws, SECRET_PREFIX},
@@ -104,7 +104,7 @@ impl Api {
         let read = store.find_app(app.id()).await.unwrap().unwrap();
         let mut changed = read.clone();
         let (id, key) = (SigningKeyId::random(), PublicKey::import(RSA_2048).unwrap());
-        changed.signing_keys.add_standby(KeyLimits::API, id, key, Timestamp::now()).unwrap();
+        changed.signing_keys.add_standby(SigningKeyLimits::API, id, key, Timestamp::now()).unwrap();
         store.update_app(&read, changed, Timestamp::now(), None).await.unwrap();
         id.to_string()
     }

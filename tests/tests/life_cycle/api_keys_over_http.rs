@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use userdocks::domain::{ApiKeyType, Timestamp};
 use userdocks_test_support::{
     app::{TestApp, TestKey},
+    aws::FakeAws,
+    contract::read_payload,
     event::Event,
+    function::Function,
 };
 
 use crate::{
@@ -210,6 +213,30 @@ async fn value_of_new_key_is_shown_once() {
     let routes = KeyRoutes::on(api.aws);
     routes.assert_not_stored(&created.value).await;
     routes.assert_keys_are_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_of_replay_names_key() {
+    let aws = FakeAws::start().await;
+    let app = TestApp::create(&aws.services()).await;
+    let write = app.write.value.expose();
+    let read = app.read.record.id.to_string();
+    for (function, event) in [
+        ("post-app-api-keys", post(app.id(), write, json!({"type": "read", "name": "new"}))),
+        ("delete-app-api-key", delete(app.id(), write, &read)),
+    ] {
+        let event = event.idempotency_key(function);
+        let mut process = Function::start(function, &aws.environment()).await;
+        let (response, _) = read_payload(&process.invoke(&event).await);
+        process.invoke(&event).await;
+        let body: Value = serde_json::from_str(&response.body).unwrap();
+        let lines = process.stop().await;
+        let requests: Vec<_> = lines.iter().filter(|line| line["message"] == "request").collect();
+        assert_eq!(requests[1]["replayed"], true);
+        for line in requests {
+            assert_eq!(line["subject"], body["items"][0]["uuid"], "{line}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

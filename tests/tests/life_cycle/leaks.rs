@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use userdocks::domain::ApiKeyType;
+use userdocks::domain::{ApiKeyType, ApiKeyValue};
 use userdocks_test_support::{
     app::{TestApp, TestKey},
     aws::{Reply, TABLE},
@@ -278,6 +278,62 @@ async fn revocation_by_report_is_logged_without_key() {
     for key in [read, write, value(&imported)] {
         assert!(!lines.iter().any(|line| line.to_string().contains(key)), "{lines:?}");
     }
+}
+
+/// A URL of the report may contain a key of another element, encoded or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn log_of_report_contains_no_reported_key() {
+    let routes = KeyRoutes::start().await;
+    let app = routes.create_app().await;
+    let imported = TestKey::imported("imported/and+leaked", ApiKeyType::Read);
+    routes.add_keys(app.id(), [imported.clone()]).await;
+    let (read, write) = (value(&app.read), value(&app.write));
+    let encoded = read.replace('_', "%5f");
+    let unused = format!("{}x", value(&imported));
+    let event = report(&[
+        json!({"token": "", "url": "https://example.com/empty"}),
+        json!({"token": "short", "url": "https://example.com/short"}),
+        json!({"token": read, "url": null}),
+        json!({"token": read, "url": format!("https://example.com/first?{write}&{encoded}&{read}#short%20%ff")}),
+        json!({"token": read, "url": "https://example.com/second"}),
+        json!({"token": write, "url": format!("https://example.com/{}?a=%5F", value(&imported).replace('/', "%2F"))}),
+        json!({"token": value(&imported), "url": "https://example.com/100%25?a=%5F"}),
+        json!({"token": unused}),
+    ]);
+    let mut function = Function::start("post-leaks", &routes.aws.environment()).await;
+    assert_received(&read_payload(&function.invoke(&event).await).0, 8);
+    let lines = function.stop().await;
+    let mut urls: Vec<_> = lines.iter().filter_map(|line| line["untrustedUrl"].as_str()).collect();
+    urls.sort_unstable();
+    assert_eq!(
+        urls,
+        [
+            "https://example.com/100%25?a=%5F",
+            "https://example.com/[key]?a=_",
+            "https://example.com/first?[key]&[key]&[key]#short \u{fffd}",
+        ]
+    );
+    for key in [read, &encoded, write, value(&imported)] {
+        assert!(!lines.iter().any(|line| line.to_string().contains(key)), "{lines:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn corrupt_key_is_counted_among_issued() {
+    let routes = KeyRoutes::start().await;
+    let app = routes.create_app().await;
+    let write = value(&app.write);
+    let [first, second] = ["first", "second"].map(|name| json!({"type": "read", "name": name}));
+    let first = routes.create(app.id(), write, first).await;
+    let second = routes.create(app.id(), write, second).await;
+    let hash = second.value.parse::<ApiKeyValue>().unwrap().hash();
+    let record = format!("APIKEY#{}", hash.as_str());
+    routes.aws.update_item(app.id(), &record).update_expression("REMOVE hint").send().await.unwrap();
+    let mut function = Function::start("post-leaks", &routes.aws.environment()).await;
+    assert_received(&read_payload(&function.invoke(&leaks([write])).await).0, 1);
+    let lines = function.stop().await;
+    let warning = lines.iter().find(|line| line["level"] == "WARN").unwrap();
+    assert_eq!(warning["issued"], format!("{} (1 unreadable)", first.id));
 }
 
 #[tokio::test(flavor = "multi_thread")]

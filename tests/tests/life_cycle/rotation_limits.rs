@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use userdocks::{
-    domain::{ApiKeyStatus, App, AppId, KeyLimits, PublicKey, Secret, SecretVersionId, SigningKeyId, Timestamp},
+    domain::{ApiKeyStatus, App, AppId, PublicKey, Secret, SecretVersionId, SigningKeyId, SigningKeyLimits, Timestamp},
     rotation::MAX_NEW_VERSIONS,
     secrets::Purpose,
 };
@@ -96,7 +96,9 @@ async fn fill(aws: &FakeAws, app: AppId, count: usize) {
     let read = find_app(aws, app).await;
     let mut app = read.clone();
     while published(&app) < count {
-        app.signing_keys.add_standby(KeyLimits::API, SigningKeyId::random(), key.clone(), Timestamp::now()).unwrap();
+        app.signing_keys
+            .add_standby(SigningKeyLimits::API, SigningKeyId::random(), key.clone(), Timestamp::now())
+            .unwrap();
     }
     store.update_app(&read, app, Timestamp::now(), None).await.unwrap();
 }

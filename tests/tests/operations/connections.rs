@@ -91,7 +91,7 @@ async fn unreadable_ca_bundle_stops_start() {
     let (status, lines) = Function::start("get-app-keys", &environment).await.ended().await;
     assert!(!status.success());
     let line: Value = serde_json::from_str(&lines[0]).unwrap();
-    let cause = "AWS_CA_BUNDLE: /no/such/bundle.pem: No such file or directory (os error 2)";
+    let cause = "cannot use AWS_CA_BUNDLE /no/such/bundle.pem: No such file or directory (os error 2)";
     assert_eq!((&line["level"], &line["cause"]), (&json!("ERROR"), &json!(cause)));
 }
 

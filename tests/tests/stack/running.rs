@@ -134,17 +134,17 @@ pub fn failed_start_prints_one_sentence(_: &Stack) {
     let port = taken.local_addr().unwrap().port().to_string();
     let path = tempfile::tempdir().unwrap();
     let wrong: [(&[(&str, &str)], String); 6] = [
-        (&[("API_PORT", &port)], format!("port {port} is in use; choose another with API_PORT")),
-        (&[("DYNAMODB_PORT", &port)], format!("port {port} is in use; choose another with DYNAMODB_PORT")),
+        (&[("API_PORT", &port)], format!("cannot listen on port {port}: it is in use; set API_PORT to another port")),
+        (&[("DYNAMODB_PORT", &port)], format!("cannot listen on port {port}: it is in use; set DYNAMODB_PORT to another port")),
         (
             &[("SECRETS_MANAGER_PORT", &port)],
-            format!("port {port} is in use; choose another with SECRETS_MANAGER_PORT"),
+            format!("cannot listen on port {port}: it is in use; set SECRETS_MANAGER_PORT to another port"),
         ),
-        (&[("API_PORT", "many")], "API_PORT is not a port: many".to_owned()),
-        (&[("HOST", "nowhere")], "HOST is not an IP address: nowhere".to_owned()),
+        (&[("API_PORT", "many")], "cannot use API_PORT \"many\": it is not a port number".to_owned()),
+        (&[("HOST", "nowhere")], "cannot use HOST \"nowhere\": it is not an IP address".to_owned()),
         (
             &[("PATH", path.path().to_str().unwrap())],
-            "cargo-lambda is not on the PATH: start with `make run`, or install it from https://www.cargo-lambda.info"
+            "cannot run cargo-lambda: it is not on the PATH; use `make run`, or install it from https://www.cargo-lambda.info"
                 .to_owned(),
         ),
     ];

@@ -22,7 +22,7 @@ use crate::{
 /// Creates an app with a random secret, a new signing key in use, and a read and a write API key.
 ///
 /// # Errors
-/// There is an app of that id and `if_not_exists` is not set; or an AWS service fails.
+/// An app of this id exists and `if_not_exists` is not set, or an AWS service fails.
 pub async fn create(
     services: &Services,
     id: Option<AppId>,
@@ -45,12 +45,13 @@ pub async fn create(
     Ok(created_output(&app, &api_keys))
 }
 
-/// Creates an app that does not exist, with a given read and a given write API key.
-/// The record is written last, in one transaction: a crash before leaves no app, and the next attempt starts again. If a
-/// parallel command creates the app first, what this one stored is removed.
+/// Creates an app with a given read and a given write API key.
+///
+/// The record is written last, in one transaction. After a crash before it, the app does not exist, and the command can be run
+/// again. If a parallel command creates the app first, this one removes what it has stored.
 ///
 /// # Errors
-/// [`AdminError::AppExists`]; or an AWS service fails.
+/// [`AdminError::AppExists`], or an AWS service fails.
 pub async fn create_with_keys(
     services: &Services,
     id: AppId,
@@ -86,7 +87,7 @@ pub async fn create_with_keys(
 /// Stores a random secret for an app that is about to be created.
 ///
 /// # Errors
-/// [`AdminError::AppExists`] if parallel commands used up the secret's labels and one of them created the app; or an AWS
+/// [`AdminError::AppExists`] if parallel commands used up the secret's staging labels and one of them created the app. An AWS
 /// service fails.
 pub(crate) async fn create_secret(services: &Services, id: AppId, version: SecretVersionId) -> Result<(), AdminError> {
     match services.secrets.create_app_secret(id, version, &Secret::random()?).await {
@@ -97,13 +98,13 @@ pub(crate) async fn create_secret(services: &Services, id: AppId, version: Secre
     }
 }
 
-/// Stores the record of an app whose secret is stored, and its API keys. If a parallel command created the app first,
-/// removes this one's version of the secret.
+/// Stores an app and its API keys; the app's secret is already stored. If a parallel command created the app first, removes
+/// this command's version of the secret.
 ///
 /// # Errors
-/// [`AdminError::AppExists`]; or an AWS service fails.
+/// [`AdminError::AppExists`], or an AWS service fails.
 pub(crate) async fn store_new_app(services: &Services, app: &App, api_keys: &[ApiKey]) -> Result<(), AdminError> {
-    // DynamoDB cancels a transaction that meets another one, which may itself fail.
+    // DynamoDB cancels a transaction that conflicts with another one, which may fail too.
     let mut waits = waits_after_conflict();
     loop {
         match services.store.create_app(app, api_keys).await {
@@ -116,7 +117,7 @@ pub(crate) async fn store_new_app(services: &Services, app: &App, api_keys: &[Ap
                 return Ok(());
             }
             if let Err(error) = services.secrets.discard_app_secret(&winner, app.secret_version_id).await {
-                tracing::warn!(cause = %error, "a version of the secret is left over; `doctor --repair` removes it");
+                tracing::warn!(cause = %error, "cannot remove an unused version of the secret; `doctor --repair` removes it");
             }
             return Err(AdminError::AppExists(app.id));
         }
@@ -152,18 +153,18 @@ fn created_key_json(key: &ApiKey, value: Option<&ApiKeyValue>) -> Value {
     })
 }
 
-/// Lists apps, a page at a time, and names unreadable records: all apps, or the first `limit` behind `after`. With a limit,
-/// `next` in the output is the `after` of the next listing, or null at the end.
+/// Lists apps page by page, and reports corrupt records. With `limit`, `next` in the output is the `after` of the next listing,
+/// or null at the end.
 ///
 /// # Errors
-/// DynamoDB fails, or the apps can't be shown.
+/// DynamoDB fails, or the output cannot be written.
 pub async fn list(
     services: &Services,
     limit: Option<NonZeroU16>,
     after: Option<AppId>,
     show: Show<'_>,
 ) -> Result<CommandOutput, AdminError> {
-    /// An app's record, two API keys and their index items: a page of so many items has about as many apps as are wanted.
+    /// An app's record, two API keys and their index items. A page of this many items for each app has about `limit` apps.
     const ITEMS_OF_AN_APP: i32 = 5;
     let page_size = limit.map(|limit| i32::from(limit.get()) * ITEMS_OF_AN_APP);
     let mut pages = services.store.app_summaries(after, page_size);
@@ -192,10 +193,10 @@ pub async fn list(
     Ok(CommandOutput { value, problems })
 }
 
-/// Shows an app with its secret's versions and its keys, and names unreadable records.
+/// Shows an app, the versions of its secret and its keys, and reports corrupt API key records.
 ///
 /// # Errors
-/// There is no such app; or DynamoDB fails, or the app's own record is corrupt.
+/// The app does not exist, its record is corrupt, or DynamoDB fails.
 pub async fn show(services: &Services, id: AppId) -> Result<CommandOutput, AdminError> {
     let app = find_app(services, id).await?;
     let now = Timestamp::now();
@@ -209,10 +210,10 @@ pub async fn show(services: &Services, id: AppId) -> Result<CommandOutput, Admin
     Ok(CommandOutput::new(value, &corrupt))
 }
 
-/// Disables or enables an app. Changes nothing if it is disabled or enabled already.
+/// Disables or enables an app. Idempotent.
 ///
 /// # Errors
-/// There is no such app, a concurrent change won, or DynamoDB fails.
+/// The app does not exist, a concurrent change won, or DynamoDB fails.
 pub async fn set_disabled(services: &Services, id: AppId, is_disabled: bool) -> Result<CommandOutput, AdminError> {
     let app = disable(services, find_app(services, id).await?, is_disabled).await?;
     Ok(json!({ "app": app_json(&app) }).into())
@@ -226,11 +227,11 @@ async fn disable(services: &Services, read: App, is_disabled: bool) -> Result<Ap
     Ok(services.store.update_app(&read, changed, Timestamp::now(), None).await?)
 }
 
-/// Deletes an app. Disables it first and deletes its record last, so that a half-deleted app accepts no request and the same
-/// command finds it again.
+/// Deletes an app. Disables it first, so that a half-deleted app rejects requests. Deletes its record last, so that the same
+/// command can finish the deletion.
 ///
 /// # Errors
-/// There is no such app, a concurrent change won, or an AWS service fails.
+/// The app does not exist, a concurrent change won, or an AWS service fails.
 pub async fn delete(services: &Services, id: AppId) -> Result<CommandOutput, AdminError> {
     let app = disable(services, find_app(services, id).await?, true).await?;
     services.secrets.delete_all(&app).await?;

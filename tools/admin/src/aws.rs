@@ -7,10 +7,10 @@ use aws_config::{
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use userdocks_admin::AdminError;
 
-/// Finds region, credentials, endpoints and retries as the AWS CLI does. Unlike the SDK, it does not panic on a retry mode or a
-/// number of attempts that the SDK does not know, and takes an empty endpoint as not set.
+/// Reads region, credentials, endpoints and retry settings from the places that the AWS CLI reads. Unlike the SDK, it does not
+/// panic on an invalid retry mode or number of attempts, and it treats an empty endpoint as not set.
 pub async fn load() -> Result<SdkConfig, AdminError> {
-    // The SDK reads the retries of its surroundings, and panics, unless they are given.
+    // Without an explicit retry configuration, the SDK reads the settings and panics if they are invalid.
     let sdk = aws_config::defaults(BehaviorVersion::latest()).retry_config(RetryConfig::standard()).load().await;
     if sdk.region().is_none_or(|region| region.as_ref().trim().is_empty()) {
         return Err(AdminError::NoRegion);
@@ -20,7 +20,7 @@ pub async fn load() -> Result<SdkConfig, AdminError> {
     Ok(settings.0.to_builder().retry_config(retry_config).service_config(settings).build())
 }
 
-/// The settings of environment and profile. What is empty counts as not set.
+/// The settings of the environment and the profile. An empty setting counts as not set.
 #[derive(Debug)]
 struct Settings(SdkConfig);
 
@@ -30,16 +30,18 @@ impl Settings {
         if let Some(attempts) = self.load("AWS_MAX_ATTEMPTS", "max_attempts") {
             let number = attempts.trim().parse().ok().filter(|number| *number > 0);
             let number = number.ok_or_else(|| {
-                AdminError::Setting(format!("AWS_MAX_ATTEMPTS (max_attempts) is not a number of 1 or more: {attempts}"))
+                AdminError::Setting(format!(
+                    "cannot use AWS_MAX_ATTEMPTS (max_attempts) {attempts:?}: it is not a number of 1 or more"
+                ))
             })?;
             retries = retries.with_max_attempts(number);
         }
         match self.load("AWS_RETRY_MODE", "retry_mode").as_deref().map(str::trim) {
-            // The AWS CLI's old mode is its own; standard is what replaced it.
+            // Only the AWS CLI has a legacy mode; standard has replaced it.
             None | Some("legacy" | "standard") => Ok(retries),
             Some("adaptive") => Ok(retries.with_retry_mode(RetryMode::Adaptive)),
             Some(mode) => Err(AdminError::Setting(format!(
-                "AWS_RETRY_MODE (retry_mode) is not standard, adaptive or legacy: {mode}"
+                "cannot use AWS_RETRY_MODE (retry_mode) {mode:?}: it is not standard, adaptive or legacy"
             ))),
         }
     }
@@ -51,12 +53,12 @@ impl Settings {
 }
 
 impl LoadServiceConfig for Settings {
-    /// The first of the service's variable, the variable for all services, and the profile that is not empty.
+    /// Returns the first setting that is not empty: the service's variable, the variable for all services, the profile.
     fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
         let settings = self.0.service_config()?;
         let profile = ServiceConfigKey::builder().service_id(key.service_id()).profile(key.profile()).env("").build();
         let (variable, is_set) = (key.env(), |value: &String| !value.trim().is_empty());
-        // None if nothing is set, or if it is to be ignored (AWS_IGNORE_CONFIGURED_ENDPOINT_URLS).
+        // None if nothing is set, or if AWS_IGNORE_CONFIGURED_ENDPOINT_URLS is set.
         Some(settings.load_config(key)?)
             .filter(is_set)
             .or_else(|| env::var(variable).ok().filter(is_set))

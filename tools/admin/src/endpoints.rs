@@ -6,14 +6,14 @@ use aws_types::service_config::ServiceConfigKey;
 use userdocks::aws::{Endpoint, MalformedEndpoint};
 use userdocks_admin::AdminError;
 
-/// The variable for all services; that for one service ends with the service's id.
+/// The variable for all services. The variable for one service has the service's id as a suffix.
 const VARIABLE: &str = "AWS_ENDPOINT_URL";
 
-/// Checks the endpoints in environment variables, before the SDK reads them: it would print a malformed one, or ignore it
-/// and call AWS. A blank variable counts as not set.
+/// Checks the endpoints in environment variables before the SDK reads them. The SDK prints a malformed endpoint, or ignores it
+/// and calls AWS. A blank variable counts as not set.
 ///
 /// # Errors
-/// Names the variable, without its value.
+/// An endpoint is malformed. The error names the variable, but not its value, which may hold a password.
 pub fn check_variables() -> Result<(), AdminError> {
     let services = ["", "_DYNAMODB", "_SECRETS_MANAGER", "_CLOUDFORMATION"];
     for variable in services.map(|service| format!("{VARIABLE}{service}")) {
@@ -28,10 +28,10 @@ pub fn check_variables() -> Result<(), AdminError> {
     Ok(())
 }
 
-/// Checks the endpoints that the SDK found in the AWS configuration file, and returns DynamoDB's, unless it is AWS's own.
+/// Checks the endpoints that the SDK read from the AWS configuration file. Returns DynamoDB's endpoint if one is set.
 ///
 /// # Errors
-/// Names the setting, without its value.
+/// An endpoint is malformed, or is not confidential enough for the credentials. The error names the setting, but not its value.
 pub async fn check_sdk(sdk: &SdkConfig) -> Result<Option<String>, AdminError> {
     check_service(sdk, "Secrets Manager").await?;
     check_service(sdk, "CloudFormation").await?;
@@ -50,18 +50,17 @@ async fn check_service(sdk: &SdkConfig, service: &str) -> Result<Option<String>,
     if let Some(endpoint) = &endpoint {
         let setting = format!("endpoint_url for {service} in the AWS configuration");
         if !check(&setting, endpoint)?.is_confidential() && has_session(sdk).await {
-            let problem =
-                "it is an http:// endpoint, which may not receive session credentials; use https://".to_owned();
+            let problem = "an http:// endpoint must not receive session credentials; use https://".to_owned();
             return Err(AdminError::Endpoint { setting, problem });
         }
     }
     Ok(endpoint)
 }
 
-/// Whether requests carry a session token, which anyone on the network could read and use.
+/// Whether requests carry a session token, which anyone on the network could read and use over plain HTTP.
 async fn has_session(sdk: &SdkConfig) -> bool {
     let Some(provider) = sdk.credentials_provider() else { return false };
-    // Without credentials, the first call says why.
+    // If there are no credentials, the error of the first call gives the cause.
     let credentials = provider.provide_credentials().await;
     credentials.is_ok_and(|credentials| credentials.session_token().is_some_and(|token| !token.is_empty()))
 }

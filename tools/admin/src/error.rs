@@ -1,85 +1,89 @@
 use userdocks::{
     domain::{
-        ApiKeyChangeError, ApiKeyId, ApiKeyImportError, AppId, KeyChangeRefused, MalformedAllowList, NoRandomness,
-        PublicKeyImportError, SigningKeyId,
+        ApiKeyChangeError, ApiKeyId, ApiKeyImportError, AppId, MalformedAllowList, NoRandomness, PublicKeyImportError,
+        SigningKeyChangeRefused, SigningKeyId,
     },
     secrets::SecretsError,
     store::StoreError,
 };
 
-/// Why a command failed, in a sentence for the operator.
+/// The cause of a failed command, for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
-    #[error("no AWS region is configured: set AWS_REGION or choose a profile that has one")]
+    #[error("cannot find the AWS region: it is not configured; set AWS_REGION, or use a profile that has a region")]
     NoRegion,
-    /// The text names the setting and the problem.
+    /// The text is a whole message.
     #[error("{0}")]
     Setting(String),
     #[error("cannot read stack {stack}: {cause}")]
     Stack { stack: String, cause: String },
-    #[error("the table is there already; --if-not-exists leaves it as it is")]
+    #[error("cannot create the table: it already exists; use --if-not-exists to keep it")]
     TableExists,
-    #[error("there is no app {0}")]
+    #[error("cannot find app {0}: it does not exist; `app list` shows all apps")]
     NoSuchApp(AppId),
-    #[error("there is an app {0} already; --if-not-exists shows it as it is")]
+    #[error("cannot create app {0}: it already exists; use --if-not-exists to show it")]
     AppExists(AppId),
     #[error("cannot create the API key: {0}")]
     NewApiKey(ApiKeyChangeError),
     #[error("cannot change API key {key} of app {app}: {cause}")]
     ApiKeyChange { app: AppId, key: ApiKeyId, cause: ApiKeyChangeError },
-    #[error("app {0} has this API key already")]
+    #[error("cannot add the API key: app {0} already has it")]
     ApiKeyExists(AppId),
     #[error(
-        "cannot add API key {key}: app {other} has an API key of this value, or left its index item behind, which \
-         `doctor --repair` deletes"
+        "cannot add API key {key}: app {other} has an API key of this value, or only its index item, which `doctor \
+         --repair` deletes"
     )]
     ApiKeyOfOtherApp { key: ApiKeyId, other: AppId },
     #[error("cannot look up the API key: {0}")]
     MalformedApiKey(ApiKeyImportError),
-    #[error(
-        "no app has an API key of this value; keys from before the upgrade are found only after `doctor --repair` has run"
-    )]
+    #[error("cannot find the API key: no app has it; after an upgrade, run `doctor --repair` once to find older keys")]
     ApiKeyNotFound,
     #[error("cannot use the allow list: {0}")]
     AllowList(#[from] MalformedAllowList),
-    #[error("cannot remove {0}: it is not on the allow list")]
+    #[error("cannot remove {0}: it is not on the allow list, which `api-key list` shows")]
     NotOnAllowList(String),
-    #[error("cannot remove the last network: the key would be accepted from everywhere, which takes --clear")]
+    #[error(
+        "cannot remove the last network: an empty list accepts the key from any network; use --clear to allow that"
+    )]
     LastNetwork,
-    /// The problem does not show the endpoint, which may hold a password.
+    /// The message does not show the endpoint, which may hold a password.
     #[error("cannot use the endpoint in {setting}: {problem}")]
     Endpoint { setting: String, problem: String },
-    /// The text names the input and the problem.
+    /// The text is a whole message.
     #[error("{0}")]
     Input(String),
-    #[error("line {0}: {1}; nothing was imported")]
+    #[error("cannot import line {0}: {1}; nothing was imported")]
     ImportLine(usize, String),
-    #[error("cannot import app {app} of line {line}: {cause}; --if-not-exists goes on from here")]
+    #[error(
+        "cannot import app {app} of line {line}: {cause}; use --if-not-exists to continue with the rest of the file"
+    )]
     ImportApp { line: usize, app: AppId, cause: Box<AdminError> },
-    #[error("standard output: {0}")]
+    #[error("cannot write standard output: {0}")]
     Output(String),
-    #[error("standard output: its reader is gone")]
+    #[error("cannot write standard output: its reader has closed it")]
     OutputClosed,
-    #[error("a secret has 1 to 65536 bytes; standard input had {0}")]
+    #[error("cannot use the secret: it has {0} bytes, and 1 to 65536 are allowed")]
     SecretLength(usize),
-    #[error("app {0} has this secret already; nothing was changed")]
+    #[error("cannot change the secret: app {0} already has this value; nothing was changed")]
     SameSecret(AppId),
     #[error(
-        "these API keys fetched last, within 7 days, a version of the secret that would no longer be returned: {0}; nothing \
-         was changed; use a longer overlap, wait until `secret status` shows `current`, or use --force"
+        "cannot withdraw a version of the secret: API keys in use fetched it last, {0}; nothing was changed; use a longer \
+         overlap, wait until `secret status` shows `current`, or use --force"
     )]
     KeysLoseSecret(String),
     #[error("cannot import the API key: {0}")]
     Import(#[from] ApiKeyImportError),
     #[error("cannot import the public key: {0}")]
     PublicKey(#[from] PublicKeyImportError),
-    #[error("app {0} has this public key already: {1} is {2}; `signing-key activate` puts it in use")]
+    #[error(
+        "cannot import the public key: app {0} already has it as {1} ({2}); use `signing-key activate` to put it in use"
+    )]
     PublicKeyExists(AppId, SigningKeyId, &'static str),
-    #[error("an overlap is 30 days at most")]
+    #[error("cannot use the overlap: it is longer than 30 days")]
     OverlapTooLong,
-    #[error(transparent)]
-    KeyChange(#[from] KeyChangeRefused),
-    #[error(transparent)]
+    #[error("cannot change the signing key: {0}")]
+    KeyChange(#[from] SigningKeyChangeRefused),
+    #[error("cannot generate a random value: {0}")]
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]
     Store(#[from] StoreError),

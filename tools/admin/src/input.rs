@@ -1,4 +1,5 @@
-//! The operator's input, typed or piped. It is read into memory that never moves and is wiped, so that no copy remains.
+//! The operator's input, typed or piped. It is read into memory that never moves and is wiped after use, so that no copy of a
+//! secret remains.
 
 use std::{
     fs::File,
@@ -13,25 +14,25 @@ use zeroize::Zeroizing;
 
 use crate::report;
 
-/// An app's new secret: all of standard input; at a terminal one line, typed twice.
+/// Reads an app's new secret: all of standard input, or one line typed twice at a terminal.
 pub fn secret() -> Result<Secret, AdminError> {
     if !io::stdin().is_terminal() {
         return all();
     }
     let secret = hidden_line("New secret: ")?;
-    if hidden_line("The same again: ")? == secret {
+    if hidden_line("New secret again: ")? == secret {
         Ok(secret)
     } else {
-        Err(AdminError::Input("the two secrets differ; nothing was changed".to_owned()))
+        Err(AdminError::Input("cannot use the secret: the two typed values differ; nothing was changed".to_owned()))
     }
 }
 
-/// An API key: all of standard input; at a terminal one line.
+/// Reads an API key: all of standard input, or one line typed at a terminal.
 pub fn api_key() -> Result<Secret, AdminError> {
     if io::stdin().is_terminal() { hidden_line("API key: ") } else { all() }
 }
 
-/// A public key, of several lines.
+/// Reads a public key: all of standard input.
 pub fn public_key() -> Result<Secret, AdminError> {
     if io::stdin().is_terminal() {
         report("Paste the public key (PEM), then press Enter and Ctrl-D");
@@ -39,17 +40,17 @@ pub fn public_key() -> Result<Secret, AdminError> {
     all()
 }
 
-/// The longest secret, a line end, and one byte more to detect a longer input.
+/// The longest secret, a line end, and one more byte to detect a longer input.
 const CAPACITY: usize = 65_536 + 2 + 1;
 
-/// All of standard input, without the line end that shells and editors leave behind it.
+/// Reads all of standard input, without the line end that shells and editors add.
 fn all() -> Result<Secret, AdminError> {
     read(|_| false)
 }
 
-/// One line, typed at the terminal with the echo off.
+/// Reads one line from the terminal, with the echo off.
 fn hidden_line(question: &str) -> Result<Secret, AdminError> {
-    /// Linux drops what is typed in a line beyond this.
+    /// Linux drops the rest of a longer line.
     const TERMINAL_LINE: usize = 4_095;
     let terminal = HiddenInput::start()?;
     report_without_line_end(question);
@@ -57,16 +58,16 @@ fn hidden_line(question: &str) -> Result<Secret, AdminError> {
     report("");
     let line = line?;
     if line.expose().as_bytes().last() == Some(&terminal.interrupt) {
-        return Err(AdminError::Input("interrupted; nothing was changed".to_owned()));
+        return Err(AdminError::Input("cannot read the line: it was interrupted; nothing was changed".to_owned()));
     }
     if line.expose().len() >= TERMINAL_LINE - 1 {
-        let cause = "a terminal takes 4093 bytes in a line at most; pipe a longer one in";
+        let cause = "cannot read the line: a terminal accepts at most 4093 bytes; pipe a longer one in";
         return Err(AdminError::Input(cause.to_owned()));
     }
     Ok(line)
 }
 
-/// Reads standard input without the buffer of `std::io::stdin`, which nothing wipes.
+/// Reads standard input without `std::io::stdin`, whose buffer is never wiped.
 fn read(is_over: impl Fn(&[u8]) -> bool) -> Result<Secret, AdminError> {
     let failed = |cause: &dyn std::fmt::Display| AdminError::Input(format!("cannot read standard input: {cause}"));
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(|error| failed(&error))?);
@@ -98,8 +99,8 @@ fn read(is_over: impl Fn(&[u8]) -> bool) -> Result<Secret, AdminError> {
     }
 }
 
-/// A terminal that does not show what is typed, until this is dropped. Ctrl-C ends the line instead of the process, which
-/// would leave the terminal as it is.
+/// A terminal with the echo off, until this is dropped. Ctrl-C ends the line instead of the process, which would leave the
+/// echo off.
 struct HiddenInput {
     before: Termios,
     interrupt: u8,
@@ -107,7 +108,7 @@ struct HiddenInput {
 
 impl HiddenInput {
     fn start() -> Result<Self, AdminError> {
-        let failed = |error| AdminError::Input(format!("cannot hide what is typed: {error}"));
+        let failed = |error| AdminError::Input(format!("cannot turn off the terminal's echo: {error}"));
         let before = tcgetattr(io::stdin()).map_err(failed)?;
         let mut hidden = before.clone();
         hidden.local_flags.remove(LocalFlags::ECHO | LocalFlags::ISIG);

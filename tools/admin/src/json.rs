@@ -1,4 +1,4 @@
-//! Records as commands print them.
+//! The JSON of records in the output.
 
 use serde_json::{Value, json};
 use userdocks::{

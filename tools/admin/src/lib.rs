@@ -1,7 +1,7 @@
 //! The commands of `userdocks-admin`, for its command line and for the local stack.
 //!
-//! A command of several steps leaves a complete app after a crash at any point, and can be run again. A command that creates
-//! something may then have created it twice.
+//! A crash at any point leaves every app complete, and the command can be run again. Commands that create something are not
+//! idempotent: a second run creates it twice.
 
 pub mod api_key;
 pub mod app;
@@ -27,11 +27,11 @@ pub use crate::error::AdminError;
 pub struct CommandOutput {
     /// One JSON object.
     pub value: Value,
-    /// What is incomplete, for standard error; exit code 1 if there is any.
+    /// Problems for standard error. If there are any, the exit code is 1.
     pub problems: Vec<String>,
 }
 
-/// Shows rows of a listing as they are found, so that it need not fit into memory.
+/// Prints rows of a listing as they are read, so that the listing need not fit into memory.
 pub type Show<'a> = &'a mut dyn FnMut(Vec<Value>) -> Result<(), AdminError>;
 
 impl CommandOutput {

@@ -15,7 +15,8 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use serde_json::Value;
+use clap_complete::Shell;
+use serde_json::{Value, json};
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 use userdocks::{
     api::Services,
@@ -35,15 +36,18 @@ use crate::{
     target::Target,
 };
 
-/// The exit code that a shell shows for a command that a closed pipe ended.
+/// The exit code that a shell reports for a process that SIGPIPE has ended.
 const ENDED_BY_CLOSED_PIPE: u8 = 128 + 13;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     if let Err(error) = disable_core_dumps() {
-        report(&format!("userdocks-admin: cannot turn off core dumps, a crash may leave secrets on disk: {error}"));
+        report(&format!("userdocks-admin: cannot turn off core dumps: {error}; a crash may leave secrets on disk"));
     }
     let arguments = Arguments::parse();
+    if let Command::Completions { shell } = arguments.command {
+        return exit_code(print_completions(shell), true);
+    }
     start_log();
     let target = Target::new(arguments.resources, |name| env::var(name).ok());
     let target = target.unwrap_or_else(|error| Arguments::command().error(ErrorKind::ValueValidation, error).exit());
@@ -58,13 +62,18 @@ async fn main() -> ExitCode {
             for key in new_keys(&printed.value) {
                 let app = app.as_deref().or_else(|| printed.value.pointer("/app/uuid")?.as_str()).unwrap_or("APP");
                 report(&format!(
-                    "userdocks-admin: API key {key} was created and its value is lost: \
+                    "userdocks-admin: API key {key} was created, but its value is lost; \
                      revoke it with `userdocks-admin api-key revoke {app} {key}`"
                 ));
             }
             Err(error)
         }
     });
+    exit_code(finished, only_reads)
+}
+
+/// Reports problems or the error, and returns the exit code.
+fn exit_code(finished: Result<CommandOutput, AdminError>, only_reads: bool) -> ExitCode {
     match finished {
         Ok(printed) => {
             for problem in &printed.problems {
@@ -72,7 +81,7 @@ async fn main() -> ExitCode {
             }
             if printed.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        // The reader has read enough, as in `app list | head -1`.
+        // The reader needs no more, as in `app list | head -1`.
         Err(AdminError::OutputClosed) if only_reads => ExitCode::from(ENDED_BY_CLOSED_PIPE),
         Err(error) => {
             report(&format!("userdocks-admin: {error}"));
@@ -81,7 +90,16 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Prints warnings on standard error, if that can be written.
+fn print_completions(shell: Shell) -> Result<CommandOutput, AdminError> {
+    let mut command = Arguments::command();
+    let name = command.get_name().to_owned();
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    output::write(&String::from_utf8_lossy(&script))?;
+    Ok(json!({}).into())
+}
+
+/// Prints warnings on standard error. Best effort.
 fn start_log() {
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(io::stderr)
@@ -89,7 +107,7 @@ fn start_log() {
         .without_time()
         .with_target(false)
         .log_internal_errors(false);
-    // The SDK's warning of a malformed endpoint prints it, and it may hold a password; `endpoints` reports it instead.
+    // The SDK's warning about a malformed endpoint shows the endpoint, which may hold a password. `endpoints` reports it instead.
     let targets = Targets::new()
         .with_default(tracing::Level::WARN)
         .with_target("aws_config::default_provider::endpoint_url", tracing::level_filters::LevelFilter::OFF);
@@ -101,7 +119,7 @@ fn report(line: &str) {
     let _ = io::stderr().write_all(format!("{}\n", escape_unprintable(line)).as_bytes());
 }
 
-/// Returns the ids of the API keys whose values the output shows.
+/// Returns the ids of the API keys whose values are in the output.
 fn new_keys(output: &Value) -> Vec<&str> {
     let lists = [output.get("apiKey"), output.get("apiKeys")].into_iter().flatten();
     let keys = lists.flat_map(|list| list.as_array().map_or(std::slice::from_ref(list), Vec::as_slice));
@@ -121,7 +139,6 @@ async fn run(command: Command, target: Target, output: &mut Output) -> Result<Co
     let dynamodb = DynamoDb::from_sdk(aws_sdk_dynamodb::Client::new(&sdk), dynamodb_endpoint);
     let secrets_manager = SecretsManager::from_sdk(aws_sdk_secretsmanager::Client::new(&sdk), None);
     let services = Services::new(dynamodb, secrets_manager, resources);
-    // Boxed, because the compiler gives up on nesting the SDK's futures any deeper.
     match command {
         Command::Table(command) => run_table(command, &services).await,
         Command::App(command) => run_app(command, &services, output).await,
@@ -131,6 +148,7 @@ async fn run(command: Command, target: Target, output: &mut Output) -> Result<Co
         Command::Doctor { app, repair, min_age } => {
             doctor::examine(&services, app, min_age, repair, &mut output.rows("findings")).await
         }
+        Command::Completions { shell } => print_completions(shell),
     }
 }
 
@@ -230,9 +248,9 @@ async fn run_signing_key(command: SigningKeyCommand, services: &Services) -> Res
     }
 }
 
-/// Explains the seconds that the generation of an RSA-4096 key takes, at a terminal.
+/// Explains the delay at a terminal.
 fn report_slow_generation() {
     if io::stderr().is_terminal() {
-        report("Generating an RSA-4096 key; this can take some seconds…");
+        report("Generating an RSA-4096 key. This can take some seconds…");
     }
 }

@@ -15,7 +15,7 @@ use userdocks_admin::AdminError;
 
 use crate::arguments::Format;
 
-/// Standard output: one JSON object in one piece, or a listing or lines page by page, so that memory stays flat.
+/// Standard output. Prints one JSON object at once, but listings and lines page by page, so that memory use stays constant.
 pub struct Output {
     format: Format,
     printed: Printed,
@@ -32,13 +32,13 @@ impl Output {
         Self { format, printed: Printed::Nothing }
     }
 
-    /// Shows rows of the output's first field, a list of that name. In the human form they are aligned page by page.
+    /// Prints rows of the output's first field, a list with this name. The human format aligns them page by page.
     pub fn rows(&mut self, list: &'static str) -> impl FnMut(Vec<Value>) -> Result<(), AdminError> {
         self.printed = Printed::Rows { list, widths: Vec::new(), is_begun: false };
         |rows| if rows.is_empty() { Ok(()) } else { self.add(&rows) }
     }
 
-    /// Shows values as JSON Lines, whatever the format.
+    /// Prints values as JSON Lines, whatever the format.
     pub fn lines(&mut self) -> impl FnMut(Vec<Value>) -> Result<(), AdminError> {
         self.printed = Printed::Lines;
         |values| write(&values.iter().map(json_text).map(|line| line + "\n").collect::<String>())
@@ -57,10 +57,10 @@ impl Output {
         })
     }
 
-    /// Prints the output, or its other fields if its rows are printed.
+    /// Prints the output, or its remaining fields if rows have been printed.
     ///
     /// # Errors
-    /// Standard output is closed.
+    /// Standard output cannot be written.
     pub fn finish(&self, output: &Value) -> Result<(), AdminError> {
         let fields = |comma: &str| json_text(output).replacen('{', if output == &json!({}) { "" } else { comma }, 1);
         write(&match (self.format, &self.printed) {
@@ -76,11 +76,10 @@ impl Output {
     }
 }
 
-/// Checks that standard output can be written, without printing anything, for a command that prints what can't be printed
-/// again.
+/// Checks that standard output can be written, without writing to it. For commands whose output cannot be printed again.
 ///
 /// # Errors
-/// The output would be lost.
+/// Standard output is closed, or it cannot be written.
 pub fn check() -> Result<(), AdminError> {
     let lost = |cause: &str| Err(AdminError::Output(format!("{cause}; nothing was changed")));
     let failed = |error: nix::Error| AdminError::Output(format!("{}; nothing was changed", error.desc()));
@@ -89,7 +88,7 @@ pub fn check() -> Result<(), AdminError> {
     let mut reader = [PollFd::new(output.as_fd(), PollFlags::POLLOUT)];
     poll(&mut reader, PollTimeout::ZERO).map_err(failed)?;
     if reader.iter().filter_map(PollFd::revents).any(|events| events.contains(PollFlags::POLLERR)) {
-        return lost("its reader is gone");
+        return lost("its reader has closed it");
     }
     // Rust's runtime replaces a closed standard output with /dev/null, opened for reading too.
     let flags = OFlag::from_bits_truncate(fcntl(&output, FcntlArg::F_GETFL).map_err(failed)?);
@@ -100,7 +99,8 @@ pub fn check() -> Result<(), AdminError> {
     Ok(())
 }
 
-fn write(text: &str) -> Result<(), AdminError> {
+/// Prints text as it is.
+pub fn write(text: &str) -> Result<(), AdminError> {
     let mut output = io::stdout().lock();
     let written = output.write_all(text.as_bytes()).and_then(|()| output.flush());
     written.map_err(|error| match error.kind() {
@@ -109,12 +109,12 @@ fn write(text: &str) -> Result<(), AdminError> {
     })
 }
 
-/// JSON that is safe to show: `serde_json` escapes only some of the characters that a terminal obeys.
+/// Returns JSON without terminal control characters; `serde_json` escapes only some of them.
 fn json_text(value: &Value) -> String {
     escape_unprintable(&value.to_string()).into_owned()
 }
 
-/// One block for each field of the output: `name: value` lines for an object, a table for a list.
+/// Returns a block for each field of the output: lines of name and value for an object, a table for a list.
 fn human(output: &Value) -> String {
     let mut text = String::new();
     for (name, value) in output.as_object().into_iter().flatten() {
@@ -134,7 +134,7 @@ fn human(output: &Value) -> String {
     text
 }
 
-/// A table with one line for each row. `widths` are the least widths of the columns, and grow to what these rows need.
+/// Returns a table with one line for each row. `widths` are the minimum widths of the columns, and grow with wider rows.
 fn table(rows: &[Value], with_header: bool, widths: &mut Vec<usize>) -> String {
     let columns: Vec<&String> =
         rows.first().and_then(Value::as_object).into_iter().flatten().map(|(name, _)| name).collect();

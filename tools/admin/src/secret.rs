@@ -18,16 +18,16 @@ use crate::{
 /// A replacement of an app's secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Replacement {
-    /// The time for which the secret before is still returned.
+    /// The time for which the previous secret is still returned.
     pub overlap: Duration,
-    /// Whether API keys in use may lose their version of the secret.
+    /// Whether to replace the secret even if API keys in use lose their version.
     pub force: bool,
 }
 
 /// Sets an app's secret to a given value.
 ///
 /// # Errors
-/// The value is empty or longer than Secrets Manager takes, or is the app's secret; otherwise as [`rotate`].
+/// The value is empty, longer than Secrets Manager's limit, or already the app's secret. All errors of [`rotate`].
 pub async fn set(
     services: &Services,
     app: AppId,
@@ -41,14 +41,14 @@ pub async fn set(
         return Err(AdminError::SecretLength(length));
     }
     let current = find_app(services, app).await?.secret_version_id;
-    // An unreadable secret does not stop the operator from setting another.
+    // If the current secret cannot be read, the operator must still be able to set another.
     if services.secrets.app_secret(app, current).await.is_ok_and(|current| *current == *value) {
         return Err(AdminError::SameSecret(app));
     }
     replace(services, app, value, replacement).await
 }
 
-/// Returns warnings of what may be a mistake in a secret.
+/// Returns warnings about likely mistakes in a secret.
 pub fn oddities(value: &Secret) -> impl Iterator<Item = &'static str> {
     let text = value.expose();
     let is_blank = text.trim().is_empty();
@@ -68,8 +68,9 @@ pub fn oddities(value: &Secret) -> impl Iterator<Item = &'static str> {
 /// Replaces an app's secret with a random one.
 ///
 /// # Errors
-/// The overlap is longer than 30 days; [`AdminError::KeysLoseSecret`] unless forced; there is no such app, a concurrent change
-/// won, or an AWS service fails.
+/// - The overlap is longer than 30 days.
+/// - [`AdminError::KeysLoseSecret`], unless forced.
+/// - The app does not exist, a concurrent change won, or an AWS service fails.
 pub async fn rotate(services: &Services, app: AppId, replacement: Replacement) -> Result<CommandOutput, AdminError> {
     replace(services, app, &Secret::random()?, replacement).await
 }
@@ -104,7 +105,7 @@ async fn replace(
     }
 }
 
-/// Checks that no API key in use loses its version of the secret.
+/// Checks that no API key in use loses the version of the secret that it fetched last.
 async fn check_keys(services: &Services, read: &App, changed: &App, now: Timestamp) -> Result<(), AdminError> {
     let (keys, _) = services.store.list_api_keys(read.id).await?;
     let losing = keys_losing_secret(read, changed, &keys, now);
@@ -118,7 +119,8 @@ async fn check_keys(services: &Services, read: &App, changed: &App, now: Timesta
 /// Stops returning the previous secret. Changes nothing if there is none.
 ///
 /// # Errors
-/// [`AdminError::KeysLoseSecret`] unless forced; there is no such app, a concurrent change won, or DynamoDB fails.
+/// - [`AdminError::KeysLoseSecret`], unless forced.
+/// - The app does not exist, a concurrent change won, or DynamoDB fails.
 pub async fn end_overlap(services: &Services, id: AppId, force: bool) -> Result<CommandOutput, AdminError> {
     let read = find_app(services, id).await?;
     let now = Timestamp::now();
@@ -132,10 +134,10 @@ pub async fn end_overlap(services: &Services, id: AppId, force: bool) -> Result<
     Ok(output(&app, now))
 }
 
-/// Shows which version of the secret each active read key fetched last, and names unreadable records.
+/// Shows which version of the secret each active read key fetched last, and reports corrupt records.
 ///
 /// # Errors
-/// There is no such app; or DynamoDB fails.
+/// The app does not exist, or DynamoDB fails.
 pub async fn status(services: &Services, id: AppId) -> Result<CommandOutput, AdminError> {
     let app = find_app(services, id).await?;
     let (keys, corrupt) = services.store.list_api_keys(id).await?;

@@ -4,8 +4,8 @@ use serde_json::json;
 use userdocks::{
     api::Services,
     domain::{
-        App, AppId, GeneratedSigningKey, KeyChangeRefused, KeyLimits, PublicKey, SigningKey, SigningKeyId,
-        SigningKeyState, Timestamp,
+        App, AppId, GeneratedSigningKey, PublicKey, SigningKey, SigningKeyChangeRefused, SigningKeyId,
+        SigningKeyLimits, SigningKeyState, Timestamp,
     },
     secrets::{Purpose, UnpublishedKey},
     store::{StoreError, waits_after_conflict},
@@ -16,17 +16,18 @@ use crate::{AdminError, CommandOutput, find_app, json::signing_key_json};
 /// Lists an app's signing keys, oldest first.
 ///
 /// # Errors
-/// There is no such app; or DynamoDB fails, or the record is corrupt.
+/// The app does not exist, its record is corrupt, or DynamoDB fails.
 pub async fn list(services: &Services, app: AppId) -> Result<CommandOutput, AdminError> {
     let app = find_app(services, app).await?;
     Ok(json!({ "signingKeys": app.signing_keys.iter().map(signing_key_json).collect::<Vec<_>>() }).into())
 }
 
-/// Adds a public key whose private half is kept elsewhere, as the key in use or as a standby key.
+/// Adds a public key, whose private key is kept elsewhere, as the key in use or as a standby key.
 ///
 /// # Errors
-/// It is not an RSA public key in PEM, or the app has it; there is no such app or it has too many keys, a concurrent change
-/// won, or DynamoDB fails.
+/// - The text is not an RSA public key in PEM, or the app already has the key.
+/// - The app does not exist, or it has too many keys.
+/// - A concurrent change won, or DynamoDB fails.
 pub async fn import(services: &Services, app: AppId, pem: &str, standby: bool) -> Result<CommandOutput, AdminError> {
     let public_key = PublicKey::import(pem)?;
     let id = SigningKeyId::random();
@@ -37,25 +38,26 @@ pub async fn import(services: &Services, app: AppId, pem: &str, standby: bool) -
     }
     change(services, app, id, |app, now| {
         if standby {
-            return app.signing_keys.import_standby(KeyLimits::OPERATOR, id, public_key, now);
+            return app.signing_keys.import_standby(SigningKeyLimits::OPERATOR, id, public_key, now);
         }
-        app.signing_keys.check_room(KeyLimits::OPERATOR, now)?;
+        app.signing_keys.check_room(SigningKeyLimits::OPERATOR, now)?;
         app.signing_keys.import(id, public_key, now);
         Ok(())
     })
     .await
 }
 
-/// Creates a standby key (RSA-4096), whose private half is stored in Secrets Manager.
+/// Creates a standby key (RSA-4096), and stores its private key in Secrets Manager.
 ///
 /// # Errors
-/// There is no such app or it has too many keys, concurrent changes won at each attempt, or an AWS service fails.
+/// - The app does not exist, or it has too many keys.
+/// - Concurrent changes won at each attempt, or an AWS service fails.
 pub async fn create(services: &Services, app: AppId) -> Result<CommandOutput, AdminError> {
-    find_app(services, app).await?.signing_keys.check_room(KeyLimits::OPERATOR, Timestamp::now())?;
+    find_app(services, app).await?.signing_keys.check_room(SigningKeyLimits::OPERATOR, Timestamp::now())?;
     let generated = GeneratedSigningKey::generate()?;
     let id = SigningKeyId::random();
-    // Generating the key takes seconds: checks again, before a secret is created, that it may be added.
-    find_app(services, app).await?.signing_keys.check_room(KeyLimits::OPERATOR, Timestamp::now())?;
+    // The generation takes seconds, and the app may have changed. A second check avoids a secret without use.
+    find_app(services, app).await?.signing_keys.check_room(SigningKeyLimits::OPERATOR, Timestamp::now())?;
     let unpublished = services.secrets.create_signing_key(app, id, &generated.private_key).await?;
     let added = add(services, app, id, &generated.public_key).await;
     match &added {
@@ -63,13 +65,13 @@ pub async fn create(services: &Services, app: AppId) -> Result<CommandOutput, Ad
         Err(AdminError::Store(StoreError::Conflict) | AdminError::KeyChange(_) | AdminError::NoSuchApp(_)) => {
             discard(services, app, id, unpublished).await;
         }
-        // The record may be stored, or not.
+        // The record may or may not be stored.
         Err(_) => drop(unpublished),
     }
     added
 }
 
-/// Schedules the deletion of a private key that the app's record does not name. Best effort: otherwise the log names it.
+/// Schedules the deletion of a private key whose public key is not in the app's record. Best effort; a failure is logged.
 pub(crate) async fn discard(services: &Services, app: AppId, id: SigningKeyId, unpublished: UnpublishedKey) {
     let Ok(app_now) = services.store.find_app(app).await else { return };
     let is_published = app_now.is_some_and(|app| app.signing_keys.get(id).is_ok());
@@ -78,7 +80,7 @@ pub(crate) async fn discard(services: &Services, app: AppId, id: SigningKeyId, u
     }
 }
 
-/// Adds a standby key, again if another change of the app wins: the addition commutes with it.
+/// Adds a standby key. Tries again if a concurrent change won, because the addition commutes with any other change.
 async fn add(
     services: &Services,
     app: AppId,
@@ -88,12 +90,12 @@ async fn add(
     let mut waits = waits_after_conflict();
     loop {
         let added = change(services, find_app(services, app).await?, id, |app, now| {
-            // An earlier attempt may have added it, and its response was lost.
+            // An earlier attempt may have added the key, and its response was lost.
             let exists = app.signing_keys.get(id).is_ok();
             if exists {
                 Ok(())
             } else {
-                app.signing_keys.add_standby(KeyLimits::OPERATOR, id, public_key.clone(), now).map(drop)
+                app.signing_keys.add_standby(SigningKeyLimits::OPERATOR, id, public_key.clone(), now).map(drop)
             }
         });
         match (added.await, waits.next()) {
@@ -103,10 +105,12 @@ async fn add(
     }
 }
 
-/// Puts a key in use; the key in use before becomes previous.
+/// Puts a key in use. The current key becomes previous.
 ///
 /// # Errors
-/// The app has no such key, or it was published too recently and `force` is not set; a concurrent change won, or DynamoDB fails.
+/// - The app does not exist, or it has no such key.
+/// - The key was published too recently, and `force` is not set.
+/// - A concurrent change won, or DynamoDB fails.
 pub async fn activate(
     services: &Services,
     app: AppId,
@@ -117,10 +121,12 @@ pub async fn activate(
     change(services, app, key, |app, now| app.signing_keys.activate(key, force, now).map(drop)).await
 }
 
-/// Revokes a key, at once and for good.
+/// Revokes a key, at once and permanently.
 ///
 /// # Errors
-/// The app has no such key, or it is in use and `force` is not set; a concurrent change won, or DynamoDB fails.
+/// - The app does not exist, or it has no such key.
+/// - The key is in use, and `force` is not set.
+/// - A concurrent change won, or DynamoDB fails.
 pub async fn revoke(
     services: &Services,
     app: AppId,
@@ -135,7 +141,7 @@ async fn change(
     services: &Services,
     read: App,
     key: SigningKeyId,
-    change: impl FnOnce(&mut App, Timestamp) -> Result<(), KeyChangeRefused>,
+    change: impl FnOnce(&mut App, Timestamp) -> Result<(), SigningKeyChangeRefused>,
 ) -> Result<CommandOutput, AdminError> {
     let now = Timestamp::now();
     let mut app = read.clone();

@@ -8,7 +8,7 @@ use crate::{AdminError, CommandOutput};
 /// Creates the table.
 ///
 /// # Errors
-/// It exists already and `if_not_exists` is not set; or DynamoDB fails.
+/// The table exists and `if_not_exists` is not set, or DynamoDB fails.
 pub async fn create(services: &Services, if_not_exists: bool) -> Result<CommandOutput, AdminError> {
     let created = services.store.create_table().await?;
     if !created && !if_not_exists {

@@ -1,4 +1,4 @@
-//! Which table, secrets and KMS key a command works on.
+//! The table, secrets and KMS key that a command uses.
 
 use aws_config::SdkConfig;
 use aws_sdk_cloudformation::{
@@ -13,8 +13,8 @@ use userdocks_admin::AdminError;
 
 use crate::arguments::ResourceFlags as Flags;
 
-/// What flags and environment name. Flags come first, then the stack that a flag names, then the environment, which names
-/// either a stack or table, prefix and key: those of two stages must not be mixed.
+/// The names from flags and environment. Flags win over the stack of `--stack`, which wins over the environment. The
+/// environment names either a stack, or table, prefix and key, so that resources of two stages are never mixed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Target {
     table: Option<String>,
@@ -23,7 +23,7 @@ pub struct Target {
     stack: Option<String>,
 }
 
-/// Why flags and environment do not name the resources.
+/// The reason why flags and environment do not name the resources.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     #[error("cannot find the {0}: give --stack NAME (USERDOCKS_STACK), or {1}")]
@@ -63,7 +63,7 @@ impl Target {
         }
     }
 
-    /// Returns the names and the KMS key; the stack's outputs give those that are not known.
+    /// Returns the names and the KMS key. Reads missing ones from the stack's outputs.
     pub async fn resolve(self, sdk: &SdkConfig) -> Result<Resources, AdminError> {
         let Self { table, secret_prefix, kms_key, stack } = self;
         let stack = stack.unwrap_or_default();
@@ -88,7 +88,7 @@ impl Target {
 
 async fn outputs(sdk: &SdkConfig, stack: &str) -> Result<Vec<Output>, String> {
     let response = aws_sdk_cloudformation::Client::new(sdk).describe_stacks().stack_name(stack).send().await;
-    // The request holds a name only, so that the whole error may be shown.
+    // The request holds only a name, so the whole error may be shown.
     let response = response.map_err(|error| match error.message() {
         Some(message) => message.to_owned(),
         None => DisplayErrorContext(error).to_string(),

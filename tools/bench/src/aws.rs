@@ -1,4 +1,4 @@
-//! The AWS services that functions call: embedded, with the fixtures' apps, behind TLS on loopback.
+//! The AWS services for the benchmark: embedded, with the fixtures' apps, over TLS on loopback.
 
 use std::{
     net::SocketAddr,
@@ -17,30 +17,27 @@ use userdocks::{
     aws::{DynamoDb, Resources, SecretsManager},
 };
 use userdocks_local::fixtures;
-use userdocks_test_support::{aws::start_embedded, tls::Authority};
+use userdocks_test_support::{app::TestApp, aws::start_embedded, tls::Authority};
 
 use crate::Failure;
 
-/// The table's name.
 pub const TABLE: &str = "bench";
-/// The prefix of all secrets' names.
 pub const SECRET_PREFIX: &str = "bench";
 const REGION: &str = "us-east-1";
 
-/// Both services and their calls.
+/// DynamoDB and Secrets Manager, and the counts of their calls.
 pub struct Aws {
-    /// DynamoDB's HTTPS endpoint.
+    /// The HTTPS endpoint of DynamoDB.
     pub dynamodb: String,
-    /// Secrets Manager's HTTPS endpoint.
+    /// The HTTPS endpoint of Secrets Manager.
     pub secrets_manager: String,
-    /// Calls of DynamoDB's operations.
     pub dynamodb_calls: Arc<Calls>,
-    /// Calls of Secrets Manager's operations.
     pub secrets_manager_calls: Arc<Calls>,
     plain_dynamodb: String,
+    services: Services,
 }
 
-/// The calls through one front.
+/// The calls of one service.
 #[derive(Default)]
 pub struct Calls {
     count: AtomicU64,
@@ -48,12 +45,11 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// The number of calls so far.
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// A client sends each of its requests in one piece, and only a call of an operation has this header.
+    /// Counts a call. Clients send each request in one piece, and only calls of operations have this header.
     fn note(&self, piece: &[u8]) {
         const HEADER: &[u8] = b"x-amz-target: ";
         if piece.windows(HEADER.len()).any(|window| window == HEADER) {
@@ -66,10 +62,10 @@ impl Calls {
 }
 
 impl Aws {
-    /// Starts both services on free ports, and writes the certificate to trust into a file.
+    /// Starts both services on free ports, and writes their root certificate to a file.
     pub async fn start(ca_bundle: &Path) -> Result<Self, Failure> {
         let (dynamodb_address, secrets_manager_address) = start_embedded().await?;
-        provision(dynamodb_address, secrets_manager_address).await?;
+        let services = provision(dynamodb_address, secrets_manager_address).await?;
 
         let authority = Authority::new();
         std::fs::write(ca_bundle, &authority.pem)?;
@@ -84,7 +80,13 @@ impl Aws {
             dynamodb_calls,
             secrets_manager_calls,
             plain_dynamodb: format!("http://{dynamodb_address}"),
+            services,
         })
+    }
+
+    /// Returns an event of a function with the API key of a new app.
+    pub async fn event_of_new_app(&self, function: &str) -> String {
+        TestApp::create(&self.services).await.event(function).to_string()
     }
 
     /// Repeats the last call of DynamoDB and returns its read units.
@@ -112,7 +114,7 @@ impl Aws {
     }
 }
 
-async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<(), Failure> {
+async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<Services, Failure> {
     let at = |address: SocketAddr| {
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -129,5 +131,6 @@ async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<
     let secrets_manager = SecretsManager::from_sdk(secrets_manager, None);
     let services = Services::new(DynamoDb::from_sdk(dynamodb.clone(), None), secrets_manager, resources);
     services.store.create_table().await?;
-    Ok(fixtures::provision(&services, &dynamodb, TABLE).await?)
+    fixtures::provision(&services, &dynamodb, TABLE).await?;
+    Ok(services)
 }

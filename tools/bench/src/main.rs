@@ -1,10 +1,12 @@
-//! `make bench`: how fast the functions are, against a function that does nothing and against what a user would otherwise have.
+//! `make bench`: compares the functions with an empty function, the SDK's defaults and Node.js.
 #![allow(clippy::indexing_slicing, reason = "on `serde_json::Value`, where it can't panic")]
 
 mod aws;
 mod measure;
 mod process;
+mod quota;
 mod report;
+mod scheduled;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -14,31 +16,33 @@ use crate::aws::Aws;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Measures the functions and their peers, interleaved, and writes the figures where the documents have their markers.
+/// Benchmark the functions and their peers, and write the figures between the documents' markers
 #[derive(Parser)]
+#[command(after_help = "Example:\n  userdocks-bench --functions target/lambda --peers target/bench-peers \
+                  --node target/bench-peers/node/function.cjs --check")]
 struct Arguments {
-    /// The folder with a folder for each function, as `cargo lambda build` makes it
+    /// Output folder of `cargo lambda build`
     #[arg(long)]
     functions: PathBuf,
-    /// The target folder of the peers
+    /// Target folder of the peers
     #[arg(long)]
     peers: PathBuf,
-    /// The peer in Node.js; left out where it was not built
+    /// File of the Node.js peer; skipped if it does not exist
     #[arg(long)]
     node: PathBuf,
-    /// How many times each program is started
+    /// Number of starts of each program
     #[arg(long, default_value_t = 31)]
     starts: usize,
-    /// How many warm requests each start serves
+    /// Number of warm requests for each start
     #[arg(long, default_value_t = 300)]
     requests: usize,
-    /// Fails where a target is missed, and writes nothing
+    /// Exit with code 1 if a target is missed, and write nothing
     #[arg(long)]
     check: bool,
-    /// Counts the instructions of a start and of a warm request of `get-app-keys` with callgrind, and nothing else
+    /// Only count the instructions of a start and of warm requests of `get-app-keys` with callgrind
     #[arg(long)]
     callgrind: bool,
-    /// The documents to write to
+    /// Documents to write the figures into
     documents: Vec<PathBuf>,
 }
 
@@ -47,34 +51,36 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("The benchmark failed: {error}");
+            eprintln!("userdocks-bench: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Whether every target is met, or nobody asked.
+/// Runs the benchmark. Returns false if targets are checked and one is missed.
 fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let folder = tempfile::tempdir()?;
     let ca_bundle = folder.path().join("authority.pem");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let aws = runtime.block_on(Aws::start(&ca_bundle))?;
-    let programs = measure::programs(arguments, &aws, &ca_bundle)?;
+    let (programs, generation) = measure::programs(arguments, &aws, &ca_bundle)?;
     if arguments.callgrind {
         measure::instructions(&programs, arguments)?;
         return Ok(true);
     }
     let figures = measure::all(&programs, arguments, &aws, runtime.handle())?;
-    let targets = report::targets(&figures);
-    println!("{}", report::markdown(&figures, &targets));
+    let sizes = scheduled::all(&programs, &generation, &aws, runtime.handle())?;
+    let mut targets = report::targets(&figures);
+    targets.extend(report::targets_under_quota(&sizes));
+    println!("{}\n{}", report::markdown(&figures, &targets), report::sizes(&sizes));
     if arguments.check {
         for missed in targets.iter().filter(|target| !target.is_met()) {
-            eprintln!("Missed: {}", missed.name);
+            eprintln!("missed target: {}", missed.name);
         }
         return Ok(targets.iter().all(report::Target::is_met));
     }
     for document in &arguments.documents {
-        report::write(document, &figures, &targets)?;
+        report::write(document, &figures, &targets, &sizes)?;
     }
     Ok(true)
 }

@@ -1,4 +1,4 @@
-//! What is measured, and how: every program in turn, many times over, so that whatever else the machine does meets all alike.
+//! The measurements. All programs run in turn in many rounds, so that other load on the machine affects them equally.
 
 use std::{fs, io, io::Write, path::Path, time::Duration};
 
@@ -11,6 +11,7 @@ use crate::{
     Arguments, Failure,
     aws::{Aws, SECRET_PREFIX, TABLE},
     process::{Process, Program},
+    quota::Quota,
 };
 
 /// Names of the programs, in the order of the table.
@@ -18,31 +19,32 @@ pub const KEYS: &str = "`get-app-keys`";
 pub const SECRETS: &str = "`get-app-secrets`";
 pub const FLOOR: &str = "bare `lambda_http` function";
 pub const RAW_CALL: &str = "the bare call: one `BatchGetItem`, same client";
+pub const SDK_READS: &str = "`get-app-keys`, reading through the SDK";
 pub const DEFAULT_KEYS: &str = "`get-app-keys` on the SDK's defaults";
 pub const DEFAULT_SECRETS: &str = "`get-app-secrets` on the SDK's defaults";
 pub const NODE: &str = "Node.js, Fastify, AWS SDK v3";
 
-/// A program, and the event that it is measured with.
+/// A program and the event that it gets.
 pub struct Measured {
-    name: &'static str,
-    program: Program,
+    pub name: &'static str,
+    pub program: Program,
     event: String,
-    /// The file that would be deployed, where it is one.
+    /// The file to deploy; none for a program of several files.
     file: Option<std::path::PathBuf>,
 }
 
 /// The figures of one start.
 #[derive(Clone, Copy)]
 pub struct Start {
-    /// From the start to the first request for an event.
+    /// The time from the start to the first request for an event.
     pub ready: Duration,
-    /// The first event, from sent to answered.
+    /// The time from sending the first event to its response.
     pub first: Duration,
-    /// From the start to the first answer.
+    /// The time from the start to the first response.
     pub cold: Duration,
-    /// The median of the requests after that.
+    /// The median time of the later requests.
     pub warm: Duration,
-    /// Bytes.
+    /// In bytes.
     pub peak_memory: u64,
 }
 
@@ -50,7 +52,7 @@ pub struct Start {
 pub struct Figures {
     pub name: &'static str,
     pub starts: Vec<Start>,
-    /// Bytes, as they are and zipped.
+    /// In bytes, of the file and of its zip archive.
     pub size: Option<(u64, u64)>,
 }
 
@@ -58,15 +60,15 @@ pub struct Figures {
 pub struct Run {
     pub programs: Vec<Figures>,
     pub requests: usize,
-    /// For a warm request of `get-app-keys` and of `get-app-secrets`: calls of DynamoDB and of Secrets Manager.
+    /// Calls of DynamoDB and of Secrets Manager for each warm request, of `get-app-keys` and of `get-app-secrets`.
     pub calls: [(f64, f64); 2],
-    /// Read units of one such call.
+    /// Read units of a warm request.
     pub read_units: f64,
-    /// Requests for each second of processor time, one at a time and [`CONCURRENCY`] at a time.
+    /// Requests per second of processor time, one at a time and [`CONCURRENCY`] at a time.
     pub throughput: (f64, f64),
 }
 
-/// How many requests at a time the concurrent mode is measured with.
+/// The number of concurrent requests in the measurement of concurrency.
 pub const CONCURRENCY: usize = 16;
 
 impl Run {
@@ -75,12 +77,13 @@ impl Run {
     }
 }
 
-/// All programs that are there.
-pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<Vec<Measured>, Failure> {
+/// Returns the programs that are compared, and `post-app-keys`. Skips the Node.js peer if it was not built.
+pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<(Vec<Measured>, Measured), Failure> {
     let environment = environment(aws, ca_bundle)?;
     let event = |function: &str| {
         let events = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events");
-        fs::read_to_string(events.join(function).join("200-ok.json"))
+        let success = if function == "post-app-keys" { "201-created.json" } else { "200-ok.json" };
+        fs::read_to_string(events.join(function).join(success))
     };
     let measured = |name, file: &Path, function: &str| -> io::Result<Measured> {
         let mut environment = environment.clone();
@@ -95,6 +98,7 @@ pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<Ve
         measured(SECRETS, &bootstrap("get-app-secrets"), "get-app-secrets")?,
         measured(FLOOR, &peer("release/floor"), "get-app-keys")?,
         measured(RAW_CALL, &peer("same/raw-call"), "get-app-keys")?,
+        measured(SDK_READS, &peer("same/sdk-reads"), "get-app-keys")?,
         measured(DEFAULT_KEYS, &peer("release/sdk-defaults"), "get-app-keys")?,
         measured(DEFAULT_SECRETS, &peer("release/sdk-defaults"), "get-app-secrets")?,
     ];
@@ -104,13 +108,13 @@ pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<Ve
         node.file = None;
         programs.push(node);
     } else {
-        eprintln!("The peer in Node.js is not there: it is left out.");
+        eprintln!("userdocks-bench: skipped the Node.js peer, which is not built");
     }
-    Ok(programs)
+    Ok((programs, measured("`post-app-keys`", &bootstrap("post-app-keys"), "post-app-keys")?))
 }
 
 fn environment(aws: &Aws, ca_bundle: &Path) -> Result<Vec<(String, String)>, Failure> {
-    // The SDK's defaults read the system's roots, and here one more.
+    // The peers with the SDK's defaults trust the system's root certificates, so the services' one is added to a copy.
     const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
     let roots = [fs::read(SYSTEM_ROOTS).map_err(|error| format!("{SYSTEM_ROOTS}: {error}"))?, fs::read(ca_bundle)?];
     let system_roots = ca_bundle.with_extension("system");
@@ -136,7 +140,6 @@ fn environment(aws: &Aws, ca_bundle: &Path) -> Result<Vec<(String, String)>, Fai
     Ok(variables.map(|(name, value)| (name.to_owned(), value)).to_vec())
 }
 
-/// Measures everything.
 pub fn all(
     programs: &[Measured],
     arguments: &Arguments,
@@ -144,12 +147,13 @@ pub fn all(
     runtime: &tokio::runtime::Handle,
 ) -> Result<Run, Failure> {
     let mut starts: Vec<Vec<Start>> = programs.iter().map(|_| Vec::new()).collect();
-    // The first round fills the file cache and is thrown away.
+    // The first round only fills the file cache, so it does not count.
     for round in 0..=arguments.starts {
         for (measured, starts) in programs.iter().zip(&mut starts) {
-            let start = start(measured, arguments.requests).map_err(|error| format!("{}: {error}", measured.name))?;
+            let served = serve_start(measured, arguments.requests, None)
+                .map_err(|error| format!("{}: {error}", measured.name))?;
             if round > 0 {
-                starts.push(start);
+                starts.push(served.start);
             }
         }
         eprint!("\rstart {round} of {}", arguments.starts);
@@ -170,32 +174,51 @@ pub fn all(
     })
 }
 
-fn start(measured: &Measured, requests: usize) -> Result<Start, Failure> {
+/// A start, and the warm requests after it.
+pub struct Served {
+    pub start: Start,
+    pub warm: Vec<Duration>,
+    /// The processor time of one warm request.
+    pub processor_time: Duration,
+}
+
+/// Starts a program and has it serve warm requests, limited from the moment it asks for its first event.
+pub fn serve_start(measured: &Measured, requests: usize, quota: Option<&Quota>) -> Result<Served, Failure> {
     let mut process = Process::start(&measured.program)?;
+    if let Some(quota) = quota {
+        process.ready();
+        quota.limit(process.id())?;
+    }
     process.send(&measured.event)?;
     let first = process.response()?;
-    check(first.body.as_ref())?;
+    check(first.body.as_ref(), 200)?;
+    let before = process.processor_time()?;
     let mut warm = Vec::with_capacity(requests);
     for _ in 0..requests {
         process.send(&measured.event)?;
         warm.push(process.response()?.took);
     }
-    Ok(Start {
-        ready: process.ready_after()?,
+    let processor_time = (process.processor_time()? - before) / u32::try_from(requests)?;
+    let ready = process.ready_after()?;
+    let start = Start {
+        ready,
         first: first.took,
-        cold: process.since_start(first.at),
-        warm: median(warm),
+        // Putting a process under its quota takes a moment.
+        cold: if quota.is_some() { ready + first.took } else { process.since_start(first.at) },
+        warm: median(warm.clone()),
         peak_memory: process.peak_memory()?,
-    })
+    };
+    Ok(Served { start, warm, processor_time })
 }
 
-fn check(response: Result<&Vec<u8>, &Vec<u8>>) -> Result<(), Failure> {
+/// Fails unless the response has that status.
+pub fn check(response: Result<&Vec<u8>, &Vec<u8>>, status: u16) -> Result<(), Failure> {
     let body = response.map_err(|error| format!("a runtime error: {}", String::from_utf8_lossy(error)))?;
     let response: Value = serde_json::from_slice(body)?;
-    if response["statusCode"] == 200 { Ok(()) } else { Err(format!("not 200: {response}").into()) }
+    if response["statusCode"] == status { Ok(()) } else { Err(format!("not {status}: {response}").into()) }
 }
 
-/// Calls of DynamoDB and of Secrets Manager for each warm request.
+/// Returns the calls of DynamoDB and of Secrets Manager for each warm request.
 #[allow(clippy::cast_precision_loss, reason = "small counts")]
 fn calls(measured: &Measured, requests: usize, aws: &Aws) -> Result<(f64, f64), Failure> {
     let mut process = Process::start(&measured.program)?;
@@ -214,7 +237,7 @@ fn calls(measured: &Measured, requests: usize, aws: &Aws) -> Result<(f64, f64), 
     Ok((each(before.0, after.0), each(before.1, after.1)))
 }
 
-/// Requests for each second of the function's processor time, `at_a_time` in flight.
+/// Returns the requests per second of the function's processor time, with `at_a_time` requests in flight.
 #[allow(clippy::cast_precision_loss, reason = "small counts")]
 fn throughput(measured: &Measured, at_a_time: usize) -> Result<f64, Failure> {
     const REQUESTS: usize = 5000;
@@ -232,7 +255,7 @@ fn serve(process: &mut Process, event: &str, requests: usize, at_a_time: usize) 
         process.send(event)?;
     }
     for served in 1..=requests {
-        check(process.response()?.body.as_ref())?;
+        check(process.response()?.body.as_ref(), 200)?;
         if served + at_a_time <= requests {
             process.send(event)?;
         }
@@ -240,8 +263,8 @@ fn serve(process: &mut Process, event: &str, requests: usize, at_a_time: usize) 
     Ok(())
 }
 
-/// Runs `get-app-keys` under callgrind, once for its start and one request and once for many more, and says where the
-/// profiles are: what lies between them is the warm requests'.
+/// Runs `get-app-keys` under callgrind, once with one request and once with many more, and prints the profiles' paths. The
+/// difference between them is the cost of the warm requests.
 pub fn instructions(programs: &[Measured], arguments: &Arguments) -> Result<(), Failure> {
     let measured = programs.iter().find(|measured| measured.name == KEYS).ok_or("a program is missing")?;
     for requests in [1, 1 + arguments.requests] {
@@ -252,7 +275,7 @@ pub fn instructions(programs: &[Measured], arguments: &Arguments) -> Result<(), 
         let mut process = Process::start(&program)?;
         for _ in 0..requests {
             process.send(&measured.event)?;
-            check(process.response()?.body.as_ref())?;
+            check(process.response()?.body.as_ref(), 200)?;
         }
         process.end()?;
         let total = fs::read_to_string(&file)?;
@@ -262,7 +285,7 @@ pub fn instructions(programs: &[Measured], arguments: &Arguments) -> Result<(), 
     Ok(())
 }
 
-/// Bytes of a file, as it is and as the one file of a zip archive.
+/// Returns the bytes of a file, and its bytes in a zip archive.
 fn size(file: &Path) -> Result<(u64, u64), Failure> {
     let bytes = fs::read(file)?;
     let mut encoder = DeflateEncoder::new(Vec::new(), Compression::best());
@@ -270,7 +293,6 @@ fn size(file: &Path) -> Result<(u64, u64), Failure> {
     Ok((u64::try_from(bytes.len())?, u64::try_from(encoder.finish()?.len())?))
 }
 
-/// The middle one.
 pub fn median<T: Ord + Copy + Default>(mut values: Vec<T>) -> T {
     values.sort_unstable();
     values.get(values.len() / 2).copied().unwrap_or_default()

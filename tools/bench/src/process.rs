@@ -1,4 +1,4 @@
-//! A running program that is measured, behind a fake Lambda Runtime API.
+//! Programs under measurement, each with a fake Lambda Runtime API.
 
 use std::{
     fs, io,
@@ -13,32 +13,29 @@ use tokio::{
 };
 use userdocks_test_support::runtime_api::{Outcome, RuntimeApi};
 
-/// A function's command.
 #[derive(Clone)]
 pub struct Program {
-    /// The command and its arguments.
+    /// The program and its arguments.
     pub command: Vec<String>,
-    /// Its whole environment, besides the Runtime API's.
+    /// All environment variables except the Runtime API's.
     pub environment: Vec<(String, String)>,
 }
 
-/// A running function.
 pub struct Process {
     child: Child,
     spawned: Instant,
     api: RuntimeApi,
     sent: u64,
-    /// Waits for responses.
     runtime: Runtime,
 }
 
 impl Process {
-    /// Starts a program with its own API.
+    /// Starts a program with its own Runtime API.
     pub fn start(program: &Program) -> io::Result<Self> {
         let api = RuntimeApi::start()?;
         let runtime = Builder::new_current_thread().enable_time().build()?;
         let [command, arguments @ ..] = program.command.as_slice() else {
-            return Err(io::Error::other("an empty command"));
+            return Err(io::Error::other("cannot start a program: its command is empty"));
         };
         let spawned = Instant::now();
         let child = Command::new(command)
@@ -51,31 +48,41 @@ impl Process {
         Ok(Self { child, spawned, api, sent: 0, runtime })
     }
 
-    /// Sends an event to the worker that asks next.
+    /// Waits until the program asks for its first event.
+    pub fn ready(&mut self) {
+        self.runtime.block_on(self.api.ready());
+    }
+
+    /// The process's id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Queues an event for the next request of the function.
     pub fn send(&mut self, event: &str) -> io::Result<()> {
         self.sent += 1;
         self.api.send(&self.sent.to_string(), event)
     }
 
-    /// Waits for the next response.
+    /// Waits up to a minute for the next response.
     pub fn response(&mut self) -> io::Result<Outcome> {
-        const PATIENCE: Duration = Duration::from_secs(20);
+        const PATIENCE: Duration = Duration::from_secs(60);
         let outcome = self.runtime.block_on(async { timeout(PATIENCE, self.api.outcome()).await });
-        outcome.ok().flatten().ok_or_else(|| io::Error::other("the function does not respond"))
+        outcome.ok().flatten().ok_or_else(|| io::Error::other("the function sent no response"))
     }
 
-    /// The time from the start to the first request for an event.
+    /// Returns the time from the start to the first request for an event.
     pub fn ready_after(&self) -> io::Result<Duration> {
-        let ready = self.api.ready_at().ok_or_else(|| io::Error::other("the function asks for no event"))?;
+        let ready = self.api.ready_at().ok_or_else(|| io::Error::other("the function has not requested an event"))?;
         Ok(ready - self.spawned)
     }
 
-    /// From the start to a moment.
+    /// Returns the time from the start to a moment.
     pub fn since_start(&self, moment: Instant) -> Duration {
         moment - self.spawned
     }
 
-    /// The most memory that was ever resident, in bytes.
+    /// Returns the peak resident memory in bytes.
     pub fn peak_memory(&self) -> io::Result<u64> {
         let status = fs::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join("status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -83,7 +90,7 @@ impl Process {
         kilobytes.map(|number: u64| number * 1024).ok_or_else(|| io::Error::other("no VmHWM in /proc"))
     }
 
-    /// The processor time that it has used, user and system.
+    /// Returns the processor time used so far, user and system.
     pub fn processor_time(&self) -> io::Result<Duration> {
         let mut nanoseconds = 0;
         for task in fs::read_dir(Path::new("/proc").join(self.child.id().to_string()).join("task"))? {
@@ -95,7 +102,7 @@ impl Process {
 }
 
 impl Process {
-    /// Asks the process to end, and waits until it has: a profiler then writes what it saw.
+    /// Stops the process with SIGTERM and waits for its end, so that a profiler can write its output.
     pub fn end(mut self) -> io::Result<()> {
         let id = i32::try_from(self.child.id()).map_err(io::Error::other)?;
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(id), nix::sys::signal::Signal::SIGTERM)?;

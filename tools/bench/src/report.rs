@@ -1,18 +1,19 @@
-//! The figures as tables, the targets, and their place in the documents.
+//! The tables of figures, the targets, and the update of the documents.
 
-use std::{fs, path::Path, thread::available_parallelism};
+use std::{fs, path::Path, thread::available_parallelism, time::Duration};
 
 use crate::{
     Failure,
     measure::{
         CONCURRENCY, DEFAULT_KEYS, DEFAULT_SECRETS, FLOOR, Figures, KEYS, NODE, RAW_CALL, Run, SECRETS, Start, median,
     },
+    scheduled::{Generation, REQUESTS, Size},
 };
 
-/// What the figures should be at most.
+/// An upper limit for a figure.
 pub struct Target {
     pub name: String,
-    /// In words.
+    /// The limit as text.
     pub limit: &'static str,
     measured: String,
     is_met: bool,
@@ -29,13 +30,13 @@ impl Target {
     }
 }
 
-/// The targets that this run can tell about.
+/// Returns the targets whose programs were measured.
 pub fn targets(run: &Run) -> Vec<Target> {
     let mut targets = Vec::new();
     let mut ratio =
         |name: &str, of: &str, to: &str, value: fn(&Start) -> f64, base: fn(&Start) -> f64, limit, words| {
             let (Some(of), Some(to)) = (run.of(of), run.of(to)) else { return };
-            // Start by start: what ran at the same time met the same machine.
+            // Ratios are taken round by round, because the load of the machine is similar within a round.
             let mut ratios: Vec<f64> = of.starts.iter().zip(&to.starts).map(|(of, to)| value(of) / base(to)).collect();
             ratios.sort_by(f64::total_cmp);
             let at = |part: usize| ratios.get(ratios.len() * part / 4).copied().unwrap_or(f64::NAN);
@@ -46,7 +47,8 @@ pub fn targets(run: &Run) -> Vec<Target> {
     let first = |start: &Start| start.first.as_secs_f64();
     let warm = |start: &Start| start.warm.as_secs_f64();
     for (function, default) in [(KEYS, DEFAULT_KEYS), (SECRETS, DEFAULT_SECRETS)] {
-        ratio(&format!("{function}: cold start / floor"), function, FLOOR, cold, cold, 3.0, "3.00");
+        ratio(&format!("{function}: cold start / the bare call's"), function, RAW_CALL, cold, cold, 1.05, "1.05");
+        ratio(&format!("{function}: cold start / floor"), function, FLOOR, cold, cold, 2.5, "2.50");
         ratio(
             &format!("{function}: cold start / SDK's defaults"),
             function,
@@ -59,30 +61,24 @@ pub fn targets(run: &Run) -> Vec<Target> {
         ratio(&format!("{function}: first invocation / its own warm"), function, function, first, warm, 2.0, "2.00");
     }
     ratio(&format!("{KEYS}: cold start / Node.js"), KEYS, NODE, cold, cold, 1.0 / 30.0, "0.03 (1/30)");
-    ratio(&format!("{KEYS}: warm / the bare call"), KEYS, RAW_CALL, warm, warm, 1.15, "1.15");
+    ratio(&format!("{KEYS}: warm / the bare call"), KEYS, RAW_CALL, warm, warm, 1.10, "1.10");
     ratio(&format!("{SECRETS}: warm / {KEYS}"), SECRETS, KEYS, warm, warm, 1.10, "1.10");
     for function in [KEYS, SECRETS] {
         let Some(figures) = run.of(function) else { continue };
         targets.push(Target::at_most(format!("{function}: peak memory, MB"), 12.0, "12", peak_memory(figures), ""));
         let zipped = megabytes(figures.size.unwrap_or_default().1);
-        targets.push(Target::at_most(format!("{function}: zipped, MB"), 3.5, "3.5", zipped, ""));
+        targets.push(Target::at_most(format!("{function}: zipped, MB"), 3.0, "3.0", zipped, ""));
     }
     for (function, (dynamodb, secrets_manager)) in [KEYS, SECRETS].into_iter().zip(run.calls) {
-        targets.push(Target::at_most(
-            format!("{function}: calls of DynamoDB for a warm request"),
-            1.0,
-            "1",
-            dynamodb,
-            "",
-        ));
-        let name = format!("{function}: calls of Secrets Manager for a warm request");
+        targets.push(Target::at_most(format!("{function}: DynamoDB calls per warm request"), 1.0, "1", dynamodb, ""));
+        let name = format!("{function}: Secrets Manager calls per warm request");
         targets.push(Target::at_most(name, 0.0, "0", secrets_manager, ""));
     }
-    targets.push(Target::at_most("read units for a warm request".to_owned(), 2.0, "2", run.read_units, ""));
+    targets.push(Target::at_most("read units per warm request".to_owned(), 2.0, "2", run.read_units, ""));
     targets
 }
 
-/// Both tables and what they were measured with.
+/// Returns the tables of figures and targets, with a description of the measurement.
 pub fn markdown(run: &Run, targets: &[Target]) -> String {
     let starts = run.programs.first().map_or(0, |figures| figures.starts.len());
     let processors = available_parallelism().map_or(1, std::num::NonZero::get);
@@ -96,13 +92,13 @@ pub fn markdown(run: &Run, targets: &[Target]) -> String {
         .collect();
     let (one, many) = run.throughput;
     format!(
-        "{starts} fresh starts of each, in turn, with {} warm requests each; medians; AWS services over TLS on loopback; {}, \
-         {processors} processors.\n\n\
+        "Medians of {starts} starts of each program, in turn, with {} warm requests each. The AWS services run behind TLS on \
+         loopback. The machine: {}, {processors} processors.\n\n\
          | function | ready | first invocation | cold start | warm | peak memory | binary | zipped |\n\
          |---|---|---|---|---|---|---|---|\n{rows}\n\
-         Ratios start by start: median (middle half).\n\n\
+         Ratios are taken round by round: median (interquartile range).\n\n\
          | | measured | target, at most |\n|---|---|---|\n{checks}\n\
-         Requests for each second of processor time: {one:.0} one at a time, {many:.0} with {CONCURRENCY} at a time \
+         Requests per second of processor time: {one:.0} one at a time, {many:.0} with {CONCURRENCY} at a time \
          ({:.2} times as many).\n",
         run.requests,
         std::env::consts::ARCH,
@@ -110,7 +106,103 @@ pub fn markdown(run: &Run, targets: &[Target]) -> String {
     )
 }
 
-/// A table for those who have a minute.
+/// Returns the targets under a quota, if it was measured.
+pub fn targets_under_quota(sizes: &[Size]) -> Vec<Target> {
+    let mut targets = Vec::new();
+    let Some(size) = sizes.iter().find(|size| size.memory == 128) else { return targets };
+    for (function, default) in [(KEYS, DEFAULT_KEYS), (SECRETS, DEFAULT_SECRETS)] {
+        let (Some(of), Some(to)) = (size.of(function), size.of(default)) else { continue };
+        let ratios = of.starts.iter().zip(&to.starts).map(|(of, to)| of.first.as_secs_f64() / to.first.as_secs_f64());
+        let name = format!("{function} with 128 MB: first invocation / SDK's defaults");
+        targets.push(Target::at_most(name, 0.01, "0.01 (1/100)", middle_of(ratios), ""));
+        let ratios = of.starts.iter().map(|start| start.first.as_secs_f64() / start.warm.as_secs_f64());
+        let name = format!("{function} with 128 MB: first invocation / its own warm");
+        targets.push(Target::at_most(name, 2.5, "2.50", middle_of(ratios), ""));
+    }
+    targets
+}
+
+fn middle_of(ratios: impl Iterator<Item = f64>) -> f64 {
+    let mut ratios: Vec<_> = ratios.collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+/// Returns the tables of memory sizes.
+pub fn sizes(sizes: &[Size]) -> String {
+    let Some(first) = sizes.first() else {
+        return "Not measured: the machine of this run allows no control group.\n".to_owned();
+    };
+    let rows: String = first
+        .programs
+        .iter()
+        .flat_map(|program| sizes.iter().filter_map(|size| scheduled_row(size, program.name)))
+        .collect();
+    let generations: String = sizes
+        .iter()
+        .map(|Size { memory, generation: Generation { times, missed }, .. }| {
+            format!(
+                "| {memory} MB | {} | {} | {missed} of {} |\n",
+                seconds(at(times, 0.5)),
+                seconds(at(times, 1.0)),
+                times.len()
+            )
+        })
+        .collect();
+    format!(
+        "{} fresh starts of each, in turn, with {} warm requests each; medians, and p99 of all warm requests.\n\n\
+         | function | memory | ready | first invocation | cold start | warm p50 | warm p99 | processor time, warm | \
+         a million requests, arm64 | x86_64 |\n\
+         |---|---|---|---|---|---|---|---|---|---|\n{rows}\n\
+         | `post-app-keys` | median | longest | missed the deadline of 25 s |\n|---|---|---|---|\n{generations}",
+        first.programs.first().map_or(0, |program| program.starts.len()),
+        REQUESTS,
+    )
+}
+
+fn scheduled_row(size: &Size, name: &str) -> Option<String> {
+    let program = size.of(name)?;
+    let middle = |value: fn(&Start) -> Duration| in_milliseconds(median(program.starts.iter().map(value).collect()));
+    let p50 = at(&program.warm, 0.5);
+    Some(format!(
+        "| {name} | {} MB | {} | {} | {} | {} | {} | {} | ${:.2} | ${:.2} |\n",
+        size.memory,
+        middle(|start| start.ready),
+        middle(|start| start.first),
+        middle(|start| start.cold),
+        in_milliseconds(p50),
+        in_milliseconds(at(&program.warm, 0.99)),
+        in_milliseconds(median(program.processor_times.clone())),
+        cost(size.memory, p50, GB_SECOND_ARM64),
+        cost(size.memory, p50, GB_SECOND_X86_64),
+    ))
+}
+
+/// USD in us-east-1 (<https://aws.amazon.com/lambda/pricing/>).
+const GB_SECOND_ARM64: f64 = 0.000_013_333_4;
+const GB_SECOND_X86_64: f64 = 0.000_016_666_7;
+const MILLION_REQUESTS: f64 = 0.20;
+/// A round trip to DynamoDB on AWS, which loopback does not have.
+const ROUND_TRIP: Duration = Duration::from_millis(4);
+
+/// Returns Lambda's price of a million warm requests. It bills whole milliseconds.
+fn cost(memory: u32, warm: Duration, gb_second: f64) -> f64 {
+    let billed = ((warm + ROUND_TRIP).as_secs_f64() * 1000.0).ceil() / 1000.0;
+    MILLION_REQUESTS + 1e6 * billed * f64::from(memory) / 1024.0 * gb_second
+}
+
+/// Returns the value at a part of ascending values: 0.5 for the median.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small counts")]
+fn at(ascending: &[Duration], part: f64) -> Duration {
+    let index = (ascending.len().saturating_sub(1) as f64 * part).round() as usize;
+    ascending.get(index).copied().unwrap_or_default()
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+/// Returns the short table.
 pub fn summary(run: &Run) -> String {
     let rows: String = [KEYS, SECRETS, FLOOR, DEFAULT_KEYS, NODE]
         .into_iter()
@@ -138,12 +230,16 @@ fn row(figures: &Figures) -> String {
     )
 }
 
-fn middle(figures: &Figures, value: fn(&Start) -> std::time::Duration) -> String {
-    let middle = median(figures.starts.iter().map(value).collect()).as_secs_f64() * 1000.0;
-    if middle < 10.0 { format!("{middle:.2} ms") } else { format!("{middle:.0} ms") }
+fn middle(figures: &Figures, value: fn(&Start) -> Duration) -> String {
+    in_milliseconds(median(figures.starts.iter().map(value).collect()))
 }
 
-/// The median of all starts, in MB.
+fn in_milliseconds(time: Duration) -> String {
+    let milliseconds = time.as_secs_f64() * 1000.0;
+    if milliseconds < 10.0 { format!("{milliseconds:.2} ms") } else { format!("{milliseconds:.0} ms") }
+}
+
+/// Returns the median of all starts, in MB.
 fn peak_memory(figures: &Figures) -> f64 {
     megabytes(median(figures.starts.iter().map(|start| start.peak_memory).collect()))
 }
@@ -153,14 +249,14 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// Replaces what is between a document's markers, `<!-- figures: all -->` or `<!-- figures: summary -->` and `<!-- end -->`.
-pub fn write(document: &Path, run: &Run, targets: &[Target]) -> Result<(), Failure> {
+/// Replaces the text between a document's markers, such as `<!-- figures: summary -->` and `<!-- end -->`.
+pub fn write(document: &Path, run: &Run, targets: &[Target], by_size: &[Size]) -> Result<(), Failure> {
     let mut text = fs::read_to_string(document)?;
-    for (which, figures) in [("all", markdown(run, targets)), ("summary", summary(run))] {
+    for (which, figures) in [("all", markdown(run, targets)), ("sizes", sizes(by_size)), ("summary", summary(run))] {
         let begin = format!("<!-- figures: {which} -->\n");
         let Some(start) = text.find(&begin).map(|start| start + begin.len()) else { continue };
         let rest = text.get(start..).unwrap_or_default();
-        let end = start + rest.find("<!-- end -->").ok_or("a marker has no end")?;
+        let end = start + rest.find("<!-- end -->").ok_or("cannot find the <!-- end --> of a marker")?;
         text.replace_range(start..end, &figures);
     }
     Ok(fs::write(document, text)?)

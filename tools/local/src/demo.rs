@@ -1,4 +1,4 @@
-//! The demo app: made on the first start, with keys that a restart prints again.
+//! The demo app. The first start creates it, and each start prints its API keys.
 
 use std::{io::ErrorKind, path::Path};
 
@@ -11,25 +11,23 @@ use userdocks_admin::{AdminError, app};
 
 use crate::{LocalError, private_file};
 
-/// The demo app as the `READY` line shows it.
+/// The demo app as it is in the `READY` line.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DemoApp {
-    /// The app's id.
     pub uuid: String,
-    /// A read key's value.
     pub read_key: String,
-    /// A write key's value.
     pub write_key: String,
 }
 
-/// Makes the demo app where it is not there yet, and new keys for it where those in the file let nobody in any more.
-/// Keys are in the file before they are in the table, so that a crash between leaves nothing the next start can't use.
+/// Creates the demo app if it does not exist, and replaces keys that are no longer accepted.
+///
+/// Keys are stored in the file before the table, so that the next start can use them after a crash.
 ///
 /// # Errors
-/// The file can't be read or written, or a service fails.
+/// The file cannot be read or written, or a service fails.
 pub async fn provision(services: &Services, file: &Path) -> Result<DemoApp, LocalError> {
-    let mut demo = read_or_make(file)?;
+    let mut demo = read_or_create(file)?;
     let id: AppId = demo.uuid.parse().map_err(failed)?;
     if services.store.find_app(id).await.map_err(failed)?.is_none() {
         let read = ApiKeyValue::import(&demo.read_key, ApiKeyType::Read).map_err(failed)?;
@@ -61,16 +59,15 @@ pub async fn provision(services: &Services, file: &Path) -> Result<DemoApp, Loca
 }
 
 fn failed(error: impl std::fmt::Display) -> LocalError {
-    LocalError::new("the demo app can't be made", error)
+    LocalError::new("cannot create the demo app", error)
 }
 
 fn save(demo: &DemoApp, file: &Path) -> Result<(), LocalError> {
     private_file::replace(file, &serde_json::to_vec(demo).map_err(failed)?)
 }
 
-fn read_or_make(file: &Path) -> Result<DemoApp, LocalError> {
-    let failed =
-        |error: &dyn std::fmt::Display| LocalError::new(format_args!("{} can't be used", file.display()), error);
+fn read_or_create(file: &Path) -> Result<DemoApp, LocalError> {
+    let failed = |error: &dyn std::fmt::Display| LocalError::new(format_args!("cannot use {}", file.display()), error);
     match private_file::read(file) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(&error)),
         Err(error) if error.kind() == ErrorKind::NotFound => {

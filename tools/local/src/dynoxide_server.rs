@@ -1,4 +1,4 @@
-//! dynoxide's own HTTP server, behind a router that layers can be put before.
+//! dynoxide's HTTP server behind a router, so that layers can be added.
 
 use std::{net::Ipv4Addr, pin::Pin, sync::Arc};
 
@@ -19,8 +19,8 @@ use tokio::{
 
 use crate::LocalError;
 
-/// dynoxide serves a listener and nothing else. It gets one for a single connection, and is not asked to accept another,
-/// so that no other program reaches it this way.
+/// A server of a database. dynoxide can only serve a listener, so it gets one that accepts a single connection. No other program
+/// can connect to that listener.
 pub struct DynoxideServer {
     database: Database,
     connection: Mutex<Option<Connection>>,
@@ -28,33 +28,32 @@ pub struct DynoxideServer {
 
 struct Connection {
     requests: SendRequest<Body>,
-    /// Accepts no connection while it is not polled; the accepted one ends when it is dropped.
+    /// Accepts no other connection, because it is not polled again. The accepted connection closes when this is dropped.
     _accepting: Accepting,
 }
 
 type Accepting = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl DynoxideServer {
-    /// A server of that database.
     pub fn new(database: Database) -> Self {
         Self { database, connection: Mutex::new(None) }
     }
 
-    /// All requests go to dynoxide, one at a time, as its database handles them.
+    /// Returns a router that passes all requests to dynoxide, one at a time.
     pub fn into_router(self) -> Router {
         Router::new().fallback(handle).with_state(Arc::new(self))
     }
 
     async fn send(&self, request: Request) -> Result<Response, LocalError> {
-        let failed = |error: &dyn std::fmt::Display| LocalError::new("cannot reach it", error);
-        /// DynamoDB's own limit for a request.
+        let failed = |error: &dyn std::fmt::Display| LocalError::new("cannot read the request", error);
+        /// DynamoDB's limit for a request, in bytes.
         const MAX_BODY: usize = 16 << 20;
         let (parts, body) = request.into_parts();
         let body = to_bytes(body, MAX_BODY).await.map_err(|error| failed(&error))?;
         let request = Request::from_parts(parts, Body::from(body));
 
         let mut kept = self.connection.lock().await;
-        // Taken: a connection whose request was cancelled is not used again.
+        // Taken, so that a connection is not used again if its request is cancelled.
         let reusable = match kept.take() {
             Some(mut connection) => connection.requests.ready().await.is_ok().then_some(connection),
             None => None,
@@ -69,16 +68,16 @@ impl DynoxideServer {
     }
 
     async fn connect(&self) -> Result<Connection, LocalError> {
-        let failed = |error: &dyn std::fmt::Display| LocalError::new("cannot connect to it", error);
+        let failed = |error: &dyn std::fmt::Display| LocalError::new("cannot connect to the embedded DynamoDB", error);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(|error| failed(&error))?;
         let address = listener.local_addr().map_err(|error| failed(&error))?;
         let stream = TcpStream::connect(address).await.map_err(|error| failed(&error))?;
         let (mut requests, connected) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| failed(&error))?;
         tokio::spawn(connected);
         let mut accepting: Accepting = Box::pin(dynoxide::server::serve_on(listener, self.database.clone()));
-        // A response shows that this connection is accepted.
+        // A response proves that the connection is accepted.
         tokio::select! {
-            () = &mut accepting => return Err(failed(&"it ended")),
+            () = &mut accepting => return Err(failed(&"its server has stopped")),
             response = send(&mut requests, Request::new(Body::empty())) => response?,
         };
         Ok(Connection { requests, _accepting: accepting })
@@ -86,7 +85,7 @@ impl DynoxideServer {
 }
 
 async fn send(requests: &mut SendRequest<Body>, request: Request) -> Result<Response, LocalError> {
-    let failed = |error: &dyn std::fmt::Display| LocalError::new("cannot read its response", error);
+    let failed = |error: &dyn std::fmt::Display| LocalError::new("cannot read the embedded DynamoDB's response", error);
     let response = requests.send_request(request).await.map_err(|error| failed(&error))?;
     let (parts, body) = response.into_parts();
     let body = to_bytes(Body::new(body), usize::MAX).await.map_err(|error| failed(&error))?;
@@ -95,7 +94,7 @@ async fn send(requests: &mut SendRequest<Body>, request: Request) -> Result<Resp
 
 async fn handle(State(server): State<Arc<DynoxideServer>>, request: Request) -> Response {
     server.send(request).await.unwrap_or_else(|error| {
-        eprintln!("The embedded DynamoDB failed: {error}");
+        eprintln!("userdocks-local: {error}");
         let mut response =
             Response::new(Body::from(r#"{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}"#));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;

@@ -1,4 +1,4 @@
-//! DynamoDB (dynoxide, on SQLite) and Secrets Manager (winterbaume, with a snapshot), in this process, behind their HTTP protocols.
+//! DynamoDB (dynoxide, on SQLite) and Secrets Manager (winterbaume, with a snapshot file) in this process, over HTTP.
 
 use std::{
     io::ErrorKind,
@@ -19,13 +19,13 @@ use winterbaume_secretsmanager::SecretsManagerService;
 
 use crate::{LocalError, dynoxide_server::DynoxideServer, guard::Guard, private_file};
 
-/// Serves DynamoDB with its data in the file until the process ends, to programs only: see [`Guard`].
+/// Serves DynamoDB until the process stops, with its data in a file. [`Guard`] rejects browsers.
 ///
 /// # Errors
-/// The file can't be opened.
+/// The file cannot be opened.
 pub fn start_dynamodb(listener: TcpListener, file: &Path) -> Result<(), LocalError> {
     let failed = |error: &dyn std::fmt::Display| LocalError::new(format_args!("cannot open {}", file.display()), error);
-    // SQLite gives its other files the permissions of the first.
+    // SQLite creates its other files with the permissions of this one.
     private_file::open(file).map_err(|error| failed(&error))?;
     for suffix in ["-wal", "-shm", "-journal"] {
         let mut beside = file.as_os_str().to_owned();
@@ -39,21 +39,21 @@ pub fn start_dynamodb(listener: TcpListener, file: &Path) -> Result<(), LocalErr
     Ok(())
 }
 
-/// Serves DynamoDB in memory until the process ends: for tests and measurements, without the guard and what it costs.
+/// Serves DynamoDB in memory until the process stops. For tests and benchmarks, without the cost of the guard.
 ///
 /// # Errors
-/// There is no memory for it.
+/// The database cannot be created.
 pub fn start_dynamodb_in_memory(listener: TcpListener) -> Result<(), LocalError> {
     let database = Database::memory().map_err(|error| LocalError::new("cannot open the embedded DynamoDB", error))?;
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(())
 }
 
-/// Serves Secrets Manager until the process ends, to programs only: see [`Guard`]. Every change is in the file before its
-/// response.
+/// Serves Secrets Manager until the process stops. Each change is in the file before its response is sent. [`Guard`] rejects
+/// browsers.
 ///
 /// # Errors
-/// The file can't be read.
+/// The file cannot be read.
 pub async fn start_secrets_manager(listener: TcpListener, file: Option<PathBuf>) -> Result<(), LocalError> {
     let service = SecretsManagerService::new();
     if let Some(file) = &file {
@@ -72,12 +72,11 @@ struct SecretsManager {
     writing: Mutex<()>,
 }
 
-/// The region that winterbaume takes a request for, whose host is not AWS's.
+/// winterbaume assumes this region if a request's host is not AWS's.
 const REGION: &str = "us-east-1";
 
 async fn restore(service: &SecretsManagerService, file: &Path) -> Result<(), LocalError> {
-    let failed =
-        |error: &dyn std::fmt::Display| LocalError::new(format_args!("{} can't be read", file.display()), error);
+    let failed = |error: &dyn std::fmt::Display| LocalError::new(format_args!("cannot read {}", file.display()), error);
     let snapshot = match private_file::read(file) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| failed(&error))?,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
@@ -87,10 +86,10 @@ async fn restore(service: &SecretsManagerService, file: &Path) -> Result<(), Loc
 }
 
 async fn handle(State(state): State<Arc<SecretsManager>>, request: Request) -> Response {
-    match state.answer(request).await {
+    match state.respond(request).await {
         Ok(response) => response,
         Err(error) => {
-            eprintln!("The embedded Secrets Manager failed: {error}");
+            eprintln!("userdocks-local: the embedded Secrets Manager failed: {error}");
             let mut response = Response::new(Body::from(r#"{"__type":"InternalServiceError"}"#));
             *response.status_mut() = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
             response
@@ -99,14 +98,14 @@ async fn handle(State(state): State<Arc<SecretsManager>>, request: Request) -> R
 }
 
 impl SecretsManager {
-    async fn answer(&self, request: Request) -> Result<Response, LocalError> {
-        /// Secrets Manager takes 64 KiB of value; the rest of a request is small.
+    async fn respond(&self, request: Request) -> Result<Response, LocalError> {
+        /// Bytes. A value has at most 64 KiB, and the rest of a request is small.
         const MAX_BODY: usize = 1 << 20;
         let (parts, body) = request.into_parts();
-        let body = to_bytes(body, MAX_BODY).await.map_err(|error| LocalError::new("request", error))?;
+        let body = to_bytes(body, MAX_BODY).await.map_err(|error| LocalError::new("cannot read the request", error))?;
         let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let reads = ["GetSecretValue", "ListSecret", "DescribeSecret"].iter().any(|action| target.contains(action));
-        let answer = self
+        let reply = self
             .service
             .handle(MockRequest {
                 method: parts.method.to_string(),
@@ -115,13 +114,13 @@ impl SecretsManager {
                 body,
             })
             .await;
-        if answer.status == 200 && !reads {
+        if reply.status == 200 && !reads {
             self.save().await?;
         }
-        let mut response = Response::new(Body::from(answer.body));
-        *response.headers_mut() = answer.headers;
-        *response.status_mut() =
-            axum::http::StatusCode::from_u16(answer.status).map_err(|error| LocalError::new("answer", error))?;
+        let mut response = Response::new(Body::from(reply.body));
+        *response.headers_mut() = reply.headers;
+        *response.status_mut() = axum::http::StatusCode::from_u16(reply.status)
+            .map_err(|error| LocalError::new("cannot use the status", error))?;
         Ok(response)
     }
 
@@ -129,7 +128,8 @@ impl SecretsManager {
         let Some(file) = &self.file else { return Ok(()) };
         let _one_at_a_time = self.writing.lock().await;
         let snapshot = self.service.snapshot(default_account_id(), REGION).await;
-        let bytes = serde_json::to_vec(&snapshot).map_err(|error| LocalError::new("snapshot", error))?;
+        let bytes =
+            serde_json::to_vec(&snapshot).map_err(|error| LocalError::new("cannot write the snapshot", error))?;
         private_file::replace(file, &bytes)
     }
 }

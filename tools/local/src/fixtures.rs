@@ -1,4 +1,4 @@
-//! The apps that the events under `events/` are made for. `events/apps.json` has fixed ids and keys that are plainly test keys.
+//! The apps of `events/apps.json`, which the fixtures in `events/` use. Their ids and keys are fixed and recognisable as test data.
 
 use aws_sdk_dynamodb::{Client, error::DisplayErrorContext, types::AttributeValue};
 use serde::Deserialize;
@@ -28,7 +28,7 @@ struct FixtureApp {
     name: String,
     #[serde(default)]
     is_disabled: bool,
-    /// None: the version that the app pins does not exist.
+    /// None if the version that the app pins does not exist.
     secret: Option<String>,
     api_keys: Vec<FixtureApiKey>,
     signing_keys: Vec<FixtureSigningKey>,
@@ -48,7 +48,7 @@ struct FixtureApiKey {
     issued_by: Option<String>,
     #[serde(default)]
     allowed_cidrs: Vec<String>,
-    /// The key's record lacks an attribute.
+    /// Whether the key's record lacks an attribute.
     #[serde(default)]
     is_corrupt: bool,
 }
@@ -63,7 +63,7 @@ struct FixtureSigningKey {
     updated_at: String,
 }
 
-/// Creates the fixtures' apps unless they exist.
+/// Creates the fixtures' apps if they do not exist.
 ///
 /// # Errors
 /// A service fails, or `events/apps.json` is malformed.

@@ -1,4 +1,4 @@
-//! What keeps web pages away from the embedded services, which believe everyone who reaches them.
+//! Protection of the embedded services, which check no credentials, against web pages.
 
 use std::{
     io,
@@ -16,15 +16,15 @@ use axum::{
 use serde_json::json;
 use tokio::net::TcpListener;
 
-/// Refuses requests that a browser sends for a web page. It marks them with `Origin` or `Sec-Fetch-Site`; a page that made
-/// its own name resolve to this machine (DNS rebinding) is known by the name in `Host`.
+/// Rejects requests that a browser sends for a web page. Browsers add `Origin` or `Sec-Fetch-Site`. If a page's own host name
+/// resolves to this machine (DNS rebinding), that name is in `Host`.
 #[derive(Clone, Copy)]
 pub struct Guard {
     listens_on: IpAddr,
 }
 
 impl Guard {
-    /// Accepts the listener's own address in `Host`, besides this machine's names.
+    /// Returns a guard that accepts the listener's address and this machine's names in `Host`.
     ///
     /// # Errors
     /// The listener has no address.
@@ -32,19 +32,19 @@ impl Guard {
         listener.local_addr().map(|address: SocketAddr| Self { listens_on: address.ip() })
     }
 
-    /// Puts the guard before all routes.
+    /// Adds the guard to all routes.
     pub fn protect(self, router: Router) -> Router {
         router.layer(middleware::from_fn_with_state(self, check))
     }
 
-    /// Why a request is refused.
+    /// Returns the reason to reject a request.
     fn objection(self, headers: &HeaderMap) -> Option<&'static str> {
         if headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site") {
             return Some("it comes from a web browser");
         }
         let mut hosts = headers.get_all(header::HOST).iter().peekable();
         if hosts.peek().is_none() || !hosts.all(|host| self.is_ours(host)) {
-            return Some("its Host is not this machine; HOST sets the address to listen on");
+            return Some("its Host does not name this machine; set HOST to the address to listen on");
         }
         None
     }
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn host_of_elsewhere_is_refused() {
+    fn host_of_other_machine_is_rejected() {
         for host in ["evil.example", "localhost.evil.example:8000", "172.17.0.2", "0.0.0.0", "[::2]", "", "a b"] {
             assert!(objection(&[("host", host)]).is_some(), "{host}");
         }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn browser_is_refused() {
+    fn browser_is_rejected() {
         for (name, value) in
             [("origin", "null"), ("origin", "http://localhost:8000"), ("sec-fetch-site", "same-origin")]
         {

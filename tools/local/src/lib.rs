@@ -1,4 +1,4 @@
-//! The local stack's parts, for `make run` and for tests: embedded DynamoDB and Secrets Manager, and data to try.
+//! The parts of the local stack, for `make run` and tests: embedded DynamoDB and Secrets Manager, and demo data.
 
 pub mod demo;
 mod dynoxide_server;
@@ -11,12 +11,12 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 
-/// The region of everything local; embedded services and emulators take any.
+/// The region of the local stack. Embedded services and emulators accept any region.
 pub const REGION: &str = "us-east-1";
-/// Access key and secret key of everything local; embedded services and emulators take any.
+/// The access key and secret key of the local stack. Embedded services and emulators accept any.
 pub const CREDENTIALS: &str = "local";
 
-/// The SDK's configuration for a local service. It reads none of this machine's AWS settings and uses no proxy.
+/// Returns the SDK's configuration for a local service. It ignores this machine's AWS settings and proxies.
 #[must_use]
 pub fn sdk_config(endpoint: &str) -> SdkConfig {
     let http_client =
@@ -31,13 +31,13 @@ pub fn sdk_config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// Why the local stack does not start or go on, in a sentence for the developer.
+/// The reason why the local stack cannot start or continue.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct LocalError(pub String);
 
 impl LocalError {
-    /// What failed, and why.
+    /// Returns an error for a failed action and its cause.
     pub fn new(what: impl std::fmt::Display, why: impl std::fmt::Display) -> Self {
         Self(format!("{what}: {why}"))
     }

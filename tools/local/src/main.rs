@@ -1,5 +1,5 @@
-//! `make run`: everything up on this machine, with data to try, until Ctrl-C.
-//! With the argument `logs`, `make logs`: the log lines on standard input, for people.
+//! `make run`: runs the API on this machine with demo data, until Ctrl-C.
+//! `make logs`: with the argument `logs`, prints log lines from standard input as readable text.
 
 mod api;
 mod logs;
@@ -33,7 +33,7 @@ async fn main() -> ExitCode {
     let done = match env::args().nth(1).as_deref() {
         None => run().await,
         Some("logs") => logs::show_standard_input(),
-        Some(other) => Err(LocalError::new("no such argument", other)),
+        Some(other) => Err(LocalError(format!("cannot use argument {other:?}: only `logs` is known"))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,8 +49,8 @@ async fn run() -> Result<(), LocalError> {
     disable_core_dumps().map_err(|error| LocalError::new("cannot turn off core dumps", error))?;
     api::find_cargo_lambda().await?;
     api::check_port(&settings).await?;
-    private_file::make_folder(&settings.data_dir)?;
-    start_backends(&settings).await?;
+    private_file::create_folder(&settings.data_dir)?;
+    start_services(&settings).await?;
     let demo = provision(&settings).await?;
 
     tokio::select! {
@@ -67,8 +67,8 @@ async fn run() -> Result<(), LocalError> {
     ended
 }
 
-/// Starts the embedded service for each that no endpoint was named for.
-async fn start_backends(settings: &Settings) -> Result<(), LocalError> {
+/// Starts the embedded services, except those whose endpoint is set.
+async fn start_services(settings: &Settings) -> Result<(), LocalError> {
     if let Some(address) = settings.dynamodb.embedded {
         let listener = bind(address, "DYNAMODB_PORT").await?;
         embedded::start_dynamodb(listener, &settings.data_dir.join("dynamodb.sqlite"))?;
@@ -81,26 +81,27 @@ async fn start_backends(settings: &Settings) -> Result<(), LocalError> {
 }
 
 async fn bind(address: SocketAddr, variable: &str) -> Result<TcpListener, LocalError> {
-    TcpListener::bind(address).await.map_err(|error| settings::unusable(address, variable, &error))
+    TcpListener::bind(address).await.map_err(|error| settings::cannot_listen(address, variable, &error))
 }
 
 async fn provision(settings: &Settings) -> Result<DemoApp, LocalError> {
     let dynamodb = aws_sdk_dynamodb::Client::new(&sdk_config(&settings.dynamodb.endpoint));
     let secrets_manager = aws_sdk_secretsmanager::Client::new(&sdk_config(&settings.secrets_manager.endpoint));
-    let secret_prefix = settings.secret_prefix.parse().map_err(|error| LocalError::new("SECRET_PREFIX", error))?;
+    let secret_prefix =
+        settings.secret_prefix.parse().map_err(|error| LocalError::new("cannot use SECRET_PREFIX", error))?;
     let resources = Resources { table: settings.table.clone(), secret_prefix, secrets_kms_key: None };
     let secrets_manager = SecretsManager::from_sdk(secrets_manager, None);
     let services = Services::new(DynamoDb::from_sdk(dynamodb.clone(), None), secrets_manager, resources);
-    services.store.create_table().await.map_err(|error| LocalError::new("the table can't be made", error))?;
+    services.store.create_table().await.map_err(|error| LocalError::new("cannot create the table", error))?;
     fixtures::provision(&services, &dynamodb, &settings.table).await?;
     demo::provision(&services, &settings.data_dir.join("demo-app.json")).await
 }
 
-/// Waits until the API answers, says how to call it, and never ends by itself.
+/// Checks that the API responds, prints how to call it, and then waits forever.
 async fn serve(settings: &Settings, demo: &DemoApp) -> Result<(), LocalError> {
     let headers = [("x-api-key", demo.read_key.as_str()), ("x-api-key-type", "read"), ("x-client-id", &demo.uuid)];
     for resource in ["secrets", "keys"] {
-        api::answers(settings, &format!("/api/v1/apps/{}/{resource}", demo.uuid), &headers).await?;
+        api::check_response(settings, &format!("/api/v1/apps/{}/{resource}", demo.uuid), &headers).await?;
     }
     announce(settings, demo)?;
     std::future::pending().await
@@ -111,14 +112,14 @@ fn announce(settings: &Settings, demo: &DemoApp) -> Result<(), LocalError> {
     private_file::replace(&environment, settings.script().as_bytes())?;
 
     let api = url(settings.api);
-    println!("\nThe demo app's secret and its public keys:\n");
+    println!("\nFetch the demo app's secret and public keys:\n");
     for resource in ["secrets", "keys"] {
         println!(
             "curl --noproxy '*' -i '{api}/api/v1/apps/{0}/{resource}' -H 'x-api-key: {1}' -H 'x-api-key-type: read' -H 'x-client-id: {0}'\n",
             demo.uuid, demo.read_key
         );
     }
-    println!("The operator's commands, in another terminal:\n");
+    println!("Run an operator's command in another terminal:\n");
     let environment = quoted(&environment.to_string_lossy());
     println!(". {environment} && cargo run --quiet --package userdocks-admin -- app list\n");
     let ready = json!({
@@ -133,12 +134,12 @@ fn announce(settings: &Settings, demo: &DemoApp) -> Result<(), LocalError> {
     Ok(())
 }
 
-/// Returns at Ctrl-C or when asked to end.
+/// Waits for Ctrl-C or SIGTERM.
 async fn interrupted() -> Result<(), LocalError> {
     let mut terminated =
-        signal(SignalKind::terminate()).map_err(|error| LocalError::new("signals can't be handled", error))?;
+        signal(SignalKind::terminate()).map_err(|error| LocalError::new("cannot handle signals", error))?;
     tokio::select! {
-        result = tokio::signal::ctrl_c() => result.map_err(|error| LocalError::new("signals can't be handled", error)),
+        result = tokio::signal::ctrl_c() => result.map_err(|error| LocalError::new("cannot handle signals", error)),
         _ = terminated.recv() => Ok(()),
     }
 }

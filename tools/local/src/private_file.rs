@@ -1,4 +1,4 @@
-//! Files that only their owner may read, whatever was at their path before.
+//! Files that only their owner can read, even if a file with other permissions is already at the path.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
@@ -13,13 +13,13 @@ use crate::LocalError;
 
 const FILE: u32 = 0o600;
 const FOLDER: u32 = 0o700;
-/// Who else may write: then files can be exchanged, or put there before.
+/// If other users can write to the folder, they can replace its files.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// Opens a file for reading and writing, and creates it if it is missing.
 ///
 /// # Errors
-/// It is a symbolic link, or not ours.
+/// The file is a symbolic link or belongs to another user.
 pub fn open(file: &Path) -> io::Result<File> {
     open_with(file, OpenOptions::new().read(true).write(true).create(true).truncate(false))
 }
@@ -27,17 +27,17 @@ pub fn open(file: &Path) -> io::Result<File> {
 /// Reads a whole file.
 ///
 /// # Errors
-/// It is a symbolic link, missing, or not ours.
+/// The file is missing, is a symbolic link, or belongs to another user.
 pub fn read(file: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open_with(file, OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Takes a file from other readers, if there is one.
+/// Makes an existing file private.
 ///
 /// # Errors
-/// It is a symbolic link, or not ours.
+/// The file is a symbolic link or belongs to another user.
 pub fn secure(file: &Path) -> io::Result<()> {
     match open_with(file, OpenOptions::new().read(true)) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -51,10 +51,10 @@ fn open_with(file: &Path, options: &mut OpenOptions) -> io::Result<File> {
     Ok(opened)
 }
 
-/// Replaces a file as a whole; a symbolic link at its path is replaced, not followed.
+/// Replaces a file atomically. A symbolic link at the path is replaced, not followed.
 ///
 /// # Errors
-/// The file can't be written.
+/// The file cannot be written.
 pub fn replace(file: &Path, bytes: &[u8]) -> Result<(), LocalError> {
     let new = file.with_extension("new");
     let write = || {
@@ -70,18 +70,18 @@ pub fn replace(file: &Path, bytes: &[u8]) -> Result<(), LocalError> {
     write().map_err(|error| LocalError::new(format_args!("cannot write {}", file.display()), error))
 }
 
-/// Makes a folder that only its owner may enter. One that is there already keeps its mode.
+/// Creates a folder that only its owner can enter. An existing folder keeps its permissions.
 ///
 /// # Errors
-/// The folder can't be made, or other users may write to it, as to `/tmp`.
-pub fn make_folder(folder: &Path) -> Result<(), LocalError> {
-    let make = || {
+/// The folder cannot be created, or other users can write to it.
+pub fn create_folder(folder: &Path) -> Result<(), LocalError> {
+    let create = || {
         fs::DirBuilder::new().recursive(true).mode(FOLDER).create(folder)?;
         let metadata = fs::metadata(folder)?;
         if metadata.uid() != geteuid().as_raw() || metadata.mode() & WRITABLE_BY_OTHERS != 0 {
-            return Err(io::Error::other("other users can write to it; choose a folder of your own with DATA_DIR"));
+            return Err(io::Error::other("other users can write to it; set DATA_DIR to a folder of your own"));
         }
         Ok(())
     };
-    make().map_err(|error| LocalError::new(format_args!("cannot use {}", folder.display()), error))
+    create().map_err(|error| LocalError::new(format_args!("cannot use {}", folder.display()), error))
 }

@@ -26,7 +26,7 @@ pub enum ApiKeyChangeRefused {
     #[error("the app has {0} active API keys, which is the limit")]
     TooManyActive(usize),
     #[error("the app has {0} API keys with those that ended in the last 30 days, which is the limit")]
-    TooManyKept(usize),
+    TooManyListed(usize),
     #[error("the write key's allow list is not inside that of the key that creates it")]
     WiderAllowList,
     #[error("the write key would outlive the key that creates it")]

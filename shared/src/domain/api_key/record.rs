@@ -63,7 +63,7 @@ impl ApiKey {
     pub const LAST_USED_PRECISION: Duration = Duration::from_secs(3600);
 
     /// The time for which a key is listed after its expiry or revocation.
-    pub const LISTED_AFTER_END: Duration = Duration::from_secs(30 * 24 * 3600);
+    pub const INACTIVE_LISTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
     /// Stands for the presented key where an API key's id is expected.
     const SELF: &str = "self";
@@ -185,7 +185,7 @@ impl ApiKey {
 
     fn listed_until(&self) -> Option<Timestamp> {
         let end = [self.expires_at, self.revoked_at].into_iter().flatten().min();
-        end.map(|end| end + Self::LISTED_AFTER_END)
+        end.map(|end| end + Self::INACTIVE_LISTED_FOR)
     }
 }
 

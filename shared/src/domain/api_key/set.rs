@@ -103,27 +103,33 @@ impl ApiKeys {
         Ok(ReplacedApiKey { issued: IssuedApiKey { key, value }, read, retired })
     }
 
-    /// Revokes the keys of that id, of which earlier versions allowed several. Returns them with those that were revoked
-    /// before.
+    /// Revokes the keys of an id; earlier versions allowed several. Returns each as read and as changed. A key that was
+    /// already revoked does not change.
     ///
-    /// # Errors
-    /// [`ApiKeyChangeError::NoSuchKey`]; [`ApiKeyChangeRefused::LastWriteKey`] unless `force`.
-    pub fn revoke(&mut self, id: ApiKeyId, force: bool, now: Timestamp) -> Result<Vec<ApiKey>, ApiKeyChangeError> {
-        let mut revoked: Vec<_> = self.iter().filter(|key| key.id == id).cloned().collect();
-        if revoked.is_empty() {
+    /// Without `force`, fails with [`ApiKeyChangeRefused::LastWriteKey`] if no other write key is active.
+    pub fn revoke(
+        &mut self,
+        id: ApiKeyId,
+        force: bool,
+        now: Timestamp,
+    ) -> Result<Vec<(ApiKey, ApiKey)>, ApiKeyChangeError> {
+        let read: Vec<_> = self.iter().filter(|key| key.id == id).cloned().collect();
+        if read.is_empty() {
             return Err(ApiKeyChangeError::NoSuchKey);
         }
         let is_other_write_key =
             |key: &ApiKey| key.id != id && key.kind == ApiKeyType::Write && key.status(now) == ApiKeyStatus::Active;
-        let changes = revoked.iter().any(|key| key.revoked_at.is_none());
-        if changes && !force && !self.iter().any(is_other_write_key) {
+        let is_change = read.iter().any(|key| key.revoked_at.is_none());
+        if is_change && !force && !self.iter().any(is_other_write_key) {
             return Err(ApiKeyChangeRefused::LastWriteKey.into());
         }
-        for key in &mut revoked {
-            key.revoke(now);
-            self.store(key);
-        }
-        Ok(revoked)
+        let revoke = |read: ApiKey| {
+            let mut changed = read.clone();
+            changed.revoke(now);
+            self.store(&changed);
+            (read, changed)
+        };
+        Ok(read.into_iter().map(revoke).collect())
     }
 
     /// Returns the keys that a key created at `since` or later, and those that these created in turn.
@@ -167,7 +173,7 @@ impl ApiKeys {
         if active >= max_active {
             Err(ApiKeyChangeRefused::TooManyActive(active))
         } else if listed >= Self::MAX_LISTED {
-            Err(ApiKeyChangeRefused::TooManyKept(listed))
+            Err(ApiKeyChangeRefused::TooManyListed(listed))
         } else {
             Ok(())
         }
@@ -333,7 +339,7 @@ mod tests {
             keys.revoke(key.id, true, start()).unwrap();
         }
         let error = keys.issue(new(), Some(&caller), start() + DAY * 30);
-        assert_eq!(refused(error), ApiKeyChangeRefused::TooManyKept(200));
+        assert_eq!(refused(error), ApiKeyChangeRefused::TooManyListed(200));
         assert_eq!(keys.listed(start() + DAY * 31).count(), 1);
         assert!(keys.issue(new(), Some(&caller), start() + DAY * 31).is_ok());
     }
@@ -345,11 +351,12 @@ mod tests {
         let read = add(&mut keys, ApiKeyType::Read, None, &[]);
         let expired = start() + DAY;
         assert_eq!(refused(keys.revoke(first.id, false, expired)), ApiKeyChangeRefused::LastWriteKey);
-        assert_eq!(keys.revoke(second.id, false, expired).unwrap()[0].revoked_at, Some(expired));
-        assert_eq!(keys.revoke(read.id, false, expired).unwrap()[0].revoked_at, Some(expired));
-        assert_eq!(keys.revoke(first.id, true, expired).unwrap()[0].revoked_at, Some(expired));
+        assert_eq!(keys.revoke(second.id, false, expired).unwrap()[0].1.revoked_at, Some(expired));
+        assert_eq!(keys.revoke(read.id, false, expired).unwrap()[0].1.revoked_at, Some(expired));
+        assert_eq!(keys.revoke(first.id, true, expired).unwrap()[0].1.revoked_at, Some(expired));
         let again = keys.revoke(first.id, false, expired + DAY).unwrap();
-        assert_eq!(again[0].revoked_at, Some(expired), "a repeated revocation changes nothing");
+        assert_eq!(again[0].0, again[0].1, "a repeated revocation changes nothing");
+        assert_eq!(again[0].1.revoked_at, Some(expired));
         assert!(matches!(keys.revoke(ApiKeyId::random(), true, expired), Err(ApiKeyChangeError::NoSuchKey)));
     }
 
@@ -361,6 +368,7 @@ mod tests {
         let error = keys.replace(replacement(&first), None, start());
         assert_eq!(refused(error), ApiKeyChangeRefused::AmbiguousId);
         let revoked = keys.revoke(first.id, true, start()).unwrap();
+        let revoked: Vec<_> = revoked.into_iter().map(|(_, changed)| changed).collect();
         assert_eq!(revoked.iter().filter(|key| key.revoked_at == Some(start())).count(), 2);
         assert_eq!(ApiKeys::new(revoked), keys);
     }

@@ -31,9 +31,9 @@ const RANDOM_DIGITS: usize = 32;
 const CHECKSUM_DIGITS: usize = 6;
 
 impl ApiKeyValue {
-    pub const MAX_CHARACTERS: usize = 256;
+    pub const MAX_VALUE_CHARACTERS: usize = 256;
     /// The shortest key that is issued or imported.
-    const MIN_CHARACTERS: usize = 16;
+    const MIN_VALUE_CHARACTERS: usize = 16;
 
     /// A new key, `ud_<type>_<32 base62><6 base62>`: 190 random bits and the checksum.
     ///
@@ -66,7 +66,7 @@ impl ApiKeyValue {
         }
         // HTTP drops white space around a header's value.
         let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && text.trim() == text;
-        if !printable || !(Self::MIN_CHARACTERS..=Self::MAX_CHARACTERS).contains(&text.len()) {
+        if !printable || !(Self::MIN_VALUE_CHARACTERS..=Self::MAX_VALUE_CHARACTERS).contains(&text.len()) {
             return Err(ApiKeyImportError::Shape);
         }
         if type_of_own_key(text).is_some_and(|own| own != kind) {
@@ -78,7 +78,7 @@ impl ApiKeyValue {
     /// Reads a token of a leak report. Returns `None` if no API key has this form, so that it needs no look-up.
     #[must_use]
     pub fn from_leak_report(token: &str) -> Option<Self> {
-        let is_long_enough = token.chars().nth(Self::MIN_CHARACTERS - 1).is_some();
+        let is_long_enough = token.chars().nth(Self::MIN_VALUE_CHARACTERS - 1).is_some();
         if is_long_enough { token.parse().ok() } else { None }
     }
 
@@ -109,7 +109,7 @@ impl FromStr for ApiKeyValue {
     /// # Errors
     /// The text is over 256 characters, or carries this system's prefix and a wrong checksum.
     fn from_str(text: &str) -> Result<Self, MalformedApiKey> {
-        let too_long = text.chars().nth(Self::MAX_CHARACTERS).is_some();
+        let too_long = text.chars().nth(Self::MAX_VALUE_CHARACTERS).is_some();
         if too_long || type_of_own_key(text).is_some() && !is_own_key(text) {
             return Err(MalformedApiKey);
         }

@@ -8,4 +8,4 @@ pub use generated::GeneratedSigningKey;
 pub use key::{MalformedSigningKeyState, SigningKey, SigningKeyState};
 pub use pem::PublicKeyImportError;
 pub use public_key::{MalformedPublicKey, PublicKey};
-pub use set::{KeyChangeRefused, KeyLimits, SigningKeys, TwoKeysInUse};
+pub use set::{SigningKeyChangeRefused, SigningKeyLimits, SigningKeys, TwoKeysInUse};

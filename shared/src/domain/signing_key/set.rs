@@ -13,7 +13,7 @@ pub struct SigningKeys(Vec<SigningKey>);
 
 /// Why a signing key is not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum KeyChangeRefused {
+pub enum SigningKeyChangeRefused {
     /// Also of a revoked key that is put in use.
     #[error("there is no such signing key")]
     NoSuchKey,
@@ -27,13 +27,13 @@ pub enum KeyChangeRefused {
 
 /// How many signing keys an app may have when one is added, so that its record, which every request reads, stays small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KeyLimits {
+pub struct SigningKeyLimits {
     published: usize,
     /// Includes keys revoked in the last day.
     kept: usize,
 }
 
-impl KeyLimits {
+impl SigningKeyLimits {
     /// For callers of the API: 75 keys of RSA-4096 are 70 KB, or 18 read units a request.
     pub const API: Self = Self { published: 50, kept: 75 };
     /// For the operator, who must be able to add keys after a stolen write key has used up the API's limit.
@@ -99,14 +99,14 @@ impl SigningKeys {
     /// Adds a standby key whose private half is kept elsewhere.
     ///
     /// # Errors
-    /// [`KeyChangeRefused::TooManyKeys`].
+    /// [`SigningKeyChangeRefused::TooManyKeys`].
     pub fn import_standby(
         &mut self,
-        limits: KeyLimits,
+        limits: SigningKeyLimits,
         id: SigningKeyId,
         public_key: PublicKey,
         now: Timestamp,
-    ) -> Result<(), KeyChangeRefused> {
+    ) -> Result<(), SigningKeyChangeRefused> {
         self.add_standby(limits, id, public_key, now)?;
         self.mark_imported(id);
         Ok(())
@@ -119,14 +119,14 @@ impl SigningKeys {
     }
 
     /// # Errors
-    /// [`KeyChangeRefused::TooManyKeys`].
+    /// [`SigningKeyChangeRefused::TooManyKeys`].
     pub fn add_standby(
         &mut self,
-        limits: KeyLimits,
+        limits: SigningKeyLimits,
         id: SigningKeyId,
         public_key: PublicKey,
         now: Timestamp,
-    ) -> Result<&SigningKey, KeyChangeRefused> {
+    ) -> Result<&SigningKey, SigningKeyChangeRefused> {
         self.check_room(limits, now)?;
         self.add(id, SigningKeyState::Standby, public_key, now);
         self.get(id)
@@ -135,25 +135,30 @@ impl SigningKeys {
     /// Checks that one more key can be added.
     ///
     /// # Errors
-    /// [`KeyChangeRefused::TooManyKeys`].
-    pub fn check_room(&self, limits: KeyLimits, now: Timestamp) -> Result<(), KeyChangeRefused> {
+    /// [`SigningKeyChangeRefused::TooManyKeys`].
+    pub fn check_room(&self, limits: SigningKeyLimits, now: Timestamp) -> Result<(), SigningKeyChangeRefused> {
         let kept = self.iter().filter(|key| Self::is_kept(key, now)).count();
         let has_room = self.published().len() < limits.published && kept < limits.kept;
-        if has_room { Ok(()) } else { Err(KeyChangeRefused::TooManyKeys) }
+        if has_room { Ok(()) } else { Err(SigningKeyChangeRefused::TooManyKeys) }
     }
 
     /// Puts a key in use; the key in use before becomes previous. A standby key must have been published for
     /// [`Self::PUBLISHED_BEFORE_USE`], unless `force`. A previous key can be put in use again at once.
     ///
     /// # Errors
-    /// [`KeyChangeRefused::NoSuchKey`], also for a revoked key; [`KeyChangeRefused::PublishedTooRecently`].
-    pub fn activate(&mut self, id: SigningKeyId, force: bool, now: Timestamp) -> Result<&SigningKey, KeyChangeRefused> {
+    /// [`SigningKeyChangeRefused::NoSuchKey`], also for a revoked key; [`SigningKeyChangeRefused::PublishedTooRecently`].
+    pub fn activate(
+        &mut self,
+        id: SigningKeyId,
+        force: bool,
+        now: Timestamp,
+    ) -> Result<&SigningKey, SigningKeyChangeRefused> {
         let key = self.get(id)?;
         match key.state {
             SigningKeyState::InUse => return self.get(id),
-            SigningKeyState::Revoked => return Err(KeyChangeRefused::NoSuchKey),
+            SigningKeyState::Revoked => return Err(SigningKeyChangeRefused::NoSuchKey),
             SigningKeyState::Standby if !force && now < key.created_at + Self::PUBLISHED_BEFORE_USE => {
-                return Err(KeyChangeRefused::PublishedTooRecently);
+                return Err(SigningKeyChangeRefused::PublishedTooRecently);
             }
             SigningKeyState::Standby | SigningKeyState::Previous => {}
         }
@@ -165,10 +170,15 @@ impl SigningKeys {
     /// Revokes a key, at once and for good. A revoked key stays as it is.
     ///
     /// # Errors
-    /// [`KeyChangeRefused::NoSuchKey`]; [`KeyChangeRefused::InUse`] unless `force`.
-    pub fn revoke(&mut self, id: SigningKeyId, force: bool, now: Timestamp) -> Result<&SigningKey, KeyChangeRefused> {
+    /// [`SigningKeyChangeRefused::NoSuchKey`]; [`SigningKeyChangeRefused::InUse`] unless `force`.
+    pub fn revoke(
+        &mut self,
+        id: SigningKeyId,
+        force: bool,
+        now: Timestamp,
+    ) -> Result<&SigningKey, SigningKeyChangeRefused> {
         match self.get(id)?.state {
-            SigningKeyState::InUse if !force => return Err(KeyChangeRefused::InUse),
+            SigningKeyState::InUse if !force => return Err(SigningKeyChangeRefused::InUse),
             SigningKeyState::Revoked => {}
             _ => self.change(id, SigningKeyState::Revoked, now),
         }
@@ -178,9 +188,9 @@ impl SigningKeys {
     /// The key of that id, even if revoked.
     ///
     /// # Errors
-    /// [`KeyChangeRefused::NoSuchKey`].
-    pub fn get(&self, id: SigningKeyId) -> Result<&SigningKey, KeyChangeRefused> {
-        self.iter().find(|key| key.id == id).ok_or(KeyChangeRefused::NoSuchKey)
+    /// [`SigningKeyChangeRefused::NoSuchKey`].
+    pub fn get(&self, id: SigningKeyId) -> Result<&SigningKey, SigningKeyChangeRefused> {
+        self.iter().find(|key| key.id == id).ok_or(SigningKeyChangeRefused::NoSuchKey)
     }
 
     /// Revoked keys are kept for a while, so that a repeated call has the same result.
@@ -266,17 +276,17 @@ mod tests {
         let (first, second) = (SigningKeyId::random(), SigningKeyId::random());
         let mut keys = SigningKeys::default();
         keys.add_in_use(first, public_key(), start);
-        keys.add_standby(KeyLimits::API, second, public_key(), start).unwrap();
+        keys.add_standby(SigningKeyLimits::API, second, public_key(), start).unwrap();
         let too_early = start + Duration::from_millis(599_999);
-        assert_eq!(keys.activate(second, false, too_early), Err(KeyChangeRefused::PublishedTooRecently));
+        assert_eq!(keys.activate(second, false, too_early), Err(SigningKeyChangeRefused::PublishedTooRecently));
         assert_eq!(keys.clone().activate(second, true, too_early).unwrap().state, SigningKeyState::InUse);
         let now = start + Duration::from_secs(600);
         assert_eq!(keys.activate(second, false, now).unwrap().state, SigningKeyState::InUse);
         assert_eq!(keys.get(first).unwrap().state, SigningKeyState::Previous);
         assert_eq!(keys.activate(first, false, now).unwrap().state, SigningKeyState::InUse);
-        assert_eq!(keys.revoke(first, false, now), Err(KeyChangeRefused::InUse));
+        assert_eq!(keys.revoke(first, false, now), Err(SigningKeyChangeRefused::InUse));
         assert_eq!(keys.revoke(second, false, now).unwrap().state, SigningKeyState::Revoked);
-        assert_eq!(keys.activate(second, true, now), Err(KeyChangeRefused::NoSuchKey));
+        assert_eq!(keys.activate(second, true, now), Err(SigningKeyChangeRefused::NoSuchKey));
         assert_eq!(keys.revoke(second, false, now).unwrap().updated_at, now, "a repeated call changes nothing");
         assert_eq!(keys.revoke(first, true, now).unwrap().state, SigningKeyState::Revoked);
         assert!(keys.published().is_empty());
@@ -286,12 +296,16 @@ mod tests {
     fn standby_key_beyond_50_published_is_rejected() {
         let mut keys = SigningKeys::default();
         let add = |keys: &mut SigningKeys| {
-            let added =
-                keys.add_standby(KeyLimits::API, SigningKeyId::random(), public_key(), at("2026-01-01T00:00:00.000Z"));
+            let added = keys.add_standby(
+                SigningKeyLimits::API,
+                SigningKeyId::random(),
+                public_key(),
+                at("2026-01-01T00:00:00.000Z"),
+            );
             added.map(|key| key.id)
         };
         let ids: Vec<_> = (0..50).map(|_| add(&mut keys).unwrap()).collect();
-        assert_eq!(add(&mut keys), Err(KeyChangeRefused::TooManyKeys));
+        assert_eq!(add(&mut keys), Err(SigningKeyChangeRefused::TooManyKeys));
         keys.revoke(ids[0], false, at("2026-01-01T00:00:00.000Z")).unwrap();
         add(&mut keys).unwrap();
         keys.revoke(ids[1], false, at("2026-01-01T00:00:00.000Z")).unwrap();
@@ -340,7 +354,7 @@ mod tests {
                         Operation::Wait(seconds) => now = now + Duration::from_secs(seconds),
                         Operation::AddStandby => {
                             let id = SigningKeyId::random();
-                            keys.add_standby(KeyLimits::API, id, public_key(), now).unwrap();
+                            keys.add_standby(SigningKeyLimits::API, id, public_key(), now).unwrap();
                             ids.push(id);
                         }
                         Operation::AddInUse => {

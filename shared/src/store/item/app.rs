@@ -113,7 +113,7 @@ pub fn to_app_summary(item: Attributes) -> Result<AppSummary, CorruptItem> {
 mod tests {
     use super::*;
     use crate::{
-        domain::{KeyLimits, SecretVersionId, SigningKeyId},
+        domain::{SecretVersionId, SigningKeyId, SigningKeyLimits},
         store::item::{attribute::SK, reader::tests::check_each_attribute},
     };
 
@@ -160,7 +160,7 @@ mod tests {
         let mut keys = Vec::new();
         loop {
             let id = SigningKeyId::random();
-            if app.signing_keys.add_standby(KeyLimits::API, id, public_key.clone(), now).is_ok() {
+            if app.signing_keys.add_standby(SigningKeyLimits::API, id, public_key.clone(), now).is_ok() {
                 keys.push(id);
             } else if keys.len() < 50 {
                 break;

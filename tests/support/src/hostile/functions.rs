@@ -14,7 +14,7 @@ use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::{filter::Targets, fmt, layer::SubscriberExt};
 use userdocks::{
     api::Services,
-    domain::{App, KeyLimits, PublicKey, SigningKeyId, Timestamp},
+    domain::{App, PublicKey, SigningKeyId, SigningKeyLimits, Timestamp},
     rotation::MAX_NEW_VERSIONS,
     store::Store,
 };
@@ -220,7 +220,7 @@ async fn provide() -> (impl Fn(&str) -> Services, Client, Vec<App>) {
         let read = full.find_app(id).await.unwrap().unwrap();
         let mut app = read.clone();
         let (key, now) = (PublicKey::from_stored(PUBLIC_KEY.to_owned()).unwrap(), Timestamp::now());
-        while app.signing_keys.add_standby(KeyLimits::API, SigningKeyId::random(), key.clone(), now).is_ok() {}
+        while app.signing_keys.add_standby(SigningKeyLimits::API, SigningKeyId::random(), key.clone(), now).is_ok() {}
         full.update_app(&read, app, now, None).await.unwrap();
     }
     (services, Client::new(&sdk), apps)

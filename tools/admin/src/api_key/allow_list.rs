@@ -10,17 +10,18 @@ use crate::{AdminError, CommandOutput, json::api_key_json};
 /// A change of an API key's allow list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllowListChange {
-    /// Accepts the key from everywhere.
+    /// Accepts the key from any network.
     Clear,
-    /// Removes networks, then adds others.
+    /// Removes networks before it adds others.
     Edit { add: AllowList, remove: AllowList },
 }
 
-/// Changes the allow list of one API key.
+/// Changes the allow list of an API key.
 ///
 /// # Errors
-/// The app has no such key, or it is expired or revoked; the list does not have a network to remove, would lose its last one
-/// or would be too long; a concurrent change won, or DynamoDB fails.
+/// - The app has no such key, or the key is expired or revoked.
+/// - A network to remove is not on the list, the list would become empty, or it would be too long.
+/// - A concurrent change won, or DynamoDB fails.
 pub async fn change_allow_list(
     services: &Services,
     app: AppId,
@@ -47,8 +48,8 @@ pub async fn change_allow_list(
     Ok(CommandOutput::from(json!({ "apiKey": api_key_json(&changed, now) })).with_note(note))
 }
 
-/// Adding a listed network changes nothing, so that the command can be repeated. Removing one that is not listed is refused: it
-/// may be a mistake that leaves another network on the list.
+/// Applies a change to a list. Adding a listed network changes nothing, so the command is idempotent. Removing an unlisted
+/// network fails, because the operator may have meant another one.
 fn edited(list: &AllowList, change: AllowListChange) -> Result<AllowList, AdminError> {
     let AllowListChange::Edit { add, remove } = change else { return Ok(AllowList::default()) };
     let texts = |list: &AllowList| list.networks().map(|network| network.to_string()).collect::<Vec<_>>();

@@ -7,10 +7,10 @@ use userdocks::{
 
 use crate::{AdminError, CommandOutput, json::api_key_json};
 
-/// Finds the app of an API key from the key's value.
+/// Finds the app of an API key by the key's value.
 ///
 /// # Errors
-/// No API key has this form, no app has it, or its records are corrupt; or DynamoDB fails.
+/// The value is not an API key, no app has it, its records are corrupt, or DynamoDB fails.
 pub async fn find(services: &Services, value: &str) -> Result<CommandOutput, AdminError> {
     let value = parse(value).map_err(AdminError::MalformedApiKey)?;
     let (mut keys, mut corrupt) = services.store.find_api_keys(&[value.hash()]).await?;
@@ -20,7 +20,7 @@ pub async fn find(services: &Services, value: &str) -> Result<CommandOutput, Adm
     Ok(json!({ "app": { "uuid": app.to_string() }, "apiKey": api_key_json(&key, Timestamp::now()) }).into())
 }
 
-/// Reads a value of either type as strictly as an import does, since a mistake would find nothing.
+/// Parses a value of either type as strictly as an import does, so that a mistyped value is reported.
 fn parse(value: &str) -> Result<ApiKeyValue, ApiKeyImportError> {
     match ApiKeyValue::import(value, ApiKeyType::Read) {
         Err(ApiKeyImportError::OtherType) => ApiKeyValue::import(value, ApiKeyType::Write),

@@ -21,18 +21,17 @@ pub use self::{
 };
 use crate::{AdminError, CommandOutput, find_app, json::api_key_json};
 
-/// What an operator who sets an allow list needs to know.
-const ALLOW_LIST_NOTE: &str = "An allow list is checked with the address that API Gateway sees. Behind CloudFront or a proxy \
-     that is the address of the edge, and the list rejects every caller. Functions of earlier versions do not check lists.";
+const ALLOW_LIST_NOTE: &str = "An allow list is checked against the address that API Gateway sees. Behind CloudFront or a \
+     proxy, that is the proxy's address, and the list rejects every caller. Earlier versions of the functions check no lists.";
 
 /// Issues an API key.
 ///
 /// # Errors
-/// There is no such app; or DynamoDB fails.
+/// The app does not exist, or DynamoDB fails.
 pub async fn issue(services: &Services, app: AppId, request: NewApiKey) -> Result<CommandOutput, AdminError> {
     let now = Timestamp::now();
     let note = (!request.allow_list.is_unrestricted()).then_some(ALLOW_LIST_NOTE);
-    // The limits that depend on the app's other keys don't bind the operator.
+    // The limits on an app's keys do not apply to the operator.
     let issued = ApiKeys::default().issue(request, None, now);
     let IssuedApiKey { key, value } = issued.map_err(AdminError::NewApiKey)?;
     add(services, app, &key).await?;
@@ -47,10 +46,12 @@ fn with_value(key: &ApiKey, value: &ApiKeyValue, now: Timestamp) -> Value {
     json
 }
 
-/// Issues a key that replaces another one, which expires after the overlap, or earlier if it already would have.
+/// Issues a key that replaces another one. The replaced key expires after the overlap, or at its own expiry if that is earlier.
 ///
 /// # Errors
-/// The overlap is too long; the app has no such key, or it is expired or revoked; a concurrent change won, or DynamoDB fails.
+/// - The overlap is too long.
+/// - The app has no such key, or the key is expired or revoked.
+/// - A concurrent change won, or DynamoDB fails.
 pub async fn rotate(services: &Services, app: AppId, request: Replacement) -> Result<CommandOutput, AdminError> {
     if request.overlap > App::MAX_OVERLAP {
         return Err(AdminError::OverlapTooLong);
@@ -72,7 +73,9 @@ fn refused(app: AppId, key: ApiKeyId, cause: ApiKeyChangeError) -> AdminError {
 /// Adds an API key of another system.
 ///
 /// # Errors
-/// It could never be presented with success; there is no such app; this or another app has it; or DynamoDB fails.
+/// - The API would never accept the key.
+/// - The app does not exist, or this or another app has the key.
+/// - DynamoDB fails.
 pub async fn import(
     services: &Services,
     app: AppId,
@@ -87,10 +90,10 @@ pub async fn import(
     Ok(json!({ "apiKey": api_key_json(&key, now) }).into())
 }
 
-/// Adds an API key of another system of which only the SHA-256 is known.
+/// Adds an API key of another system by its SHA-256.
 ///
 /// # Errors
-/// There is no such app; this or another app has the key; or DynamoDB fails.
+/// The app does not exist, this or another app has the key, or DynamoDB fails.
 pub async fn import_hash(
     services: &Services,
     app: AppId,
@@ -99,8 +102,8 @@ pub async fn import_hash(
     hash: ApiKeyHash,
     hint: String,
 ) -> Result<CommandOutput, AdminError> {
-    const NOTE: &str = "The key's type and length could not be checked: a key that itself names the other type, or that has \
-                        other than 16 to 256 printable ASCII characters, may never be accepted.";
+    const NOTE: &str = "The key's type and length could not be checked. The API rejects a key whose prefix names the other \
+                        type, and may reject one that does not have 16 to 256 printable ASCII characters.";
     let now = Timestamp::now();
     let key = ApiKey::with_hash(hash, hint, kind, name.into(), now, None);
     add(services, app, &key).await?;
@@ -117,20 +120,20 @@ async fn add(services: &Services, app: AppId, key: &ApiKey) -> Result<(), AdminE
         }
         let (keys, _) = services.store.list_api_keys(app).await?;
         match keys.iter().find(|stored| stored.hash == key.hash) {
-            // An earlier attempt, whose response was lost.
+            // An earlier attempt has stored the key, and its response was lost.
             Some(stored) if stored.id == key.id => return Ok(()),
             Some(_) => return Err(AdminError::ApiKeyExists(app)),
             None => check_other_apps(services, app, std::slice::from_ref(key)).await?,
         }
-        // Another change of the app was under way.
+        // The transaction met another change of the app.
         tokio::time::sleep(waits.next().ok_or(StoreError::Contended)?).await;
     }
 }
 
-/// Checks that no other app has one of those API keys.
+/// Checks that no other app has one of the API keys.
 ///
 /// # Errors
-/// [`AdminError::ApiKeyOfOtherApp`]; or an index item is corrupt, or DynamoDB fails.
+/// [`AdminError::ApiKeyOfOtherApp`] if another app has one. An index item is corrupt, or DynamoDB fails.
 pub(crate) async fn check_other_apps(services: &Services, app: AppId, keys: &[ApiKey]) -> Result<(), AdminError> {
     let hashes: Vec<_> = keys.iter().map(|key| key.hash.clone()).collect();
     let mut index = services.store.find_index_items(&hashes).await?;
@@ -143,10 +146,10 @@ pub(crate) async fn check_other_apps(services: &Services, app: AppId, keys: &[Ap
     Ok(())
 }
 
-/// Lists an app's API keys, oldest first, and names unreadable records.
+/// Lists an app's API keys, oldest first, and reports corrupt records.
 ///
 /// # Errors
-/// There is no such app; or DynamoDB fails.
+/// The app does not exist, or DynamoDB fails.
 pub async fn list(services: &Services, app: AppId) -> Result<CommandOutput, AdminError> {
     find_app(services, app).await?;
     let now = Timestamp::now();

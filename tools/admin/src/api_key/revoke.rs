@@ -8,22 +8,22 @@ use userdocks::{
 use super::refused;
 use crate::{AdminError, CommandOutput, json::api_key_json};
 
-/// Revokes an API key, and every other one of the same id: earlier versions imported files in which one id stood for several
-/// keys. A revoked key stays as it is.
+/// Revokes all API keys of one id. Earlier versions imported files in which several keys had the same id. Revoked keys are not
+/// changed.
 ///
 /// # Errors
-/// The app has no such key; or DynamoDB fails.
+/// The app has no such key, or DynamoDB fails.
 pub async fn revoke(services: &Services, app: AppId, id: ApiKeyId) -> Result<CommandOutput, AdminError> {
     let (keys, _) = revoke_all(services, app, |keys| of_id(keys, id)).await?;
     let key = keys.get(id).map_err(|cause| refused(app, id, cause))?;
     Ok(json!({ "apiKey": api_key_json(key, Timestamp::now()) }).into())
 }
 
-/// Shows the API keys that a key created at `since` or later, and those that these created in turn. With `confirmed`, revokes
-/// the key first and then all of these, until none of them is left that is not revoked.
+/// Shows the API keys that a key has issued since `since`, directly or through other keys. With `confirmed`, revokes the key
+/// and then all of them, until a pass finds no new one.
 ///
 /// # Errors
-/// The app has no such key and none that it created; or DynamoDB fails.
+/// The app has neither the key nor a key that it issued, or DynamoDB fails.
 pub async fn revoke_issued(
     services: &Services,
     app: AppId,
@@ -33,7 +33,7 @@ pub async fn revoke_issued(
 ) -> Result<CommandOutput, AdminError> {
     let issued = |keys: &ApiKeys| keys.issued_by(id, since).into_iter().cloned().collect::<Vec<_>>();
     let (keys, corrupt) = if confirmed {
-        // Creators come before the keys that they created, and a revoked key can't create another one.
+        // The issuing keys come first, because a revoked key cannot issue another one.
         revoke_all(services, app, |keys| of_id(keys, id).into_iter().chain(issued(keys)).collect()).await?
     } else {
         read(services, app).await?
@@ -46,7 +46,7 @@ pub async fn revoke_issued(
     let now = Timestamp::now();
     let rows = |keys: &[ApiKey]| keys.iter().map(|key| api_key_json(key, now)).collect::<Vec<_>>();
     let note =
-        (!confirmed).then_some("Nothing was revoked. --yes revokes the key and all keys that are listed as issued.");
+        (!confirmed).then_some("Nothing was revoked. Use --yes to revoke the key and all keys listed as issued.");
     let json = json!({ "apiKeys": rows(&own), "issued": rows(&issued) });
     Ok(CommandOutput::new(json, &corrupt).with_note(note))
 }
@@ -60,7 +60,7 @@ async fn read(services: &Services, app: AppId) -> Result<(ApiKeys, Vec<CorruptIt
     Ok((ApiKeys::new(keys), corrupt))
 }
 
-/// Revokes the chosen keys until a reading of the app's keys finds none that is not revoked. Returns that reading.
+/// Revokes the chosen keys, and repeats this until a pass finds all of them revoked. Returns the keys of that pass.
 async fn revoke_all(
     services: &Services,
     app: AppId,
@@ -75,7 +75,7 @@ async fn revoke_all(
         let now = Timestamp::now();
         for key in chosen {
             match services.store.revoke_api_key(app, &key, now).await {
-                // Someone else has revoked it, or this command has and the response was lost.
+                // Another command has revoked it, or an earlier attempt has and its response was lost.
                 Ok(()) | Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -1,4 +1,4 @@
-//! The command line's grammar and help.
+//! The command line's arguments and help.
 
 mod api_key;
 mod app;
@@ -7,6 +7,7 @@ mod values;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use clap_complete::Shell;
 use userdocks::domain::{AppId, SecretPrefix, SigningKeyId};
 use userdocks_admin::secret::Replacement;
 
@@ -15,15 +16,19 @@ pub use self::{api_key::ApiKeyCommand, app::AppCommand};
 
 /// Manage apps, their API keys, secrets and signing keys
 ///
-/// Region, credentials and endpoints are found as the AWS CLI finds them (AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL, …).
-/// A TIME is a number with a unit: s, m (minutes), h, d, w, M (months) or y.
+/// Region, credentials and endpoints come from the same settings as the AWS CLI's (AWS_REGION, AWS_PROFILE,
+/// AWS_ENDPOINT_URL and others). A TIME is a number with a unit: s, m (minutes), h, d, w, M (months) or y.
 #[derive(Parser)]
-#[command(name = "userdocks-admin", version)]
+#[command(
+    name = "userdocks-admin",
+    version,
+    after_help = "Example:\n  userdocks-admin --stack userdocks-production app list"
+)]
 pub struct Arguments {
     #[command(flatten)]
     pub resources: ResourceFlags,
 
-    /// Form of the output
+    /// Format of the output
     #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
     pub output: Format,
 
@@ -33,7 +38,7 @@ pub struct Arguments {
 
 #[derive(Args)]
 pub struct ResourceFlags {
-    /// CloudFormation stack whose outputs name the table, the prefix and the KMS key [env: USERDOCKS_STACK]
+    /// CloudFormation stack that has the table, secret prefix and KMS key as outputs [env: USERDOCKS_STACK]
     #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub stack: Option<String>,
 
@@ -41,20 +46,20 @@ pub struct ResourceFlags {
     #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub table: Option<String>,
 
-    /// Prefix of the names of all secrets; required without a stack [env: SECRET_PREFIX]
+    /// Prefix of all secrets' names; required without a stack [env: SECRET_PREFIX]
     #[arg(long, global = true, value_name = "PREFIX")]
     pub secret_prefix: Option<SecretPrefix>,
 
-    /// KMS key for new secrets; Secrets Manager's own if empty [env: SECRETS_KMS_KEY_ID]
+    /// KMS key for new secrets; Secrets Manager's default key if empty or not given [env: SECRETS_KMS_KEY_ID]
     #[arg(long, global = true, value_name = "KEY")]
     pub kms_key: Option<String>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Format {
-    /// Lines and tables for people
+    /// Lines and tables
     Human,
-    /// One JSON object on standard output, and nothing else there
+    /// One JSON object
     Json,
 }
 
@@ -63,10 +68,10 @@ pub enum Command {
     /// Create the table
     #[command(subcommand)]
     Table(TableCommand),
-    /// Create, show, move and delete apps
+    /// Create, list, show, disable, delete, export and import apps
     #[command(subcommand)]
     App(AppCommand),
-    /// Manage the keys with which an app's backends call the API
+    /// Manage the API keys of an app's backends
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
     /// Manage an app's secret
@@ -75,23 +80,30 @@ pub enum Command {
     /// Manage the keys that sign an app's tokens
     #[command(subcommand)]
     SigningKey(SigningKeyCommand),
-    /// Check that the table and Secrets Manager are consistent; exit code 1 if a finding remains
-    #[command(after_help = "Example, also a step of each upgrade:\n  userdocks-admin doctor --repair")]
+    /// Check that the table and Secrets Manager are consistent; exit with code 1 if a finding remains
+    #[command(after_help = "Example, required after each upgrade:\n  userdocks-admin doctor --repair")]
     Doctor {
-        /// App to examine; all if not given
+        /// App to check; all if not given
         #[arg(long, value_name = "UUID")]
         app: Option<AppId>,
         /// Repair what can be repaired safely
         #[arg(long)]
         repair: bool,
-        /// Age below which a finding may belong to a running change and is left alone; 1m is a minute, 1M a month
+        /// Minimum age of a finding, since a newer one may belong to a running change (1m is a minute, 1M a month)
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
         min_age: Duration,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = "Example, for bash:\n  \
+                            userdocks-admin completions bash > ~/.local/share/bash-completion/completions/userdocks-admin")]
+    Completions {
+        /// Shell to complete commands in
+        shell: Shell,
     },
 }
 
 impl Command {
-    /// Whether nothing is changed, so that nothing is lost with its output.
+    /// Whether the command changes nothing, so that a reader may close its output early.
     pub fn only_reads(&self) -> bool {
         match self {
             Self::App(command) => {
@@ -105,16 +117,17 @@ impl Command {
             Self::Secret(command) => matches!(command, SecretCommand::Status { .. }),
             Self::SigningKey(command) => matches!(command, SigningKeyCommand::List { .. }),
             Self::Doctor { repair, .. } => !repair,
+            Self::Completions { .. } => true,
             Self::Table(_) => false,
         }
     }
 
-    /// Whether it shows the values of new API keys, which nothing shows again.
+    /// Whether the output has values of new API keys, which cannot be shown again.
     pub fn shows_new_keys(&self) -> bool {
         self.app_of_new_key().is_some() || matches!(self, Self::App(AppCommand::Create { .. }))
     }
 
-    /// The existing app that gets a new API key.
+    /// Returns the existing app for which the command issues an API key.
     pub fn app_of_new_key(&self) -> Option<AppId> {
         match self {
             Self::ApiKey(ApiKeyCommand::Issue { app, .. } | ApiKeyCommand::Rotate { app, .. }) => Some(*app),
@@ -125,9 +138,10 @@ impl Command {
 
 #[derive(Subcommand)]
 pub enum TableCommand {
-    /// Create the table, for emulators; on AWS the stack creates it
+    /// Create the table in an emulator; on AWS, the stack creates it
+    #[command(after_help = "Example:\n  userdocks-admin table create --if-not-exists")]
     Create {
-        /// Leave an existing table as it is
+        /// Keep an existing table instead of failing
         #[arg(long)]
         if_not_exists: bool,
     },
@@ -136,24 +150,33 @@ pub enum TableCommand {
 #[derive(Subcommand)]
 pub enum SecretCommand {
     /// Show which version of the secret each active read key fetched last
-    Status { app: AppId },
-    /// Set the secret to a value from standard input, or typed at the terminal
+    #[command(after_help = "Example:\n  userdocks-admin secret status APP")]
+    Status {
+        /// Id of the app
+        app: AppId,
+    },
+    /// Set the secret to a value from standard input or the terminal
     #[command(after_help = "Example:\n  pass show acme | userdocks-admin secret set APP --overlap 1h")]
     Set {
+        /// Id of the app
         app: AppId,
         #[command(flatten)]
         replacement: ReplacementFlags,
     },
     /// Replace the secret with a random one
+    #[command(after_help = "Example:\n  userdocks-admin secret rotate APP --overlap 7d")]
     Rotate {
+        /// Id of the app
         app: AppId,
         #[command(flatten)]
         replacement: ReplacementFlags,
     },
     /// Stop returning the previous secret
+    #[command(after_help = "Example:\n  userdocks-admin secret end-overlap APP")]
     EndOverlap {
+        /// Id of the app
         app: AppId,
-        /// Stop even if API keys in use fetched the previous secret last
+        /// Stop even if API keys in use have only the previous secret
         #[arg(long)]
         force: bool,
     },
@@ -161,10 +184,10 @@ pub enum SecretCommand {
 
 #[derive(Args)]
 pub struct ReplacementFlags {
-    /// Time for which the secret before is still returned, 0s to 30d; 1m is a minute, 1M a month
+    /// Time for which the previous secret is still returned, 0s to 30d (1m is a minute, 1M a month)
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
     overlap: Duration,
-    /// Replace the secret even if API keys in use lose the version that they fetched last
+    /// Replace the secret even if API keys in use have only a version that is no longer returned
     #[arg(long)]
     force: bool,
 }
@@ -178,28 +201,41 @@ impl From<ReplacementFlags> for Replacement {
 #[derive(Subcommand)]
 pub enum SigningKeyCommand {
     /// List an app's signing keys
-    List { app: AppId },
-    /// Add a public key (RSA, PEM, on standard input) and put it in use
+    #[command(after_help = "Example:\n  userdocks-admin signing-key list APP")]
+    List {
+        /// Id of the app
+        app: AppId,
+    },
+    /// Add an RSA public key (PEM) from standard input and put it in use
     #[command(after_help = "Example:\n  userdocks-admin signing-key import APP --standby < public.pem")]
     Import {
+        /// Id of the app
         app: AppId,
-        /// Publish the key only, so that verifiers know it before `signing-key activate`
+        /// Only publish the key; put it in use later with `signing-key activate`
         #[arg(long)]
         standby: bool,
     },
-    /// Create a standby key (RSA-4096), which is published at once and signs once it is activated
-    Create { app: AppId },
-    /// Put a standby or previous key in use; the key in use before becomes previous
+    /// Create and publish an RSA-4096 standby key; put it in use later with `signing-key activate`
+    #[command(after_help = "Example:\n  userdocks-admin signing-key create APP")]
+    Create {
+        /// Id of the app
+        app: AppId,
+    },
+    /// Put a standby or previous key in use; the current key becomes previous
+    #[command(after_help = "Example:\n  userdocks-admin signing-key activate APP KEY")]
     Activate {
+        /// Id of the app
         app: AppId,
         /// Id of the key, appkey_<uuid>
         key: SigningKeyId,
-        /// Activate the key even if verifiers may not know it yet
+        /// Activate the key even if it was published less than 600 seconds ago
         #[arg(long)]
         force: bool,
     },
-    /// Revoke a key: remove it from every response, at once and for good
+    /// Remove a key from all responses, at once and permanently
+    #[command(after_help = "Example:\n  userdocks-admin signing-key revoke APP KEY")]
     Revoke {
+        /// Id of the app
         app: AppId,
         /// Id of the key, appkey_<uuid>
         key: SigningKeyId,

@@ -3,38 +3,39 @@ use std::time::Duration;
 use userdocks::domain::{ApiKeyHash, ApiKeyType, MalformedHash, Timestamp};
 
 pub fn api_key_type(name: &str) -> Result<ApiKeyType, &'static str> {
-    name.parse().map_err(|_| "read or write")
+    name.parse().map_err(|_| "use read or write")
 }
 
-/// Rejects a key that expires at once or soon after, which is a mistake.
+/// Parses a lifetime of at least a minute, because a shorter one is a mistake.
 pub fn lifetime(text: &str) -> Result<Duration, String> {
     const SHORTEST: Duration = Duration::from_secs(60);
     let time = duration(text)?;
-    if time < SHORTEST { Err("at least a minute (1m)".to_owned()) } else { Ok(time) }
+    if time < SHORTEST { Err("use at least a minute (1m)".to_owned()) } else { Ok(time) }
 }
 
 pub fn overlap(text: &str) -> Result<Duration, String> {
     let time = duration(text)?;
-    if time.subsec_nanos() > 0 { Err("whole seconds only".to_owned()) } else { Ok(time) }
+    if time.subsec_nanos() > 0 { Err("use whole seconds".to_owned()) } else { Ok(time) }
 }
 
-/// Reads a moment, or a time before now.
+/// Parses a moment, or a time before now.
 pub fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(moment) = text.parse() {
         return Ok(moment);
     }
-    let since = duration(text).map_err(|_| "a time such as 2d, or a moment such as 2026-01-01T00:00:00Z".to_owned())?;
+    let since =
+        duration(text).map_err(|_| "use a time such as 2d, or a moment such as 2026-01-01T00:00:00Z".to_owned())?;
     Ok(Timestamp::now().before(since))
 }
 
-/// Reads a SHA-256 in either case, since tools print both.
+/// Parses a SHA-256 in upper or lower case, because tools print either.
 pub fn hash(text: &str) -> Result<ApiKeyHash, MalformedHash> {
     text.to_ascii_lowercase().parse()
 }
 
 pub fn hint(text: &str) -> Result<String, &'static str> {
     let is_printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
-    if is_printable && text.len() == 4 { Ok(text.to_owned()) } else { Err("4 printable ASCII characters") }
+    if is_printable && text.len() == 4 { Ok(text.to_owned()) } else { Err("use 4 printable ASCII characters") }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

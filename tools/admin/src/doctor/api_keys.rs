@@ -15,14 +15,14 @@ use crate::AdminError;
 #[derive(Default)]
 pub struct Seen {
     app: Option<AppId>,
-    /// Of `app`, whose items follow one another.
+    /// The ids of `app`'s keys. The items of an app are read one after another.
     ids: HashSet<ApiKeyId>,
-    /// Of keys without index item in the whole table: 16 bytes of each hash.
+    /// The first 16 bytes of the hash of each key without an index item.
     hashes: HashSet<u128>,
 }
 
 impl Seen {
-    /// Finds that the app has two API keys of one id. A revoked key does no harm.
+    /// Reports a second API key of one id. Revoked keys are ignored, because they do no harm.
     pub fn repeated_id(&mut self, app: AppId, key: &ApiKey) -> Option<Finding> {
         if key.revoked_at.is_some() {
             return None;
@@ -33,8 +33,7 @@ impl Seen {
         if self.ids.insert(key.id) {
             return None;
         }
-        let detail =
-            "the app has another API key of this id: `api-key issue` new ones, then `api-key revoke` revokes both";
+        let detail = "the app has another API key of this id; `api-key issue` new ones, then `api-key revoke` this id to revoke both";
         Some(finding("repeated-api-key-id", app, key, detail.to_owned(), None))
     }
 
@@ -44,9 +43,9 @@ impl Seen {
     }
 }
 
-/// API keys and the index items that find their apps.
+/// Checks of API keys and their index items.
 impl Doctor<'_> {
-    /// Finds keys whose index item is missing, corrupt or names another app. Revoked keys need none.
+    /// Finds keys whose index item is missing or corrupt, or names another app. Revoked keys need no index item.
     pub(super) async fn examine_index_of(
         &self,
         mut keys: Vec<(AppId, ApiKey)>,
@@ -65,10 +64,10 @@ impl Doctor<'_> {
         for (app, key) in keys {
             match index.get(&key.hash) {
                 Some(Ok(other)) => findings.push(self.foreign_index(app, key, *other).await?),
-                // An examination of the whole table reads the item itself.
+                // A check of the whole table reports the item when it reads it.
                 Some(Err(corrupt)) => findings.extend(with_corrupt_items.then(|| Finding::corrupt_item(corrupt))),
                 None if seen.is_new_value(&key) => {
-                    let detail = "leak reports and `api-key find` do not find this API key".to_owned();
+                    let detail = "leak reports and `api-key find` cannot find this API key".to_owned();
                     let repair = Repair::WriteIndex(app, Box::new(key.clone()));
                     findings.push(finding("index-item-missing", app, &key, detail, Some(repair)));
                 }
@@ -87,14 +86,14 @@ impl Doctor<'_> {
         Ok(finding("index-item-of-other-app", app, &key, detail, Some(repair)))
     }
 
-    /// Finds index items whose app does not have the key. DynamoDB may delete an ended key before its index item.
+    /// Finds index items whose app does not have the key. Items past their `ttl` are ignored: DynamoDB may delete the key first.
     pub(super) async fn examine_index(&self, mut items: Vec<IndexItem>) -> Result<Vec<Finding>, AdminError> {
         let now = Timestamp::now().seconds_since_epoch();
         items.retain(|item| item.deletable_at.is_none_or(|end| end > now));
         let places: Vec<_> = items.iter().map(|item| (item.app, item.hash.clone())).collect();
         let (keys, _) = self.services.store.find_api_keys_of_apps(&places).await?;
         let found: HashSet<_> = keys.into_iter().map(|(app, key)| (app, key.hash)).collect();
-        /// As in the findings of corrupt items.
+        /// The same length as in findings of corrupt items.
         const SHOWN_OF_HASH: usize = 8;
         let mut findings = Vec::new();
         for (app, hash) in places.into_iter().filter(|place| !found.contains(place)) {
@@ -103,7 +102,8 @@ impl Doctor<'_> {
                     kind: "index-item-without-api-key",
                     app: Some(app),
                     id: format!("APIKEY#{}", hash.as_str().chars().take(SHOWN_OF_HASH).collect::<String>()),
-                    detail: "the app does not have the API key, and no other app can get it".to_owned(),
+                    detail: "the app does not have the API key, and this item prevents other apps from having it"
+                        .to_owned(),
                     repair: Some(Repair::DeleteIndex(app, hash)),
                 });
             }
@@ -125,8 +125,8 @@ impl Doctor<'_> {
 
 fn repeated_value(app: AppId, key: &ApiKey, other: &str) -> Finding {
     let detail = format!(
-        "{other} has an API key of the same value, and only that one is found by leak reports: `api-key issue` a new one, \
-         then `api-key revoke` this one"
+        "{other} has an API key of the same value, and leak reports find only that one; `api-key issue` a new one, then \
+         `api-key revoke` this one"
     );
     finding("repeated-api-key", app, key, detail, None)
 }

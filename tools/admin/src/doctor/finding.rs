@@ -12,14 +12,14 @@ use crate::AdminError;
 pub struct Finding {
     pub kind: &'static str,
     pub app: Option<AppId>,
-    /// The id of a version or key, the name of a secret, or the keys of an item.
+    /// The id of a version or key, the name of a secret, or the primary key of an item.
     pub id: String,
-    /// The meaning, and what the operator can do if there is no repair.
+    /// The meaning, and instructions for the operator if there is no repair.
     pub detail: String,
     pub repair: Option<Repair>,
 }
 
-/// A safe repair: one that can be undone for a month.
+/// A repair that can be undone for 30 days.
 pub enum Repair {
     Keep(AppId, SecretVersionId),
     Release(AppId, SecretVersionId),
@@ -40,8 +40,8 @@ impl Repair {
             Self::Release(..) => "remove the label, so that Secrets Manager deletes the version",
             Self::ReturnCurrent(..) => "move AWSCURRENT to the version that the app returns",
             Self::Restore(..) => "restore the secret",
-            Self::ScheduleDeletion(..) => "schedule the secret's deletion, in 30 days",
-            Self::DeleteApiKey(..) => "delete the record; the table's point-in-time recovery keeps it",
+            Self::ScheduleDeletion(..) => "schedule the secret's deletion in 30 days",
+            Self::DeleteApiKey(..) => "delete the record, which the table's point-in-time recovery keeps",
             Self::WriteIndex(..) => "write the index item",
             Self::DeleteIndex(..) => "delete the index item",
             Self::ReplaceIndex(..) => "replace the index item",

@@ -1,9 +1,10 @@
-//! `userdocks-admin doctor`: whether the table and Secrets Manager are consistent.
+//! `userdocks-admin doctor`: checks that the table and Secrets Manager are consistent.
 //!
-//! The examination reads page by page and never reads a secret's value. It leaves alone what is younger than `min_age`, which
-//! may belong to a running change, and reads a finding again, strongly consistent, before it reports it. If the table and the
-//! prefix are of different stages, all secrets look like orphans: an orphan is repaired only if the prefix has a version that
-//! the table pins.
+//! The check reads page by page, and never reads a secret's value. It ignores anything younger than `min_age`, which may belong
+//! to a running change. Before it reports a finding, it reads the records again, strongly consistent.
+//!
+//! If the table and the prefix belong to different stages, all secrets look like orphans. Therefore orphans are repaired only
+//! if the table pins a version under the prefix.
 
 mod api_keys;
 mod finding;
@@ -19,22 +20,22 @@ use userdocks::{api::Services, domain::AppId};
 use self::finding::Finding;
 use crate::{AdminError, CommandOutput, Show};
 
-/// One examination.
+/// A running check.
 struct Doctor<'a> {
     services: &'a Services,
     min_age: Duration,
     repairs: bool,
     show: Show<'a>,
-    /// Whether the table and the prefix are of the same stage, once it is known.
+    /// Whether the table and the prefix belong to the same stage, once that is known.
     table_fits: Option<bool>,
     repaired: usize,
     remaining: usize,
 }
 
-/// Shows the inconsistencies of the whole table or of one app, and with `repair` repairs what is safe to repair.
+/// Prints the inconsistencies of one app or of all. With `repair`, repairs those that can be repaired safely.
 ///
 /// # Errors
-/// An AWS service fails, or the findings can't be shown. A repair that fails is part of its finding.
+/// An AWS service fails, or the output cannot be written. A failed repair is not an error, but part of its finding.
 pub async fn examine(
     services: &Services,
     app: Option<AppId>,
@@ -60,7 +61,7 @@ impl Doctor<'_> {
         age.is_some_and(|age| age >= self.min_age)
     }
 
-    /// Shows findings, each with its repair's outcome.
+    /// Repairs findings if asked to, and prints them with the outcome.
     async fn report(&mut self, findings: Vec<Finding>) -> Result<(), AdminError> {
         let mut rows = Vec::with_capacity(findings.len());
         for finding in findings {

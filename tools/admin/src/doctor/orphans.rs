@@ -11,7 +11,7 @@ use super::{
 };
 use crate::AdminError;
 
-/// The secrets under the prefix, and whether an app names them.
+/// Checks of the secrets under the prefix.
 impl Doctor<'_> {
     pub(super) async fn examine_secrets(&mut self, app: Option<AppId>) -> Result<(), AdminError> {
         let mut pages = self.services.secrets.names(app);
@@ -26,7 +26,7 @@ impl Doctor<'_> {
                 let app = match apps.get(&purpose.app()) {
                     None => None,
                     Some(Ok(app)) => Some(app),
-                    // The secrets that it names are unknown.
+                    // The record is corrupt, so its secrets are unknown.
                     Some(Err(_)) => continue,
                 };
                 if self.orphan(app, purpose).is_some() {
@@ -38,8 +38,8 @@ impl Doctor<'_> {
         Ok(())
     }
 
-    /// Examines a seeming orphan again, just before it is repaired: listings of secrets lag by some minutes, and an app may be
-    /// about to be created with it.
+    /// Checks a possible orphan again just before its repair. Listings of secrets are some minutes old, and a running command may
+    /// be creating the secret's app.
     async fn examine_orphan(&mut self, purpose: Purpose) -> Result<Option<Finding>, AdminError> {
         let app = self.services.store.find_app(purpose.app()).await?;
         let Some(mut finding) = self.orphan(app.as_ref(), purpose) else { return Ok(None) };
@@ -50,7 +50,7 @@ impl Doctor<'_> {
         if !belongs {
             finding.repair = None;
             finding.detail.push_str(
-                "; the table pins no version under this prefix: are the table and the prefix of the same stage?",
+                "; the table pins no version under this prefix; check that the table and the prefix belong to the same stage",
             );
         }
         let state = self.services.secrets.describe(purpose).await?;
@@ -63,9 +63,9 @@ impl Doctor<'_> {
         Ok(state.is_some_and(|state| state.kept_versions.contains(&app.secret_version_id)))
     }
 
-    /// Whether one of some apps of the table has its pinned version under the prefix.
+    /// Whether one of the table's first apps has its pinned version under the prefix.
     async fn table_fits(&mut self) -> Result<bool, AdminError> {
-        /// More than one, since an app's secret may be lost.
+        /// More than one app, because a single app's secret may be lost.
         const APPS: usize = 10;
         if let Some(known) = self.table_fits {
             return Ok(known);
@@ -86,8 +86,7 @@ impl Doctor<'_> {
         Ok(fits)
     }
 
-    /// Finds that a secret's app does not exist, or that the app's record no longer has the private key's public half or has
-    /// it as revoked.
+    /// Reports a secret whose app does not exist, or a private key whose public key is revoked or not in the app's record.
     fn orphan(&self, app: Option<&App>, purpose: Purpose) -> Option<Finding> {
         let Some(app) = app else {
             return Some(secret_without_app(purpose, self.services.secrets.name(purpose)));
@@ -112,7 +111,7 @@ impl Doctor<'_> {
 }
 
 fn unknown_secret(name: String) -> Finding {
-    let detail = "userdocks gives no secret under the prefix such a name".to_owned();
+    let detail = "this name under the prefix is not one that userdocks uses".to_owned();
     Finding { kind: "unknown-secret", app: None, id: name, detail, repair: None }
 }
 

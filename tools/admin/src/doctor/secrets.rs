@@ -12,10 +12,10 @@ use super::{
 };
 use crate::AdminError;
 
-/// The secrets that are examined at a time; Secrets Manager allows some thousands of such calls a second.
+/// The number of concurrent checks. Secrets Manager allows thousands of these calls per second.
 const AT_A_TIME: usize = 8;
 
-/// The secrets of apps that exist.
+/// Checks of the secrets of existing apps.
 impl Doctor<'_> {
     pub(super) async fn examine_apps(&mut self, apps: Vec<App>) -> Result<(), AdminError> {
         let this = &*self;
@@ -23,7 +23,7 @@ impl Doctor<'_> {
             if this.examine_app(&app).await?.is_empty() {
                 return Ok(vec![]);
             }
-            // A change may have been under way: only what is found twice counts.
+            // A change may have been under way, so only a second check counts.
             match this.services.store.find_app(app.id).await? {
                 Some(app) => this.examine_app(&app).await,
                 None => Ok(vec![]),
@@ -51,7 +51,7 @@ impl Doctor<'_> {
         Ok(findings)
     }
 
-    /// Finds that a secret that the record names has no readable value.
+    /// Reports a secret of the record that has no value or is scheduled for deletion.
     fn unavailable(&self, app: &App, purpose: Purpose, state: Option<&SecretState>) -> Option<Finding> {
         let (id, scheduled, missing, remedy) = match purpose {
             Purpose::AppSecret(_) => (
@@ -70,21 +70,21 @@ impl Doctor<'_> {
         let (kind, detail, repair) = match state {
             Some(state) if state.is_scheduled_for_deletion && app.is_disabled => (
                 scheduled,
-                "the app is disabled: finish `app delete`, or restore it in Secrets Manager".to_owned(),
+                "the app is disabled; finish `app delete`, or restore the secret in Secrets Manager".to_owned(),
                 None,
             ),
             Some(state) if state.is_scheduled_for_deletion => {
-                (scheduled, "the app needs it".to_owned(), Some(Repair::Restore(purpose)))
+                (scheduled, "the app needs this secret".to_owned(), Some(Repair::Restore(purpose)))
             }
             Some(state) if state.has_value => return None,
-            _ => (missing, format!("it is gone or has no value: {remedy}"), None),
+            _ => (missing, format!("the secret is gone or has no value; {remedy}"), None),
         };
         Some(Finding { kind, app: Some(app.id), id, detail, repair })
     }
 
     async fn examine_versions(&self, app: &App, state: &SecretState) -> Result<Vec<Finding>, AdminError> {
         let pinned = app.secret_version_id;
-        // A previous version's label stays after its overlap, until the next change.
+        // A previous version keeps its label after the overlap, until the next change.
         let kept = app.previous_secret.map(|previous| previous.version_id);
         let previous = app.previous_secret(Timestamp::now()).map(|previous| previous.version_id);
         let is_needed = |version: SecretVersionId| version == pinned || Some(version) == previous;
@@ -107,13 +107,15 @@ impl Doctor<'_> {
         };
         let missing = needed.filter(|version| !state.kept_versions.contains(version)).map(|version| {
             if versions.iter().any(|found| found.id == version) {
-                let detail = "the app returns this version, which has lost its label: Secrets Manager may delete it";
+                let detail =
+                    "the app returns this version, but it has lost its label, so Secrets Manager may delete it";
                 finding("unlabelled-version", version, detail, Some(Repair::Keep(app.id, version)))
             } else if version == pinned {
-                let detail = "the app returns this version, which is gone: `secret set` or `secret rotate`";
+                let detail = "the app returns this version, but it is gone; use `secret set` or `secret rotate`";
                 finding("pinned-version-missing", version, detail, None)
             } else {
-                let detail = "the app returns this version as its previous one, which is gone: `secret end-overlap`";
+                let detail =
+                    "the app returns this version as the previous one, but it is gone; use `secret end-overlap`";
                 finding("previous-version-missing", version, detail, None)
             }
         });
@@ -123,19 +125,19 @@ impl Doctor<'_> {
             .filter(|version| state.kept_versions.contains(&version.id))
             .filter(|version| !is_needed(version.id) && Some(version.id) != kept && self.is_old(version.made))
             .map(|version| {
-                let detail = "no record names this version of the app's secret, and its label keeps it";
+                let detail = "no record names this version of the app's secret, but its label keeps it";
                 let repair = is_pinned_there.then_some(Repair::Release(app.id, version.id));
                 finding("orphaned-version", version.id, detail, repair)
             });
-        // AWSCURRENT moves first: a version's own label tells that userdocks stored it.
+        // AWSCURRENT moves first, while the version still has the label that shows that userdocks stored it.
         Ok(labels.into_iter().chain(missing).chain(left_over).collect())
     }
 
-    /// Examines the labels that the console and Secrets Manager's own rotation use.
+    /// Checks AWSCURRENT and AWSPENDING, which the console and Secrets Manager's own rotation use.
     fn examine_labels(&self, app: &App, state: &SecretState, versions: &[SecretVersion]) -> Vec<Finding> {
         let pinned = app.secret_version_id;
         let named = |id: &str| versions.iter().find(|version| version.id.to_string() == id);
-        // A version without a UUID is not one of a running change.
+        // A version id that is not a UUID does not belong to a running change.
         let is_old = |id: &str| named(id).is_none_or(|version| self.is_old(version.made));
         let finding = |kind, id: &str, detail: &str, repair| Finding {
             kind,
@@ -149,18 +151,18 @@ impl Doctor<'_> {
         if let Some(current) = current.filter(|_| named(&pinned.to_string()).is_some()) {
             let is_ours = state.kept_versions.iter().any(|kept| kept.to_string() == *current);
             if !is_ours {
-                let detail = "AWSCURRENT is on this version, which was not stored by userdocks, and the API does not return it: \
-                              give its value to `secret set`, or move AWSCURRENT back to the version that `app show` names";
+                let detail = "AWSCURRENT is on this version, which userdocks did not store and the API does not return; pass \
+                              its value to `secret set`, or move AWSCURRENT back to the version that `app show` names";
                 findings.push(finding("foreign-current-version", current, detail, None));
             } else if is_old(current) && is_old(&pinned.to_string()) {
-                let detail = "AWSCURRENT is on this version, and the API returns another one";
+                let detail = "AWSCURRENT is on this version, but the API returns another one";
                 let repair = Repair::ReturnCurrent(Box::new(app.clone()), current.clone());
                 findings.push(finding("misplaced-current-label", current, detail, Some(repair)));
             }
         }
         let pending = state.pending_version.as_ref().filter(|pending| **pending != pinned.to_string());
         if let Some(pending) = pending.filter(|pending| is_old(pending)) {
-            let detail = "AWSPENDING is on this version: a rotation by Secrets Manager itself began and did not end; switch it \
+            let detail = "AWSPENDING is on this version, because Secrets Manager's own rotation began and did not end; turn that \
                           off, and remove the label with `aws secretsmanager update-secret-version-stage`";
             findings.push(finding("pending-version", pending, detail, None));
         }

@@ -13,13 +13,13 @@ use super::{
 };
 use crate::AdminError;
 
-/// The API keys of one app whose record has not been read yet.
+/// The API keys of an app whose record has not been read yet.
 struct WithoutApp {
     app: AppId,
     keys: Vec<ApiKey>,
 }
 
-/// The items of the table.
+/// Checks of the table's items.
 impl Doctor<'_> {
     pub(super) async fn examine_table(&mut self, app: Option<AppId>) -> Result<(), AdminError> {
         let mut pages = self.services.store.records(app);
@@ -59,7 +59,7 @@ impl Doctor<'_> {
         self.report(findings).await
     }
 
-    /// Finds API keys whose app does not exist. Pages may separate keys from their app's record, so the app is read again.
+    /// Finds API keys without an app. Reads the app again, because its record may be on another page.
     async fn api_keys_without_app(&self, group: Option<WithoutApp>) -> Result<Vec<Finding>, AdminError> {
         let Some(WithoutApp { app, keys }) = group else { return Ok(vec![]) };
         match self.services.store.find_app(app).await {
@@ -67,7 +67,7 @@ impl Doctor<'_> {
             Ok(Some(_)) | Err(StoreError::Corrupt(_)) => return Ok(vec![]),
             Err(error) => return Err(error.into()),
         }
-        // An import stores the app's secret before its keys, which have the times that they had elsewhere.
+        // Imported keys keep their old times, so the age of the app's secret shows whether the import is still running.
         let secret = self.services.secrets.describe(Purpose::AppSecret(app)).await?;
         if secret.is_some_and(|secret| !self.is_old(secret.changed)) {
             return Ok(vec![]);
@@ -79,7 +79,7 @@ impl Doctor<'_> {
                 kind: "api-key-without-app",
                 app: Some(app),
                 id: key.id.to_string(),
-                detail: "the app does not exist; the key is rejected, but would be accepted if an app of this id were created"
+                detail: "the app does not exist; the key would be accepted if an app of this id were created"
                     .to_owned(),
                 repair: Some(Repair::DeleteApiKey(app, key.hash)),
             })
@@ -95,9 +95,10 @@ fn repeated_signing_keys(app: &App) -> Vec<Finding> {
             kind: "repeated-signing-key-id",
             app: Some(app.id),
             id: key.id.to_string(),
-            detail: "the app has another signing key of this id, and verifiers may take the wrong one: `signing-key \
-                     create` and `activate` a new one"
-                .to_owned(),
+            detail:
+                "the app has another signing key of this id, and verifiers may use the wrong one; use `signing-key \
+                     create`, then `activate`"
+                    .to_owned(),
             repair: None,
         })
         .collect()

@@ -6,9 +6,9 @@ use userdocks::domain::{
     SigningKeyId, SigningKeyState, SigningKeys, Timestamp,
 };
 
-/// The format that is written.
+/// The format of exports.
 const FORMAT: u32 = 2;
-/// The format of earlier versions: API keys have no lifetime, creator or allow list.
+/// The format of earlier versions, without the lifetime, issuer and allow list of API keys.
 const FORMAT_1: u32 = 1;
 
 #[derive(Deserialize)]
@@ -65,7 +65,7 @@ struct ApiKeyLine {
     revoked_at: Option<Timestamp>,
     #[serde(with = "optional_text")]
     last_used_at: Option<Timestamp>,
-    /// Null for a key issued without end.
+    /// Null for a key that was issued without an expiry.
     #[serde(default)]
     lifetime_seconds: Option<u64>,
     #[serde(default, with = "optional_text")]
@@ -74,7 +74,7 @@ struct ApiKeyLine {
     allowed_cidrs: Vec<String>,
 }
 
-/// Ids and times as text, as the API has them.
+/// Ids and times as text, in the same form as in the API.
 mod text {
     use std::{fmt::Display, str::FromStr};
 
@@ -125,7 +125,7 @@ impl AppLine {
             expires_at: key.expires_at,
             revoked_at: key.revoked_at,
             last_used_at: key.last_used_at,
-            // A lifetime below a second must not become endless.
+            // A lifetime below one second must not become an unlimited one.
             lifetime_seconds: key.lifetime.map(|lifetime| lifetime.as_secs().max(1)),
             issued_by: key.issued_by,
             allowed_cidrs: key.allow_list.networks().map(|network| network.to_string()).collect(),
@@ -177,7 +177,7 @@ impl SigningKeyLine {
             id: self.uuid,
             state,
             public_key,
-            // Private halves stay where they are.
+            // Private keys are not exported.
             is_imported: true,
             created_at: self.created_at,
             updated_at: self.updated_at,

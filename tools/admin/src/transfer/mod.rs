@@ -1,4 +1,4 @@
-//! `userdocks-admin app export` and `app import`: apps' records as JSON Lines, one app a line, without any secret.
+//! `userdocks-admin app export` and `app import`: records as JSON Lines, one app per line, without secrets.
 
 mod line;
 mod seen;
@@ -23,10 +23,10 @@ use crate::{
     find_app,
 };
 
-/// Shows one app, or all, as lines to import. Leaves out unreadable records and names them.
+/// Prints one app, or all, as lines for an import. Skips corrupt records and reports them.
 ///
 /// # Errors
-/// There is no such app; DynamoDB fails; or the lines can't be shown.
+/// The app does not exist, DynamoDB fails, or the output cannot be written.
 pub async fn export(services: &Services, app: Option<AppId>, show: Show<'_>) -> Result<CommandOutput, AdminError> {
     let mut problems = Vec::new();
     if let Some(app) = app {
@@ -53,19 +53,19 @@ async fn line(services: &Services, app: App, problems: &mut Vec<String>) -> Resu
 }
 
 /// Creates the apps of an exported file (`-` is standard input), each with a random secret and without private keys. Checks all
-/// lines before the first app is created, and creates each app in one step.
+/// lines before it creates the first app, and creates each app in one transaction.
 ///
 /// # Errors
-/// The file is unreadable; or a line is malformed, or names an app that exists (unless `if_not_exists`) or an API key that
-/// another app has: nothing is created. An AWS service fails: the apps shown so far are created, and `if_not_exists` goes on
-/// from there.
+/// - Nothing is created: the file is unreadable, a line is malformed, an app exists (unless `if_not_exists`), or another app
+///   has an API key.
+/// - Only the printed apps are created: an AWS service fails. `if_not_exists` continues with the rest.
 pub async fn import(
     services: &Services,
     file: &Path,
     if_not_exists: bool,
     show: Show<'_>,
 ) -> Result<CommandOutput, AdminError> {
-    let failed = |error: std::io::Error| AdminError::Input(format!("{}: {error}", file.display()));
+    let failed = |error: std::io::Error| AdminError::Input(format!("cannot read {}: {error}", file.display()));
     // Read once, because a pipe can't be read again.
     let input: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(std::io::stdin().lock())
@@ -76,8 +76,8 @@ pub async fn import(
     for (index, line) in input.split(b'\n').enumerate() {
         let wrong = |problem| AdminError::ImportLine(index + 1, problem);
         let line = line.map_err(failed)?;
-        let line = str::from_utf8(&line).map_err(|_| wrong("it is not UTF-8 text".to_owned()))?;
-        // Editors put a byte order mark before the first line.
+        let line = str::from_utf8(&line).map_err(|_| wrong("it is not valid UTF-8".to_owned()))?;
+        // Some editors write a byte order mark before the first line.
         let line = if index == 0 { line.trim_start_matches('\u{feff}') } else { line };
         if line.trim().is_empty() {
             continue;
@@ -85,7 +85,7 @@ pub async fn import(
         let (app, api_keys) = AppLine::read(line).map_err(wrong)?;
         seen.add(&app, &api_keys).map_err(wrong)?;
         if !if_not_exists && services.store.find_app(app.id).await?.is_some() {
-            return Err(wrong(format!("there is an app {} already; --if-not-exists passes it over", app.id)));
+            return Err(wrong(format!("app {} already exists; use --if-not-exists to skip it", app.id)));
         }
         check_other_apps(services, app.id, &api_keys).await.map_err(|error| match error {
             AdminError::ApiKeyOfOtherApp { .. } => wrong(error.to_string()),
@@ -104,12 +104,12 @@ pub async fn import(
             "secretVersionId": is_imported.then(|| app.secret_version_id.to_string()),
         })])?;
     }
-    let note = "Each imported app has a new random secret: distribute it, or set the old one with `secret set`. Its \
-                signing keys verify, but their private keys are not here: to sign here, use `signing-key create`.";
+    let note = "Each imported app has a new random secret. Distribute it, or set the old one with `secret set`. The signing \
+                keys have no private keys here; use `signing-key create` and `signing-key activate` to sign with a new one.";
     Ok(json!({ "note": note }).into())
 }
 
-/// Returns `false` if the app exists. As in `app create`, its record is stored last.
+/// Creates an app; stores its record last, as `app create` does. Returns `false` if the app exists.
 async fn import_app(
     services: &Services,
     app: &App,

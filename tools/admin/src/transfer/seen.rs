@@ -2,7 +2,7 @@ use std::{collections::HashSet, fmt::Display};
 
 use userdocks::domain::{ApiKey, ApiKeyHash, App, AppId};
 
-/// The ids and values in a file so far, to find repeated ones.
+/// The ids and values read from a file so far.
 #[derive(Default)]
 pub struct Seen {
     apps: HashSet<AppId>,
@@ -13,9 +13,9 @@ impl Seen {
     /// Adds an app and its API keys.
     ///
     /// # Errors
-    /// The file has the app or a key's value already, or two keys of the app have the same id.
+    /// The app, a key's value, or the id of a key of the app is repeated.
     pub fn add(&mut self, app: &App, api_keys: &[ApiKey]) -> Result<(), String> {
-        let twice = |what: &str, id: &dyn Display| Err(format!("{what} {id} is there twice"));
+        let twice = |what: &str, id: &dyn Display| Err(format!("{what} {id} is repeated"));
         let (mut signing_key_ids, mut api_key_ids) = (HashSet::new(), HashSet::new());
         if !self.apps.insert(app.id) {
             return twice("app", &app.id);
@@ -54,7 +54,7 @@ mod tests {
         };
         let assert_refused = |lines: &[&Value], what: &str| {
             let refused = seen(lines).unwrap_err();
-            assert!(refused.starts_with(&format!("{what} ")) && refused.ends_with(" is there twice"), "{refused}");
+            assert!(refused.starts_with(&format!("{what} ")) && refused.ends_with(" is repeated"), "{refused}");
         };
         let (first, mut other) = (line(), line());
         other["apiKeys"][0]["sha256"] = json!("1".repeat(64));

@@ -1,4 +1,4 @@
-// What a user would otherwise have: get-app-keys in Node.js on Fastify with the AWS SDK, the happy path alone.
+// A peer for comparison: the success path of get-app-keys in Node.js, with Fastify and the AWS SDK.
 import { createHash } from "node:crypto";
 import { request, Agent } from "node:http";
 import awsLambdaFastify from "@fastify/aws-lambda";
@@ -13,10 +13,10 @@ app.get("/api/v1/apps/:appUuid/keys", async (request, reply) => {
   const pk = `APP#${request.params.appUuid}`;
   const hash = createHash("sha256").update(request.headers["x-api-key"]).digest("hex");
   const keys = ["APP", `APIKEY#${hash}`].map((sk) => ({ pk: { S: pk }, sk: { S: sk } }));
-  const answer = await dynamodb.send(
+  const response = await dynamodb.send(
     new BatchGetItemCommand({ RequestItems: { [table]: { Keys: keys, ConsistentRead: true } } }),
   );
-  const items = answer.Responses[table];
+  const items = response.Responses[table];
   const found = items.find((item) => item.sk.S === "APP");
   if (items.length !== 2 || found.isDisabled.BOOL) return reply.code(401).send({ errors: [] });
   const type = { uuid: "appkeytype_11111111-1111-4111-8111-111111111111", name: "public" };
@@ -26,7 +26,7 @@ app.get("/api/v1/apps/:appUuid/keys", async (request, reply) => {
   return { kind: "appKeys", totalItems: listed.length, itemsLength: listed.length, items: listed };
 });
 
-// Lambda's own runtime does what follows; here it has to be part of the program.
+// On Lambda, the Node.js runtime runs this loop. Here it is a part of the program.
 const handle = awsLambdaFastify(app);
 const [hostname, port] = process.env.AWS_LAMBDA_RUNTIME_API.split(":");
 const agent = new Agent({ keepAlive: true, maxSockets: 1 });

@@ -1,4 +1,4 @@
-//! The floor: a function that does nothing.
+//! An empty function, whose figures are the floor.
 
 use lambda_http::{Error, Request, run, service_fn};
 

@@ -1,4 +1,4 @@
-//! The same handlers on the SDK's defaults: `ROUTE=get-app-keys` or `ROUTE=get-app-secrets`.
+//! The functions' handlers with the SDK's defaults. `ROUTE` is `get-app-keys` or `get-app-secrets`.
 
 use std::{env, sync::Arc};
 

@@ -1,0 +1,92 @@
+use std::{cmp::Reverse, collections::HashMap};
+
+use futures_util::{StreamExt, stream};
+use percent_encoding::percent_decode_str;
+use userdocks::{
+    api::{Context, Failure},
+    domain::{ApiKey, ApiKeyHash, ApiKeyStatus, ApiKeyType, ApiKeyValue, ApiKeys, AppId},
+    store::StoreError,
+};
+
+/// The distinct tokens of a leak report that may be API keys.
+#[derive(Default)]
+pub struct Report<'a>(HashMap<ApiKeyHash, Token<'a>>);
+
+struct Token<'a> {
+    text: &'a str,
+    /// The first reported URL. Anyone can report any URL, so it is not trustworthy.
+    url: Option<&'a str>,
+}
+
+impl<'a> Report<'a> {
+    pub fn add(&mut self, token: &'a str, url: Option<&'a str>) {
+        if let Some(key) = ApiKeyValue::from_leak_report(token) {
+            let token = self.0.entry(key.hash()).or_insert(Token { text: token, url: None });
+            token.url = token.url.or(url);
+        }
+    }
+
+    /// Revokes the reported keys that are active. A failure fails the request only after all keys were tried.
+    pub async fn revoke_keys(&self, cx: &Context) -> Result<(), Failure> {
+        /// More at a time would only be throttled.
+        const CONCURRENT_REVOCATIONS: usize = 8;
+        let hashes: Vec<ApiKeyHash> = self.0.keys().cloned().collect();
+        let (keys, corrupt) = cx.services.store.find_api_keys(&hashes).await?;
+        let active = keys.into_iter().filter(|(_, key)| key.status(cx.now) == ApiKeyStatus::Active);
+        let revoke = async |(app, key): (AppId, ApiKey)| self.revoke(cx, app, &key).await;
+        let outcomes: Vec<_> =
+            stream::iter(active).map(revoke).buffer_unordered(CONCURRENT_REVOCATIONS).collect().await;
+        outcomes.into_iter().collect::<Result<(), _>>()?;
+        match corrupt.into_iter().next() {
+            Some(corrupt) => Err(StoreError::from(corrupt).into()),
+            None => Ok(()),
+        }
+    }
+
+    async fn revoke(&self, cx: &Context, app: AppId, key: &ApiKey) -> Result<(), Failure> {
+        // Read before the revocation, so that nothing delays its log line.
+        let issued = issued_by(cx, app, key).await;
+        if cx.services.store.revoke_leaked_api_key(app, &key.hash, cx.now).await? {
+            let url = self.0.get(&key.hash).and_then(|token| token.url);
+            tracing::warn!(
+                requestId = cx.request.id(),
+                appId = %app,
+                keyId = %key.id,
+                issued,
+                untrustedUrl = url.map(|url| self.without_tokens(url)),
+                "API key revoked after a leak report"
+            );
+        }
+        Ok(())
+    }
+
+    /// Replaces all reported tokens in a URL. Decodes the URL if it contains a token.
+    fn without_tokens(&self, url: &str) -> String {
+        const MAX_URL_CHARACTERS: usize = 512;
+        let decoded = percent_decode_str(url).decode_utf8_lossy();
+        let mut tokens: Vec<_> =
+            self.0.values().map(|token| token.text).filter(|text| decoded.contains(text)).collect();
+        // A token may be a part of another one.
+        tokens.sort_unstable_by_key(|text| Reverse(text.len()));
+        let without_tokens = tokens.iter().fold(decoded.into_owned(), |url, token| url.replace(token, "[key]"));
+        let logged = if tokens.is_empty() { url } else { &without_tokens };
+        logged.chars().take(MAX_URL_CHARACTERS).collect()
+    }
+}
+
+/// Returns the ids of the keys that a leaked write key created, and of those that these created in turn: a thief may have
+/// their values.
+async fn issued_by(cx: &Context, app: AppId, key: &ApiKey) -> String {
+    if key.kind == ApiKeyType::Read {
+        return String::new();
+    }
+    match cx.services.store.list_api_keys(app).await {
+        Ok((keys, corrupt)) => {
+            let keys = ApiKeys::new(keys);
+            let ids = keys.issued_by(key.id, None).into_iter().map(|key| key.id.to_string());
+            let unreadable = (!corrupt.is_empty()).then(|| format!("({} unreadable)", corrupt.len()));
+            ids.chain(unreadable).collect::<Vec<_>>().join(" ")
+        }
+        Err(error) => format!("unknown: {error}"),
+    }
+}
