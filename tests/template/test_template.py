@@ -198,7 +198,7 @@ class Permissions(unittest.TestCase):
         self.assertEqual(self.functions_writing("expiresAt"), functions - {"delete-app-api-key"})
         self.assertEqual(self.functions_with("dynamodb:Query on the table"), functions | {"get-app-api-keys"})
 
-    def test_writes_are_in_transactions_except_notes_and_leak_reports(self):
+    def test_writes_are_in_transactions_except_uses_and_leaks(self):
         use = ["pk", "sk", "lastUsedAt"]
         special = {
             "get-app-jwks": [],
@@ -329,7 +329,7 @@ class Created(unittest.TestCase):
         names = {item["AlarmName"]["Fn::Sub"] for item in of_type(without["Resources"], "AWS::CloudWatch::Alarm").values()}
         self.assertEqual(names, {f"userdocks-${{Environment}}-{name}" for name in ALARMS - {"leaked"}})
 
-    def test_no_customer_can_undo_a_deployment(self):
+    def test_no_customer_can_undo_deployment(self):
         resources = stack.translate(EVERY_OPTION)["Resources"]
         pattern = resources["Failures"]["Properties"]["FilterPattern"]
         self.assertIn('($.level = "ERROR" && $.fault NOT EXISTS)', pattern, "failures of one app have a `fault` and do not count")

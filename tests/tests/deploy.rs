@@ -244,7 +244,7 @@ impl Stage {
                     return Err(response.body);
                 }
             }
-            other => panic!("how is {other} exercised?"),
+            other => panic!("no exercise for {other}"),
         }
         let mut warnings = emulator.warnings(since);
         // A revocation is also a warning. It failed in part if it lacks the ids of the keys that the leaked key has issued.
@@ -435,7 +435,7 @@ fn deleted_stack_leaves_table_and_secrets(stage: &Stage) {
     delete_stack(emulator);
     assert!(emulator.try_aws(&["cloudformation", "describe-stacks", "--stack-name", STACK]).is_err());
     let show = emulator.admin(&["app", "show", &app.id]);
-    assert_eq!(show["app"]["uuid"], app.id, "the table is still there");
+    assert_eq!(show["app"]["uuid"], app.id, "the table still exists");
 
     let mut commands = operations("Deploy on a table that is there");
     let deploy = commands.pop().unwrap();
@@ -443,7 +443,7 @@ fn deleted_stack_leaves_table_and_secrets(stage: &Stage) {
     emulator.shell(&commands.join("\n")).unwrap_or_else(|error| panic!("{error}"));
     emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));
     let app = AppClient { api: emulator.api(), ..app };
-    assert_eq!(app.call("GET", "secrets", None), Ok(secret), "the app is as it was");
+    assert_eq!(app.call("GET", "secrets", None), Ok(secret), "the app is unchanged");
     app.rotate_secret();
 }
 
@@ -467,7 +467,7 @@ fn failed_first_deployment_can_be_repeated(stage: &Stage) {
     let statuses: Vec<_> =
         events.as_array().unwrap().iter().filter(of_table).map(|event| &event["ResourceStatus"]).collect();
     assert!(statuses.contains(&&json!("CREATE_COMPLETE")), "the table was created: {statuses:?}");
-    assert!(!table_exists(), "and deleted again");
+    assert!(!table_exists(), "the table was deleted again");
 
     delete_stack(emulator);
     emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));

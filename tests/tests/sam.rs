@@ -101,7 +101,7 @@ fn functions_without_endpoints_call_aws(_: &Local) {
     let server = Server::start("start-lambda", &[&["GetAppSecrets"], &overrides[..]].concat());
     let environments = sam::environments("get-app-secrets");
     let is_ours = |environment: &&Vec<String>| environment.contains(&"TABLE_NAME=userdocks-no-endpoints".to_owned());
-    let environment = environments.iter().find(is_ours).expect("a container of this server's");
+    let environment = environments.iter().find(is_ours).expect("this server has a container");
     for service in ["dynamodb", "secretsmanager"] {
         // SAM's AWS::URLSuffix is "localhost", where AWS's is "amazonaws.com".
         let endpoint = format!("=https://{service}.us-east-1.localhost");

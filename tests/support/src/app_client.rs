@@ -72,12 +72,12 @@ impl AppClient {
         assert_eq!(put(&key(&new), r#"{"state":"in_use"}"#), conflict, "published for less than 600 s");
         put(&key(&new), r#"{"state":"in_use","force":true}"#).unwrap();
         let both = vec![new.clone(), old.clone()];
-        assert_eq!(self.signing_keys(), (both.clone(), both), "in use, and previous");
+        assert_eq!(self.signing_keys(), (both.clone(), both), "one key in use and one previous key");
 
         put(&key(&old), r#"{"state":"in_use"}"#).unwrap();
-        assert_eq!(self.signing_keys().0[0], old, "undone in one call");
+        assert_eq!(self.signing_keys().0[0], old, "one call undoes the rotation");
         put(&key(&new), r#"{"state":"in_use"}"#).unwrap();
-        assert_eq!(self.call("DELETE", &key(&new), None), conflict, "it is in use");
+        assert_eq!(self.call("DELETE", &key(&new), None), conflict, "the key is in use");
         self.call("DELETE", &key(&old), None).unwrap();
         assert_eq!(self.signing_keys(), (vec![new.clone()], vec![new]), "revoked");
     }

@@ -41,7 +41,7 @@ pub enum Reply {
     Forward,
     /// The service's own response, but the call waits until [`FakeAws::while_held`] has done its work.
     Hold,
-    /// No response, although the service carries out the call. [`FakeAws::response_lost`] tells when.
+    /// No response, although the service carries out the call. [`FakeAws::response_lost`] waits for it.
     Lose,
     /// The service's own response, with each occurrence of the first text replaced by the second.
     Edit(&'static str, &'static str),

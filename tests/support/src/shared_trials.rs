@@ -33,7 +33,7 @@ pub fn trial<S: Send + Sync + 'static>(
 ) -> Trial {
     let shared = shared.map(Arc::clone);
     Trial::test(name, move || {
-        test(shared.as_deref().expect("what all trials share is started"));
+        test(shared.as_deref().expect("the shared resource is started"));
         Ok(())
     })
 }

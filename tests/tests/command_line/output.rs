@@ -87,7 +87,10 @@ async fn new_key_whose_printing_fails_is_named() {
         for revocation in revocations {
             let (code, revoked, errors) = aws.run_admin(&revocation).await;
             assert_eq!((code, &revoked["apiKey"]["status"]), (0, &json!("revoked")), "{errors}");
-            assert!(known.iter().all(|key| key.id.to_string() != id(&revoked["apiKey"])), "the new one");
+            assert!(
+                known.iter().all(|key| key.id.to_string() != id(&revoked["apiKey"])),
+                "only the new key is revoked"
+            );
         }
     }
 }

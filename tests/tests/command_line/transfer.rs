@@ -56,7 +56,11 @@ async fn exported_app_is_imported_with_new_secret_only() {
     assert_eq!((code, errors.as_str()), (0, ""));
     assert_eq!((&imported["apps"][0]["uuid"], &imported["apps"][0]["isImported"]), (&json!(app), &json!(true)));
     assert!(imported["note"].as_str().unwrap().contains("new random secret"));
-    assert_eq!(get(&target, "keys", app, key).await, get(&source, "keys", app, key).await, "the same bytes");
+    assert_eq!(
+        get(&target, "keys", app, key).await,
+        get(&source, "keys", app, key).await,
+        "both stacks return the same bytes"
+    );
     let (status, body) = get(&target, "secrets", app, key).await;
     let new: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, new["data"]["secret"].as_str().unwrap().len()), (200, 64));

@@ -42,7 +42,7 @@ fn hostile_writes_fail_whole_or_change_once() {
 
 fn check(target: &str, check: fn(&[u8])) {
     let corpus = corpus(target);
-    assert!(corpus.len() > 10, "the corpus of {target} is gone");
+    assert!(corpus.len() > 10, "the corpus of {target} is missing");
     for Input(input) in &corpus {
         check(input);
     }

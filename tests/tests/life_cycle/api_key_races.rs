@@ -198,7 +198,7 @@ async fn change_of_api_keys_killed_after_any_call_completes() {
             assert_eq!(
                 after - before,
                 usize::from(is_done && function == "post-app-api-keys"),
-                "a change is done whole or not at all"
+                "a change fails or succeeds whole"
             );
             assert_eq!(changed["expiresAt"].is_null(), !is_done || function != "post-app-api-keys");
             assert_eq!(changed["revokedAt"].is_null(), !is_done || function == "post-app-api-keys");

@@ -186,7 +186,7 @@ async fn caller_is_not_locked_out_by_replacing_itself() {
     assert_eq!(routes.call("post-app-api-keys", &event).await.0, 201);
     let other =
         json!({"replaces": app.read.record.id.to_string(), "overlapSeconds": 0, "allowedCidrs": ["198.51.100.0/24"]});
-    assert_eq!(routes.post(app.id(), write(&app), other).await.0, 201, "another key is not bound");
+    assert_eq!(routes.post(app.id(), write(&app), other).await.0, 201, "the rule applies only to the caller's own key");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -162,7 +162,7 @@ async fn command_killed_after_any_call_completes_when_repeated() {
             let (succeeds, response) = admin(&api, &arguments, None).await.unwrap();
             let shown = admin(&api, &["app", "show", &id], None).await.unwrap();
             match command {
-                "app delete" => assert!(!shown.0, "killed after call {index}: the app is gone, whichever run did it"),
+                "app delete" => assert!(!shown.0, "killed after call {index}: the app is deleted"),
                 _ => assert!(succeeds && shown.0, "{command}, killed after call {index}: {response}"),
             }
             match command {

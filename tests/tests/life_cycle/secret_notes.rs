@@ -133,7 +133,7 @@ async fn fetch_of_secret_is_recorded_once_per_version() {
     let (_, tag, second) = operations(&fetch(&app).query("include", "previous")).await;
     assert_eq!(second, ["BatchGetItem", "GetSecretValue", "UpdateItem"]);
     let noted = routes.last_fetch(app.id(), &app.read).await.unwrap();
-    assert_eq!(noted.version_id, version_id, "the current version, whatever else was returned");
+    assert_eq!(noted.version_id, version_id, "only the current version is recorded");
     // A 304 also counts as a fetch.
     let event = Event::new("get-app-secrets").caller(app.id(), other.value.expose()).query("include", "previous");
     let (status, _, operations) = operations(&if_none_match(event, &tag)).await;

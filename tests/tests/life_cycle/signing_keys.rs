@@ -34,7 +34,7 @@ async fn signing_key_is_published_used_retired_and_revoked() {
         assert_eq!((status, &body["items"][0]["state"]), (200, &json!("revoked")));
     }
     assert_eq!((api.listed(&app).await, api.published(&app).await), (vec![second.clone()], vec![second.clone()]));
-    assert_eq!(api.put_in_use(&app, &first, true).await.0, 404, "a revoked key is gone");
+    assert_eq!(api.put_in_use(&app, &first, true).await.0, 404, "a revoked key is not found");
     let force = app.event("delete-app-key").key(&second).query("force", "true");
     assert_eq!(api.call("delete-app-key", &force).await.0, 200);
     assert!(api.published(&app).await.is_empty());

@@ -96,7 +96,7 @@ fn data_is_private_after_start_on_any_data() {
     fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
 
     let stack = Stack::start(&data, None);
-    assert_eq!(mode(&data), 0o755, "a folder that was there keeps its mode");
+    assert_eq!(mode(&data), 0o755, "an existing folder keeps its mode");
     let found = files(&data);
     for name in ["dynamodb.sqlite", "secrets-manager.json", "demo-app.json", "environment", "functions.log"] {
         assert!(found.contains(&data.join(name)), "{found:?}");

@@ -86,7 +86,7 @@ pub fn app_export_and_import(stack: &Stack) {
     let file = directory.path().join("app.jsonl");
     std::fs::write(&file, exported.stdout).unwrap();
     let import = ["app", "import", file.to_str().unwrap()];
-    assert_eq!(admin_fails(stack, &import, "").0, Some(1), "there is such an app");
+    assert_eq!(admin_fails(stack, &import, "").0, Some(1), "the app exists");
     admin(stack, &["app", "delete", &app, "--yes"]);
     assert_eq!(admin(stack, &import)["apps"][0]["isImported"], true);
     assert_eq!(keys(stack, &app, &read), before);
@@ -162,7 +162,7 @@ pub fn api_key_issue_list_revoke(stack: &Stack) {
     assert_eq!(revoked["apiKey"]["status"], "revoked");
     assert_eq!(call(stack, &app, "secrets", value), contract::failure("get-app-secrets", "E4010"));
     let again = admin(stack, &["api-key", "revoke", &app, id]);
-    assert_eq!(again["apiKey"]["revokedAt"], revoked["apiKey"]["revokedAt"], "again changes nothing");
+    assert_eq!(again["apiKey"]["revokedAt"], revoked["apiKey"]["revokedAt"], "revoking again changes nothing");
 
     let other = "apikey_00000000-0000-4000-8000-000000000000";
     assert_eq!(admin_fails(stack, &["api-key", "revoke", &app, other], "").0, Some(1));

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// boto3 finds the API's data in the places that docs/ARCHITECTURE.md names.
-pub fn boto3_reads_the_data(stack: &Stack) {
+pub fn boto3_reads_data(stack: &Stack) {
     let AppClient { id: app, read_key: read, write_key: write, .. } = stack.create_app();
     let headers = |idempotency_key| {
         let (key, app) = (write.as_str(), app.as_str());
@@ -67,7 +67,7 @@ pub fn boto3_reads_the_data(stack: &Stack) {
 
     let current = secret(stack, &app, &read);
     assert_eq!(found["secret"], current.as_str());
-    assert!(rotated.body.contains(&current), "the rotation returned it");
+    assert!(rotated.body.contains(&current), "the rotation returned this secret");
     let writes = found["writes"].as_array().unwrap();
     assert_eq!(writes.len(), 3);
     for write in writes {
@@ -92,7 +92,7 @@ pub fn boto3_reads_the_data(stack: &Stack) {
 }
 
 /// Node.js runs the two examples of the API's documentation unchanged, except for their placeholders.
-pub fn fetch_runs_the_printed_examples(stack: &Stack) {
+pub fn fetch_runs_printed_examples(stack: &Stack) {
     let demo = &stack.ready["demoApp"];
     let (app, read) = (demo["uuid"].as_str().unwrap(), demo["readKey"].as_str().unwrap());
     let example = |file: &str, placeholders: Value| {

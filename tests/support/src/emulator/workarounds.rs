@@ -1,7 +1,7 @@
 //! Workarounds for the emulator's gaps. Each fails once the emulator no longer needs it.
 //!
-//! The emulator also ignores throttles, TTL, encryption, CodeDeploy, access logs and taken names of tables and functions.
-//! None of these needs a workaround.
+//! Other gaps need no workaround: throttles, TTL, encryption, CodeDeploy, access logs, and taken names of tables and
+//! functions.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! The rules for every response, whatever the event is.
+//! The rules for the response to any event.
 
 use std::net::IpAddr;
 
@@ -11,8 +11,8 @@ use crate::{
     function::INVOCATION_ID,
 };
 
-/// Fails unless the contract has the response for the function: exactly one of its failures, or a success in its form to a
-/// caller with a valid key. Only apps and reports with corrupt data get a 500. Returns the response without the key's expiry.
+/// Fails unless the contract allows the response: exactly one of the function's failures, or a well-formed success for an
+/// authorised caller. Only corrupt data allows a 500. Returns the response without the key's expiry.
 pub fn assert_in_contract(function: &str, event: &str, payload: &Value) -> Response {
     let event: Value = serde_json::from_str(event).unwrap_or_default();
     let (mut response, id) = read_payload(payload);
@@ -56,7 +56,7 @@ fn without_names(body: &str) -> Value {
     body
 }
 
-/// Fails if the text contains a piece of one of the fixtures' API keys.
+/// Fails if the text contains a part of one of the fixtures' API keys.
 pub fn assert_no_key(text: &str) {
     assert!(!text.contains("TESTKEY") && !text.contains("test-key"), "an API key in {text}");
 }
@@ -106,7 +106,7 @@ const KEYS: [(&str, &str, &str); 19] = [
     ("write", LAST_APP_WRITE_KEY, LAST_APP),
 ];
 
-/// The keys that are accepted from 192.0.2.0/24 and 2001:db8::/32 only.
+/// The keys that are accepted only from 192.0.2.0/24 and 2001:db8::/32.
 const LIMITED_KEYS: [&str; 3] = [LIMITED_KEY, LISTED_APP_LIMITED_KEY, ISSUING_APP_LIMITED_WRITE_KEY];
 
 fn has_allowed_address(event: &Value) -> bool {
@@ -128,7 +128,7 @@ fn reports_corrupt_key(event: &Value) -> bool {
     tokens.into_iter().any(|token| [CORRUPT_APP_KEY, CORRUPT_APP_WRITE_KEY, CORRUPT_LEAKED_KEY].contains(&token))
 }
 
-/// The app in the event's path, in lower case.
+/// Returns the app in the event's path in lower case.
 pub fn app_id(event: &Value) -> Option<String> {
     let parameters = &event["pathParameters"];
     ["appId", "appUuid"].iter().find_map(|name| parameters[name].as_str()).map(str::to_ascii_lowercase)
