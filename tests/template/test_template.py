@@ -176,7 +176,7 @@ class Permissions(unittest.TestCase):
             ]
             self.assertEqual(limit, single_writes, logical_id)
 
-    def test_only_the_issuer_makes_an_api_key_and_no_function_enables_an_app(self):
+    def test_only_issuer_creates_api_keys_and_nothing_enables_apps(self):
         for attribute in ["hint", "type", "issuedBy"]:
             self.assertEqual(self.functions_writing(attribute), ISSUERS, attribute)
         self.assertEqual(self.functions_writing("isDisabled"), set())
@@ -192,7 +192,7 @@ class Permissions(unittest.TestCase):
             self.assertFalse([words for words in self.by_function[name] if words.startswith("secretsmanager:")], name)
             self.assertFalse(self.written(name) & {"signingKeys", "secretVersionId", "previousSecretVersionId"}, name)
 
-    def test_functions_of_earlier_routes_change_no_api_key(self):
+    def test_only_api_key_routes_and_leak_reports_change_keys(self):
         functions = {"post-app-api-keys", "delete-app-api-key", "post-leaks"}
         self.assertEqual(self.functions_writing("revokedAt"), functions)
         self.assertEqual(self.functions_writing("expiresAt"), functions - {"delete-app-api-key"})

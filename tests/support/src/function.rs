@@ -57,7 +57,7 @@ impl Function {
         Self::start_command(&[binary(name)], name, environment).await
     }
 
-    /// Starts a function by a command, program first.
+    /// Starts a function with a command whose first word is the program.
     pub async fn start_command(command: &[impl AsRef<OsStr>], name: &str, environment: &Environment) -> Self {
         let mut api = RuntimeApi::start().unwrap();
         let logs = [NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap()];

@@ -1,4 +1,4 @@
-//! Attacks with a stolen key that must fail. docs/SECURITY.md names the test of each threat.
+//! Attacks with a stolen key that must fail. docs/SECURITY.md names the tests of each threat.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{FUNCTIONS, Response, api_keys::FixtureKey, failure, new_values::without_new_values, response::success};
 use crate::{event::Event, project};
 
+/// An event, and the contract's response to it.
 pub struct Fixture {
     pub function: String,
     /// The file's name without its extension.
