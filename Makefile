@@ -16,7 +16,7 @@ LOCAL_SAM := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_CA_BUNDLE -u AWS_E
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
 FUZZ_MANIFEST := fuzz/Cargo.toml
 
-.PHONY: help run logs test test-moto test-sam test-deploy sam-build format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check bench-build profile clean
+.PHONY: help run logs test test-moto test-sam test-deploy test-arm64 sam-build format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check bench-build profile clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -61,6 +61,14 @@ test-sam: docker sam-build ## Build with SAM; send all fixtures and rotate keys 
 test-deploy: ministack sam-build ## Build with SAM; deploy the stack to an AWS emulator and test it
 	cargo test --package end-to-end --locked --test deploy
 
+# An x86-64 machine runs arm64 binaries with a user-mode emulator, which ARM64_RUNNER names. FUNCTIONS are those to build
+# (default: all).
+test-arm64: ARCH := arm64
+test-arm64: rust-target cargo-lambda zig ## Build for arm64, check the binaries, and run all fixtures (needs ARM64_RUNNER on x86-64)
+	rm -rf target/lambda-arm64
+	$(LAMBDA_BUILD) --lambda-dir target/lambda-arm64 $(FUNCTIONS:%=--bin %)
+	cargo test --package end-to-end --locked --test arm64 -- --nocapture
+
 # `sam build` builds one function at a time. Building all of them before uses all processors, and SAM only copies them.
 sam-build: sam cargo-lambda zig
 	cargo lambda build --release --locked
@@ -78,9 +86,17 @@ fuzz: cargo-fuzz ## Fuzz each target for SECONDS_EACH seconds (default 60)
 validate: sam
 	$(LOCAL_SAM) validate --lint
 
-LAMBDA_BUILD := cargo lambda build --release --locked --$(subst x86_64,x86-64,$(ARCH))
+TARGET_arm64 := aarch64-unknown-linux-gnu
+TARGET_x86_64 := x86_64-unknown-linux-gnu
+LAMBDA_BUILD = cargo lambda build --release --locked --$(subst x86_64,x86-64,$(ARCH))
 
-build: cargo-lambda zig ## Build target/lambda/<function>/bootstrap for ARCH=arm64 or x86_64 (default: this machine's)
+# Rust's standard library for ARCH.
+.PHONY: rust-target
+rust-target:
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET_$(ARCH))/lib" || { \
+	  echo "cannot build for $(ARCH): Rust's standard library for it is missing; run: rustup target add $(TARGET_$(ARCH))" >&2; exit 1; }
+
+build: rust-target cargo-lambda zig ## Build target/lambda/<function>/bootstrap for ARCH=arm64 or x86_64 (default: this machine's)
 	$(LAMBDA_BUILD)
 
 PEERS := target/bench-peers
@@ -99,7 +115,7 @@ profile: ## Count instructions with valgrind's callgrind, in a build with symbol
 	cargo run --profile bench --locked --package userdocks-bench -- --callgrind --functions target/profile/lambda --peers $(PEERS) --node $(PEERS)/node/function.cjs
 
 # The peers keep the SDK's defaults, including aws-lc's jitter entropy.
-bench-build: cargo-lambda zig
+bench-build: rust-target cargo-lambda zig
 	$(LAMBDA_BUILD) --bin get-app-keys --bin get-app-secrets --bin post-app-keys
 	AWS_LC_SYS_NO_JITTER_ENTROPY=0 CARGO_TARGET_DIR="$(CURDIR)/$(PEERS)" \
 	  cargo build --release --locked --manifest-path $(PEERS_MANIFEST) --bin floor --bin sdk-defaults

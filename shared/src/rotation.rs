@@ -1,7 +1,7 @@
-//! Rotates an app's secret: the one order of steps, for functions and for `userdocks-admin`.
+//! Rotates an app's secret, for functions and for `userdocks-admin`.
 //!
-//! First the new version, then the record that pins it, then the labels. A crash between leaves an unused version, or labels
-//! that the next rotation cleans up, but never an app without a secret.
+//! Stores the new version first, then the record that pins it, and then cleans up the labels. A crash in between leaves
+//! an unused version or labels that the next rotation cleans up, but never an app without a secret.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,18 +12,18 @@ use crate::{
     secrets::{Secrets, SecretsError},
 };
 
-/// The versions of an app's secret that the API may create in a day. Half of Secrets Manager's limit, so that a stolen API
-/// key can't stop the operator's rotation.
+/// The most versions of an app's secret that the API creates in a day. This is half of Secrets Manager's limit, so that
+/// a stolen API key cannot block the operator's rotation.
 pub const MAX_NEW_VERSIONS: usize = 50;
 
-/// Fails with [`SecretsError::TooManyNewVersions`] if [`MAX_NEW_VERSIONS`] of the secret's versions are younger than a day.
-/// Secrets Manager keeps an unused version for that long. Parallel rotations may exceed the limit together.
+/// Fails with [`SecretsError::TooManyNewVersions`] if [`MAX_NEW_VERSIONS`] of the secret's versions are younger than a
+/// day, the time for which Secrets Manager keeps an unused version. Parallel rotations may together exceed the limit.
 pub async fn check_rate(secrets: &Secrets, app: AppId) -> Result<(), SecretsError> {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let now = SystemTime::now();
-    let is_old = |made: SystemTime| now.duration_since(made).is_ok_and(|age| age >= DAY);
+    let is_old = |created_at: SystemTime| now.duration_since(created_at).is_ok_and(|age| age >= DAY);
     let versions = secrets.app_secret_versions(app).await?;
-    let count = versions.iter().filter(|version| !version.made.is_some_and(is_old)).count();
+    let count = versions.iter().filter(|version| !version.created_at.is_some_and(is_old)).count();
     if count < MAX_NEW_VERSIONS {
         Ok(())
     } else {
@@ -31,15 +31,15 @@ pub async fn check_rate(secrets: &Secrets, app: AppId) -> Result<(), SecretsErro
     }
 }
 
-/// A rotation whose new version is in Secrets Manager, and not yet pinned.
+/// A rotation whose new version is in Secrets Manager but not pinned yet.
 pub struct PreparedRotation {
-    /// The app's record to store.
+    /// The record to store, which pins the new version.
     pub app: App,
 }
 
 impl PreparedRotation {
-    /// Puts the new version and pins it in the record to store. If failed rotations have used up the secret's labels, cleans
-    /// up first. On failure, nothing has changed.
+    /// Stores a new version of the secret and pins it in the returned record. If failed rotations have used up the
+    /// secret's labels, cleans them up and tries again.
     pub async fn new(
         secrets: &Secrets,
         mut app: App,
@@ -60,7 +60,6 @@ impl PreparedRotation {
         Ok(Self { app })
     }
 
-    /// The new version.
     #[must_use]
     pub fn version(&self) -> SecretVersionId {
         self.app.secret_version_id
@@ -70,22 +69,27 @@ impl PreparedRotation {
     pub async fn finish(self, secrets: &Secrets) {
         /// Longer than any change, an operator's included, takes from storing a version to pinning it.
         const MAX_CHANGE_TIME: Duration = Duration::from_secs(3600);
-        best_effort(secrets.tidy_app_secret(&self.app, MAX_CHANGE_TIME)).await;
+        best_effort(&self, secrets.tidy_app_secret(&self.app, MAX_CHANGE_TIME)).await;
     }
 
     /// Releases the new version because another change won; best effort, at most one second.
     pub async fn abandon(self, secrets: &Secrets) {
-        best_effort(secrets.release_app_secret(self.app.id, self.version())).await;
+        best_effort(&self, secrets.release_app_secret(self.app.id, self.version())).await;
     }
 }
 
-/// The rotation's outcome is decided: neither a failure nor a slow AWS response may change it.
-async fn best_effort(tidying: impl Future<Output = Result<(), SecretsError>>) {
+/// Neither a failure nor a slow AWS response may change the outcome of the rotation, which is already decided.
+async fn best_effort(rotation: &PreparedRotation, clean_up: impl Future<Output = Result<(), SecretsError>>) {
     const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(1);
-    let cause = match timeout(CLEAN_UP_TIMEOUT, tidying).await {
+    let cause = match timeout(CLEAN_UP_TIMEOUT, clean_up).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error.to_string(),
-        Err(late) => late.to_string(),
+        Err(_) => format!("no response after {CLEAN_UP_TIMEOUT:?}"),
     };
-    tracing::warn!(cause, "cannot clean up the secret's labels; a later rotation will");
+    tracing::warn!(
+        appId = %rotation.app.id,
+        version = %rotation.version(),
+        cause,
+        "cannot clean up the secret's staging labels; the next rotation tries again"
+    );
 }

@@ -1,11 +1,10 @@
-//! The library's modules depend on each other in one direction.
+//! Checks that the library's modules depend on each other in one direction.
 //!
-//! A room is a module of the crate's root. Rooms have ranks, and a file may use its own room and rooms of lower ranks only.
-//! Inside a room, files must not use each other in a circle.
+//! A room is a module of the crate's root. Rooms have ranks, and a file may use only its own room and rooms of lower
+//! ranks. Inside a room, files must not use each other in a circle.
 //!
-//! A file uses another if a path in it names the other's module or something in it. A path to a re-export (`pub use`) counts as
-//! a path to the file that defines the name, so that neither the re-export nor the way through it is an arrow. Code under
-//! `#[cfg(test)]` does not count.
+//! A file uses another file if one of its paths names the other's module or an item in it. A path to a re-export (`pub
+//! use`) counts as a path to the file that defines the item. Code under `#[cfg(test)]` does not count.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::{
@@ -33,7 +32,7 @@ struct Library {
 }
 
 #[test]
-fn library_points_down_and_has_no_circle() {
+fn library_depends_in_one_direction() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     collect(&folder, &folder, &mut files);
@@ -65,7 +64,7 @@ impl Library {
         library
     }
 
-    /// The path from the crate's root; none if the path leads out of the crate.
+    /// Returns the path from the crate's root; `None` if the path leads out of the crate.
     fn absolute(&self, source: &Source, path: &[String]) -> Option<Module> {
         let mut base = source.module.clone();
         let mut rest = path;
@@ -91,7 +90,7 @@ impl Library {
         Some(base)
     }
 
-    /// The module of the file that defines what an absolute path names.
+    /// Returns the module of the file that defines the item of an absolute path.
     fn file_of(&self, path: &[String]) -> Module {
         let length = (0..=path.len()).rev().find(|length| self.files.contains_key(&path[..*length])).unwrap_or(0);
         let module = path[..length].to_vec();
@@ -102,8 +101,8 @@ impl Library {
         }
     }
 
-    /// The files that each file uses.
-    fn arrows(&self) -> BTreeMap<Module, BTreeSet<Module>> {
+    /// Returns the files that each file uses.
+    fn dependencies(&self) -> BTreeMap<Module, BTreeSet<Module>> {
         let used = |source: &Source| -> BTreeSet<Module> {
             let paths = source.uses(false).into_iter().chain(source.inline_paths());
             let targets = paths.filter_map(|path| Some(self.file_of(&self.absolute(source, &path)?)));
@@ -114,8 +113,8 @@ impl Library {
 
     fn complaints(&self) -> Vec<String> {
         let mut complaints = Vec::new();
-        let arrows = self.arrows();
-        for (from, targets) in &arrows {
+        let dependencies = self.dependencies();
+        for (from, targets) in &dependencies {
             for to in targets {
                 match (from.first(), to.first()) {
                     // The root only declares and re-exports the rooms.
@@ -128,15 +127,15 @@ impl Library {
                 }
             }
         }
-        for room in arrows.keys().filter_map(|module| module.first()).collect::<BTreeSet<_>>() {
+        for room in dependencies.keys().filter_map(|module| module.first()).collect::<BTreeSet<_>>() {
             if rank(room).is_none() {
                 complaints.push(format!("{room} is in no rank"));
             }
             let inside = |module: &&Module| module.first() == Some(room);
-            let circle: Vec<String> = arrows
+            let circle: Vec<String> = dependencies
                 .keys()
                 .filter(inside)
-                .filter(|module| reaches(&arrows, module, module))
+                .filter(|module| reaches(&dependencies, module, module))
                 .map(|module| name(module))
                 .collect();
             if !circle.is_empty() {
@@ -155,11 +154,11 @@ fn name(module: &[String]) -> String {
     module.join("::")
 }
 
-/// Whether a way of one or more arrows inside one room leads from one file to another.
-fn reaches(arrows: &BTreeMap<Module, BTreeSet<Module>>, from: &Module, to: &Module) -> bool {
+/// Returns whether one file uses another of its room, directly or through other files of the room.
+fn reaches(dependencies: &BTreeMap<Module, BTreeSet<Module>>, from: &Module, to: &Module) -> bool {
     let (mut seen, mut open) = (BTreeSet::new(), vec![from]);
     while let Some(module) = open.pop() {
-        for next in arrows[module].iter().filter(|next| next.first() == from.first()) {
+        for next in dependencies[module].iter().filter(|next| next.first() == from.first()) {
             if next == to {
                 return true;
             }
@@ -172,7 +171,7 @@ fn reaches(arrows: &BTreeMap<Module, BTreeSet<Module>>, from: &Module, to: &Modu
 }
 
 impl Source {
-    /// Reads the file of that name under `src`.
+    /// `file` is the path under `src`.
     fn new(file: &str, text: &str) -> Self {
         let path = file.strip_suffix(".rs").unwrap();
         let path = path.strip_suffix("/mod").unwrap_or(path);
@@ -180,7 +179,7 @@ impl Source {
         Self { module, tokens: without_tests(&tokens(text)) }
     }
 
-    /// The paths of `use` declarations: the re-exports, or all others.
+    /// Returns the paths of `use` declarations: of re-exports, or of all others.
     fn uses(&self, are_reexports: bool) -> Vec<Module> {
         let mut paths = Vec::new();
         for (index, _) in self.tokens.iter().enumerate().filter(|(_, token)| *token == "use") {
@@ -194,7 +193,7 @@ impl Source {
         paths
     }
 
-    /// The paths elsewhere.
+    /// Returns the paths outside `use` declarations.
     fn inline_paths(&self) -> Vec<Module> {
         let mut paths = Vec::new();
         let mut index = 0;
@@ -258,7 +257,7 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|character: char| character.is_alphabetic() || character == '_')
 }
 
-/// The tokens without comments, and with every literal of text as one.
+/// Returns the tokens without comments. A text literal is one token.
 fn tokens(text: &str) -> Vec<String> {
     let characters: Vec<char> = text.chars().collect();
     let at = |index: usize| characters.get(index).copied().unwrap_or('\0');
@@ -312,7 +311,7 @@ fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// The number of hashes of a raw string that begins here.
+/// Returns the number of hashes if a raw string begins here.
 fn raw_string(characters: &[char]) -> Option<usize> {
     let prefix = characters.iter().position(|character| *character == 'r').filter(|place| *place <= 1)?;
     if prefix == 1 && characters[0] != 'b' {
@@ -322,7 +321,7 @@ fn raw_string(characters: &[char]) -> Option<usize> {
     (characters.get(prefix + 1 + hashes) == Some(&'"')).then_some(hashes)
 }
 
-/// The tokens without items under `#[cfg(test)]`.
+/// Returns the tokens without items under `#[cfg(test)]`.
 fn without_tests(tokens: &[String]) -> Vec<String> {
     const TEST: [&str; 7] = ["#", "[", "cfg", "(", "test", ")", "]"];
     let (mut kept, mut index) = (Vec::new(), 0);
@@ -355,7 +354,7 @@ fn complaints(files: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn arrows_down_are_accepted() {
+fn use_of_lower_room_is_accepted() {
     let files = [
         ("lib.rs", "pub mod auth; pub mod domain; pub mod store;"),
         ("domain/mod.rs", "mod app; mod id; pub use app::App; pub use id::{AppId, KeyId as Key};"),
@@ -369,7 +368,7 @@ fn arrows_down_are_accepted() {
 }
 
 #[test]
-fn arrow_up_or_sideways_is_refused() {
+fn use_of_higher_or_equal_room_is_rejected() {
     let used = |text| complaints(&[("domain/mod.rs", ""), ("aws.rs", ""), ("auth.rs", ""), ("store/mod.rs", text)]);
     let expected = ["store uses auth, which is not below it"];
     for text in [
@@ -389,7 +388,7 @@ fn arrow_up_or_sideways_is_refused() {
 }
 
 #[test]
-fn circle_in_room_is_refused() {
+fn circle_in_room_is_rejected() {
     let circle = |parent, item, pages| {
         complaints(&[("store/mod.rs", parent), ("store/item.rs", item), ("store/pages.rs", pages)])
     };

@@ -1,4 +1,4 @@
-//! `DELETE /api/v1/apps/{appId}/secrets/previous`: ends the overlap of a rotated secret.
+//! `DELETE /api/v1/apps/{appId}/secrets/previous`: ends the overlap after a rotation.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ struct Data {
     previous_expires_at: Option<&'static str>,
 }
 
-/// Stops returning the previous secret from the next request on. Changes nothing if there is none.
+/// Drops the previous secret, so that GET no longer returns it. Changes nothing if there is none.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     cx.write(|app, _| {
         cx.request.no_body()?;

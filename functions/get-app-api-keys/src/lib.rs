@@ -1,4 +1,4 @@
-//! `GET /api/v1/apps/{appUuid}/api-keys`: an app's API keys, without their values.
+//! `GET /api/v1/apps/{appUuid}/api-keys`: lists an app's API keys, without their values.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use userdocks::{
 
 pub const ROUTE: Route = Route::read("/api/v1/apps/{appUuid}/api-keys", Envelope::List);
 
-/// Returns all keys of the app, oldest first, except those that ended over 30 days ago.
+/// Returns all keys of the app, oldest first, except those that expired or were revoked over 30 days ago.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let caller = cx.authenticate().await?;
     let keys = cx.api_keys(caller.app().id).await?;

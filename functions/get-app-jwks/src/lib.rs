@@ -1,4 +1,4 @@
-//! `GET /api/v1/apps/{appUuid}/jwks.json`: an app's public signing keys as a JSON Web Key Set, for everyone.
+//! `GET /api/v1/apps/{appUuid}/jwks.json`: publishes an app's signing keys as a JSON Web Key Set.
 
 use std::sync::Arc;
 
@@ -11,7 +11,8 @@ use userdocks::{
 
 pub const ROUTE: Route = Route::public(Method::GET, "/api/v1/apps/{appUuid}/jwks.json").cross_origin();
 
-/// Returns the keys in use, previous and standby. A disabled app has them, too: tokens in flight must still verify.
+/// Returns the keys in use, previous and standby; also those of a disabled app, because its tokens in flight must still
+/// verify.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let app_id = cx.app_id().ok_or(FailureKind::NotFound)?;
     let app = cx.services.store.find_app(app_id).await?.ok_or(FailureKind::NotFound)?;

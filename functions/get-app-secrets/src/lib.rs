@@ -1,4 +1,4 @@
-//! `GET /api/v1/apps/{appId}/secrets`: an app's secret, for its own backends only.
+//! `GET /api/v1/apps/{appId}/secrets`: returns an app's secret to its backends.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use userdocks::{
 pub const ROUTE: Route =
     Route::read("/api/v1/apps/{appId}/secrets", Envelope::Legacy).with_secrets_manager().without_browsers();
 
-/// Returns the version of the secret that the app's record pins; with `?include=previous` also the previous version, while
-/// their overlap lasts.
+/// Returns the version of the secret that the app's record pins. With `?include=previous`, also returns the previous
+/// version during an overlap.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let caller = cx.authenticate().await?;
     let includes_previous = cx.request.query_choice("include", &["previous"])?.is_some();
@@ -27,7 +27,7 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
         None => cx.audit.record_subject(app.secret_version_id),
     }
     let etag = etag_of_versions(app.secret_version_id, previous.map(|previous| previous.version_id), includes_previous);
-    // Decided before Secrets Manager is called. `*` gets the secret.
+    // Compared before any call to Secrets Manager, because a 304 needs none. `*` does not match, so it gets 200.
     let is_known = cx.request.header("if-none-match").is_some_and(|tags| matches_etag(&tags, &etag));
     let response = if is_known {
         uncacheable(StatusCode::NOT_MODIFIED, String::new())
@@ -55,7 +55,7 @@ async fn body_with_previous(secrets: &Secrets, app: &App, previous: Option<Previ
     json(&LegacySuccess::new("OK", data))
 }
 
-/// The tag of a response, made from the versions that it returns and never from a secret.
+/// Returns the etag of a response. It depends on the returned versions, and never on the secret itself.
 fn etag_of_versions(current: SecretVersionId, previous: Option<SecretVersionId>, includes_previous: bool) -> String {
     let previous = previous.map(|version| version.to_string()).unwrap_or_default();
     strong_etag(&fingerprint(&[&current.to_string(), &previous, &includes_previous.to_string()]))

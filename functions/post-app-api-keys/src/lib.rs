@@ -1,4 +1,4 @@
-//! `POST /api/v1/apps/{appUuid}/api-keys`: a new API key, or one that replaces another.
+//! `POST /api/v1/apps/{appUuid}/api-keys`: creates an API key, which may replace another one.
 
 use std::sync::Arc;
 
@@ -28,7 +28,8 @@ struct Body {
     overlap_seconds: Option<u64>,
 }
 
-/// Creates a key and returns its value, once. A replaced key expires when the overlap ends, or earlier.
+/// Creates a key and returns its value, which no later response shows. A replaced key expires when the overlap ends, or
+/// earlier.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let write = match cx.begin_write().await? {
         Write::Replay { result, .. } => {

@@ -1,4 +1,4 @@
-//! `POST /api/v1/apps/{appUuid}/keys`: a new standby signing key.
+//! `POST /api/v1/apps/{appUuid}/keys`: creates a standby signing key.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use userdocks::{
     http::{Method, Response, StatusCode},
 };
 
-/// Generating an RSA-4096 key sometimes takes seconds; API Gateway waits for 30.
+/// Generating an RSA-4096 key may take several seconds; API Gateway waits for 30.
 const GENERATION_DEADLINE: Duration = Duration::from_secs(25);
 
 pub const ROUTE: Route = Route::write(Method::POST, "/api/v1/apps/{appUuid}/keys", Envelope::List)

@@ -1,4 +1,4 @@
-//! `POST /api/v1/apps/{appId}/secrets`: replaces an app's secret; the previous one is returned during an overlap.
+//! `POST /api/v1/apps/{appId}/secrets`: rotates an app's secret. GET can return the previous secret during an overlap.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,14 +35,14 @@ struct Rotation {
 }
 
 impl Rotation {
-    /// Reads the stored result of a repeated rotation, if its secret is still returned. A later rotation may have replaced
-    /// that secret because a thief knows it.
-    fn repeated(stored: &str, app: &App, now: Timestamp) -> Result<Self, Failure> {
+    /// Reads the stored result for a replay. Fails if GET no longer returns its secret, because a later rotation may
+    /// have replaced a leaked secret.
+    fn from_stored_result(stored: &str, app: &App, now: Timestamp) -> Result<Self, Failure> {
         let rotation: Self = serde_json::from_str(stored).map_err(Failure::internal)?;
         if app.returns(rotation.version()?, now) {
             Ok(rotation)
         } else {
-            let cause = "the secret that this Idempotency-Key created was replaced by later rotations";
+            let cause = "later rotations have replaced the secret that this Idempotency-Key created";
             Err(Failure::new(FailureKind::Conflict, cause))
         }
     }
@@ -59,10 +59,10 @@ struct Data<'a> {
     previous_expires_at: &'a str,
 }
 
-/// Returns a new random secret, which GET returns from the next request on.
+/// Generates and returns a new secret. GET returns it from the next request on.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let (app, rotation) = match cx.begin_write().await? {
-        Write::Replay { app, result } => (app.id, Rotation::repeated(&result, &app, cx.now)?),
+        Write::Replay { app, result } => (app.id, Rotation::from_stored_result(&result, &app, cx.now)?),
         Write::New(write) => (write.app().id, rotate(&cx, *write).await?),
     };
     let version = rotation.version()?;
@@ -88,14 +88,14 @@ async fn rotate(cx: &Context, write: NewWrite<'_>) -> Result<Rotation, Failure> 
             Ok(mine)
         }
         Err(failure) if failure.kind != FailureKind::Conflict => Err(failure),
-        // Another change won, possibly this same write in a parallel request.
+        // Another change won. It may be the same write in a parallel request.
         other => {
             let id = prepared.app.id;
             prepared.abandon(secrets).await;
             let theirs = other?;
             let app = cx.services.store.find_app(id).await?;
             let app = app.ok_or_else(|| Failure::new(FailureKind::Conflict, "the app was deleted"))?;
-            Rotation::repeated(&theirs, &app, now)
+            Rotation::from_stored_result(&theirs, &app, now)
         }
     }
 }

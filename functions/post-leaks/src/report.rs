@@ -74,8 +74,8 @@ impl<'a> Report<'a> {
     }
 }
 
-/// Returns the ids of the keys that a leaked write key created, and of those that these created in turn: a thief may have
-/// their values.
+/// Returns the ids of the keys that a leaked write key created, and of the keys that these created in turn. A thief may
+/// have their values.
 async fn issued_by(cx: &Context, app: AppId, key: &ApiKey) -> String {
     if key.kind == ApiKeyType::Read {
         return String::new();

@@ -24,7 +24,7 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     cx.write(|app, now| {
         let key_id = cx.signing_key_id()?;
         let body: Body = cx.request.body()?;
-        // A caller can set no other state.
+        // Callers cannot set other states.
         if body.state != SigningKeyState::InUse.name() {
             return Err(FailureKind::BadRequest.into());
         }

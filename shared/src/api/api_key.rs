@@ -22,7 +22,7 @@ pub struct ListedApiKey<'a> {
     is_caller: bool,
 }
 
-/// A new API key with its value, which is shown once: `None` when the write is repeated.
+/// A new API key and its value, which only the first response shows; `None` in the response to a replay.
 #[derive(Serialize)]
 pub struct CreatedApiKey<'a> {
     #[serde(flatten)]
@@ -53,7 +53,7 @@ impl<'a> ListedApiKey<'a> {
         }
     }
 
-    /// Hides the allow list of a key that is not the caller's.
+    /// Hides the allow list if the key is not the caller's.
     #[must_use]
     pub fn without_foreign_allow_list(mut self) -> Self {
         self.allowed_cidrs = self.allowed_cidrs.filter(|_| self.is_caller);

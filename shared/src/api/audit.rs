@@ -8,7 +8,7 @@ use std::{
 
 use crate::domain::ApiKeyId;
 
-/// The audit record of a request: the facts that only its handling finds out. The log line of the request shows it.
+/// The audit record of a request: facts that are known only after its handling, for its log line.
 #[derive(Debug, Default)]
 pub struct Audit {
     api_key: OnceLock<ApiKeyId>,
@@ -17,18 +17,19 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Records the recognised API key, of a rejected request too. Returns whether it is the request's first.
+    /// Records the API key that was found, even if the request is rejected. Returns whether it is the first one
+    /// recorded.
     pub(super) fn record_api_key(&self, api_key: ApiKeyId) -> bool {
         self.api_key.set(api_key).is_ok()
     }
 
     /// Records the id of the returned or changed object: a secret's version or a key.
     pub fn record_subject(&self, subject: impl Display) {
-        // A handler that is run again, because another change won, records the same.
+        // A handler that runs again after a conflict records the same subject.
         let _ = self.subject.set(subject.to_string());
     }
 
-    /// Records that the request repeats a write.
+    /// Records that the request is a replay of a write.
     pub(super) fn record_replay(&self) {
         self.is_replay.store(true, Ordering::Relaxed);
     }

@@ -13,7 +13,7 @@ use crate::{
     store::StoreError,
 };
 
-/// A request with everything that its handling needs.
+/// A request, and everything that is needed to handle it.
 pub struct Context {
     pub request: Request,
     pub services: Arc<Services>,
@@ -44,7 +44,7 @@ impl Context {
         };
         let accepted = |api_key: &ApiKey| {
             if let Some(expires_at) = api_key.expires_at {
-                // A request that is authenticated again keeps the expiry as read first.
+                // If the request is authenticated again, the expiry that was read first stays.
                 let _ = self.api_key_expires_at.set(expires_at);
             }
         };
@@ -61,36 +61,36 @@ impl Context {
         Ok(caller)
     }
 
-    /// Notes the secret's version that the caller fetches.
+    /// Stores in the background which version of the secret the caller fetches.
     pub fn note_fetch(&self, caller: &Caller, version_id: SecretVersionId) {
         self.notes.note_fetch(caller, &self.services.store, self.request.id(), version_id, self.now);
     }
 
-    /// The expiry of the caller's API key, if the key passed check 7 and expires.
+    /// Returns the expiry of the caller's API key; `None` if the key did not pass check 7 or does not expire.
     #[must_use]
     pub fn api_key_expires_at(&self) -> Option<Timestamp> {
         self.api_key_expires_at.get().copied()
     }
 
-    /// The path's app, if it is a UUID.
+    /// Returns the app's id in the path, if it is a UUID.
     #[must_use]
     pub fn app_id(&self) -> Option<AppId> {
         auth::app_id(&self.request)?.parse().ok()
     }
 
-    /// The path's signing key.
+    /// Returns the signing key's id in the path.
     pub fn signing_key_id(&self) -> Result<SigningKeyId, Failure> {
         let id = self.request.path_parameter("keyUuid").and_then(|id| id.parse().ok());
         id.ok_or(FailureKind::BadRequest.into())
     }
 
-    /// The path's API key; `self` is the caller's.
+    /// Returns the API key's id in the path. `self` stands for the caller's key.
     pub fn api_key_id(&self, caller: &ApiKey) -> Result<ApiKeyId, Failure> {
         let reference = self.request.path_parameter("apiKeyUuid");
         reference.and_then(|reference| caller.resolve(reference).ok()).ok_or(FailureKind::BadRequest.into())
     }
 
-    /// All API keys of an app. A corrupt record fails the request: the rules of changes need all keys.
+    /// Returns all API keys of an app. Fails on a corrupt record, because the rules for changes need all keys.
     pub async fn api_keys(&self, app: AppId) -> Result<ApiKeys, Failure> {
         let (keys, corrupt) = self.services.store.list_api_keys(app).await?;
         match corrupt.into_iter().next() {
@@ -99,7 +99,7 @@ impl Context {
         }
     }
 
-    /// Waits for the work in the background of the request.
+    /// Waits for the request's background work.
     pub async fn finish(&self) {
         self.notes.finish().await;
     }

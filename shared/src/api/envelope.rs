@@ -6,7 +6,7 @@ use super::{
 };
 use crate::domain::SigningKey;
 
-/// The form of a route's bodies.
+/// The form of a route's response bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Envelope {
     /// `{"success":…,"message":…,"error":…,"data":…}`
@@ -15,7 +15,7 @@ pub enum Envelope {
     List,
 }
 
-/// A success in the legacy envelope.
+/// The body of a success in the legacy envelope.
 #[derive(Serialize)]
 pub struct LegacySuccess<T> {
     success: bool,
@@ -25,13 +25,13 @@ pub struct LegacySuccess<T> {
 }
 
 impl<T> LegacySuccess<T> {
-    /// `message` is the status's name.
+    /// `message` is the reason phrase of the status, such as `OK`.
     pub fn new(message: &'static str, data: T) -> Self {
         Self { success: true, message, error: None, data }
     }
 }
 
-/// A success in the list envelope.
+/// The body of a success in the list envelope.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ListSuccess<T> {
@@ -42,14 +42,14 @@ pub struct ListSuccess<T> {
 }
 
 impl<T> ListSuccess<T> {
-    /// `items` are all items: there is no paging.
+    /// `items` are all items, because there is no paging.
     pub fn new(kind: &'static str, items: Vec<T>) -> Self {
         Self { kind, total_items: items.len(), items_length: items.len(), items }
     }
 }
 
 impl<'a> ListSuccess<ListedSigningKey<'a>> {
-    /// The list of one key that a write changed, with its state.
+    /// Creates the response to a write of one key. It has the key's state.
     #[must_use]
     pub fn written(key: &'a SigningKey) -> Self {
         Self::new("appKeys", vec![ListedSigningKey::with_state(key)])
@@ -71,7 +71,7 @@ pub fn written_id(result: &str) -> Result<String, Failure> {
 }
 
 impl Envelope {
-    /// The body of a failure. No message contains a character that JSON escapes.
+    /// Returns the body of a failure. No message contains a character that JSON must escape.
     #[must_use]
     pub fn failure(self, kind: FailureKind) -> String {
         let (code, message) = (kind.code(), kind.message());

@@ -8,7 +8,7 @@ use crate::{
     store::StoreError,
 };
 
-/// The rows of the contract's failure table.
+/// A row of the contract's failure table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureKind {
     Unauthorized,
@@ -60,23 +60,22 @@ impl FailureKind {
     }
 }
 
-/// A request that fails.
+/// The failure of a request.
 #[derive(Debug)]
 pub struct Failure {
     /// For the caller.
     pub kind: FailureKind,
-    /// For the log only; `None` if the kind says everything.
+    /// For the log only; `None` if the kind is enough.
     pub cause: Option<String>,
     pub fault: Option<Fault>,
 }
 
-/// An internal failure that one app's data or load can bring about, so it says nothing about a deployment. The log shows it
-/// in the field `fault`, and the alarm that rolls a deployment back does not count it.
+/// An internal failure that one app's data or load can cause, so the deployment is not to blame. The log shows it in
+/// the field `fault`, and the alarm that rolls back a deployment does not count it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// An item of the table is not readable; `doctor` finds it.
+    /// A record or a secret is unreadable; `doctor` reports corrupt records.
     CorruptItem,
-    /// AWS throttles.
     Throttled,
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP contract: routes, failures, envelopes, writes, and the audit record of each request.
+//! The HTTP contract: routes, failures, envelopes, writes, and each request's audit record.
 
 mod api_key;
 mod audit;

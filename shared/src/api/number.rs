@@ -1,11 +1,11 @@
 use serde::{Deserialize, Deserializer, de::Error};
 
-/// Reads a whole number that is not negative. Accepts 3600.0 as 3600, because JSON has one kind of number.
+/// Deserializes a non-negative whole number. Accepts 3600.0 as 3600, because JSON has only one type of number.
 pub fn whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     from_f64(f64::deserialize(deserializer)?)
 }
 
-/// Reads a whole number like [`whole_number`], or null.
+/// Deserializes null, or a number like [`whole_number`].
 pub fn optional_whole_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     Option::<f64>::deserialize(deserializer)?.map(from_f64).transpose()
 }

@@ -1,5 +1,3 @@
-//! Responses and their headers.
-
 use std::{borrow::Cow, io};
 
 use serde::Serialize;
@@ -16,12 +14,12 @@ use crate::{
 
 const CACHE_CONTROL: &str = "cache-control";
 
-/// The caching of a response that is not `no-store` (RFC 9111).
+/// The `cache-control` of a response that is not `no-store` (RFC 9111).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheControl {
-    /// The keys: the caller may keep them, and asks before each use.
+    /// For the keys: the caller may store them, and revalidates them before each use.
     PrivateNoCache,
-    /// The JWKS: everyone may keep it, no longer than a key is published before it is put in use.
+    /// For the JWKS: any cache may store it, for as long as a key must be published before its use.
     PublicUntilUse,
 }
 
@@ -34,9 +32,9 @@ impl CacheControl {
     }
 }
 
-/// Writes a body as JSON.
+/// Serializes a body as JSON.
 pub fn json(body: &impl Serialize) -> Result<String, Failure> {
-    // A buffer that grew would leave parts of a secret behind, unwiped.
+    // A growing buffer would leave unwiped parts of a secret in memory.
     let mut length = Length(0);
     serde_json::to_writer(&mut length, body).map_err(Failure::internal)?;
     let mut json = Vec::with_capacity(length.0);
@@ -44,14 +42,14 @@ pub fn json(body: &impl Serialize) -> Result<String, Failure> {
     String::from_utf8(json).map_err(|_| Failure::internal("JSON that is not UTF-8"))
 }
 
-/// A success that no cache may keep.
+/// Creates a response that no cache may store.
 #[must_use]
 pub fn uncacheable(status: StatusCode, body: String) -> Response {
     Response::new(status, body).with_header(CACHE_CONTROL, "no-store")
 }
 
-/// A success that the caller may keep: with a strong `etag`, and an empty 304 to an `if-none-match` that names it (RFC 9110,
-/// section 13.1.2).
+/// Creates a response that caches may store: 200 with a strong `etag`, or an empty 304 if `if-none-match` names the
+/// etag (RFC 9110, section 13.1.2).
 #[must_use]
 pub fn cacheable(request: &Request, body: String, cache_control: CacheControl) -> Response {
     let etag = strong_etag(&sha256_hex(body.as_bytes()));
@@ -94,13 +92,13 @@ pub fn complete(
     response.into_payload(request.format())
 }
 
-/// A strong tag: the first half of a SHA-256.
+/// Returns a strong etag: the first half of a SHA-256.
 #[must_use]
 pub fn strong_etag(sha256_hex: &str) -> String {
     format!("\"{}\"", sha256_hex.get(..32).unwrap_or_default())
 }
 
-/// Whether an `if-none-match` names the tag. The comparison is weak (RFC 9110, section 8.8.3.2).
+/// Returns whether an `if-none-match` names the etag. The comparison is weak (RFC 9110, section 8.8.3.2).
 #[must_use]
 pub fn matches_etag(if_none_match: &str, etag: &str) -> bool {
     if_none_match.split(',').map(str::trim).any(|tag| tag.strip_prefix("W/").unwrap_or(tag) == etag)
@@ -162,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn matching_tag_returns_empty_304() {
+    fn matching_etag_returns_empty_304() {
         let respond =
             |tags: &str| payload(cacheable(&request(tags), "1".to_owned(), CacheControl::PrivateNoCache), &ROUTE);
         let fresh = respond("");

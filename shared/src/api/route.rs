@@ -6,9 +6,8 @@ use crate::{auth::Requirement, domain::ApiKeyType, http::Method};
 /// The callers that a route accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Everyone.
     Public,
-    /// Holders of an API key of the path's app.
+    /// Callers with an API key of the path's app.
     ApiKey(Requirement),
 }
 
@@ -25,22 +24,22 @@ pub struct Route {
 }
 
 impl Route {
-    /// The deadline of a route that only waits for AWS services.
+    /// Enough for routes that only wait for AWS services.
     const DEFAULT_DEADLINE: Duration = Duration::from_millis(3500);
 
-    /// A route for everyone.
+    /// Creates a route for everyone.
     #[must_use]
     pub const fn public(method: Method, path: &'static str) -> Self {
         Self::new(Access::Public, method, path, Envelope::List)
     }
 
-    /// A `GET` route for read keys.
+    /// Creates a `GET` route for read keys.
     #[must_use]
     pub const fn read(path: &'static str, envelope: Envelope) -> Self {
         Self::new(Access::api_key(ApiKeyType::Read), Method::GET, path, envelope)
     }
 
-    /// A route for write keys.
+    /// Creates a route for write keys.
     #[must_use]
     pub const fn write(method: Method, path: &'static str, envelope: Envelope) -> Self {
         Self::new(Access::api_key(ApiKeyType::Write), method, path, envelope)
@@ -59,21 +58,21 @@ impl Route {
         }
     }
 
-    /// The handler calls Secrets Manager, so the start opens a connection.
+    /// States that the handler calls Secrets Manager, so that the warm-up opens a connection.
     #[must_use]
     pub const fn with_secrets_manager(mut self) -> Self {
         self.calls_secrets_manager = true;
         self
     }
 
-    /// Scripts of any origin may read the responses.
+    /// Allows scripts of any origin to read the responses.
     #[must_use]
     pub const fn cross_origin(mut self) -> Self {
         self.is_cross_origin = true;
         self
     }
 
-    /// The response holds a secret, so browsers are rejected.
+    /// Rejects browsers, because the response holds a secret.
     #[must_use]
     pub const fn without_browsers(mut self) -> Self {
         if let Access::ApiKey(requirement) = &mut self.access {
@@ -82,7 +81,7 @@ impl Route {
         self
     }
 
-    /// After this time the response is the contract's 500. It is shorter than the function's timeout.
+    /// Sets the time after which the response is the contract's 500. It must be shorter than the function's timeout.
     #[must_use]
     pub const fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;

@@ -3,7 +3,7 @@ use serde::Serialize;
 use super::listed_type::ListedType;
 use crate::domain::SigningKey;
 
-/// The type of seed 003. Keys of other types are never listed.
+/// The only type of listed signing keys.
 const PUBLIC: ListedType = ListedType::new("appkeytype_11111111-1111-1111-1111-111111111111", "public");
 
 /// A signing key in the list envelope.
@@ -32,7 +32,7 @@ impl<'a> ListedSigningKey<'a> {
         }
     }
 
-    /// The responses of writes have the key's state.
+    /// Adds the key's state, for responses to writes.
     #[must_use]
     pub fn with_state(key: &'a SigningKey) -> Self {
         Self { state: Some(key.state.name()), ..Self::new(key) }

@@ -17,16 +17,16 @@ use crate::{
 /// A write by an authenticated caller.
 pub enum Write<'a> {
     New(Box<NewWrite<'a>>),
-    /// The same API key has done it before, with the same `Idempotency-Key`.
+    /// The same API key sent the same write before, with the same `Idempotency-Key`.
     Replay {
-        /// The caller's app, as it is now.
+        /// The caller's app, as read for this request.
         app: Box<App>,
-        /// The stored result, from which the response is built again.
+        /// The stored result, from which the response is built.
         result: String,
     },
 }
 
-/// A write that is not done yet.
+/// A write that must still be done.
 pub struct NewWrite<'a> {
     context: &'a Context,
     caller: Caller,
@@ -34,8 +34,8 @@ pub struct NewWrite<'a> {
 }
 
 impl Context {
-    /// Changes the app and returns the stored result of `change` with 200. The change is stored only if the app is still as
-    /// it was read. A repeated write changes nothing and returns its first result.
+    /// Changes the app and returns the result of `change` with 200. Fails if the app was changed since it was read. A
+    /// replay changes nothing and returns the stored result.
     pub async fn write(
         &self,
         change: impl FnOnce(&mut App, Timestamp) -> Result<String, Failure>,
@@ -51,8 +51,8 @@ impl Context {
         Ok(uncacheable(StatusCode::OK, result))
     }
 
-    /// Authenticates the caller of a write, and looks for a stored result. E4090 if the `Idempotency-Key` belongs to another
-    /// request.
+    /// Authenticates the caller of a write and looks for a stored result. Fails with E4090 if the `Idempotency-Key` was
+    /// used for another request.
     pub async fn begin_write(&self) -> Result<Write<'_>, Failure> {
         let caller = self.authenticate().await?;
         let fingerprint = self.fingerprint();
@@ -66,7 +66,7 @@ impl Context {
         }
     }
 
-    /// Distinguishes this request from others by the same caller for the same app.
+    /// Returns a fingerprint that differs for every other write by the same caller.
     fn fingerprint(&self) -> String {
         let keys = ["keyUuid", "apiKeyUuid"].map(|name| self.request.path_parameter(name));
         let key = keys.into_iter().flatten().next().unwrap_or_default();
@@ -88,10 +88,10 @@ impl NewWrite<'_> {
         self.caller.app()
     }
 
-    /// Stores the changed app and, for an `Idempotency-Key`, the result: both or nothing. Nothing is stored if nothing
-    /// changes and there is no key.
+    /// Stores the changed app and, with an `Idempotency-Key`, the result, in one transaction. Stores nothing if nothing
+    /// changed and there is no `Idempotency-Key`.
     ///
-    /// Returns the result that counts: a parallel request may have done the same write first.
+    /// Returns the stored result, which is another one if a parallel request did the same write first.
     pub async fn commit(self, changed: App, result: String) -> Result<String, Failure> {
         if changed == *self.app() && self.caller.write_id().is_none() {
             return Ok(result);
@@ -99,7 +99,7 @@ impl NewWrite<'_> {
         self.store(changed, &[], result).await
     }
 
-    /// Stores changes of the app's API keys like [`NewWrite::commit`].
+    /// Stores changes of the app's API keys and the result, like [`NewWrite::commit`].
     pub async fn commit_api_keys(self, changes: &[ApiKeyChange], result: String) -> Result<String, Failure> {
         let app = self.app().clone();
         if changes.is_empty() { self.commit(app, result).await } else { self.store(app, changes, result).await }
@@ -124,8 +124,8 @@ impl NewWrite<'_> {
         }
     }
 
-    /// Commits a change that commutes with all others. If another change wins, authenticates the caller and changes the app
-    /// again, a few times.
+    /// Commits a change that commutes with all others. If another change wins, authenticates the caller again and
+    /// changes the app as it then is, a few times.
     pub async fn commit_commuting(
         self,
         change: impl Fn(&mut App) -> Result<String, Failure>,

@@ -16,8 +16,8 @@ pub struct Requirement {
     pub rejects_browsers: bool,
 }
 
-/// Authenticates the caller for the path's app. The first check that fails decides the error. The response does not show which
-/// case of check 6 applies.
+/// Authenticates the caller for the path's app. The first check that fails decides the error. The response does not
+/// show which case of check 6 applies.
 ///
 /// Calls `accepted` when the key has passed check 7.
 pub async fn authenticate(

@@ -96,10 +96,10 @@ fn into_item(values: HashMap<String, Value>) -> Item {
     values.into_iter().map(|(name, value)| (name, value.into())).collect()
 }
 
-/// Keys consist of strings.
 fn into_values(key: Item) -> HashMap<String, Value> {
     let text = |value| match value {
         AttributeValue::S(text) => Value::S(text),
+        // Keys consist of strings.
         _ => Value::Null(true),
     };
     key.into_iter().map(|(name, value)| (name, text(value))).collect()

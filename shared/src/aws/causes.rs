@@ -29,7 +29,7 @@ pub fn sdk_cause<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E>)
     }
 }
 
-/// Whether the code of an error response means that the service throttles.
+/// Returns whether the code of an error response means that the service throttles.
 pub fn is_throttling(code: &str) -> bool {
     const NAMES: [&str; 5] = [
         "ProvisionedThroughputExceededException",
@@ -67,8 +67,8 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
     std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
-/// Joins the texts of a transport error and its causes, outermost first. Stops at a connector error of another kind, which
-/// may show the request.
+/// Joins the texts of a transport error and its causes, outermost first. Stops at a connector error of another kind,
+/// because it may show the request.
 pub fn transport_cause(error: &(dyn Error + 'static)) -> String {
     let mut parts: Vec<String> = Vec::new();
     let mut next = Some(error);

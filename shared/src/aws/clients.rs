@@ -140,7 +140,8 @@ fn retry_budget() -> TokenBucket {
         .build()
 }
 
-/// Resolves to a fixed endpoint. The SDK's resolver would parse rules and compile regular expressions at every cold start.
+/// Resolves to a fixed endpoint. The SDK's resolver would parse rules and compile regular expressions at every cold
+/// start.
 fn resolver(endpoint: &Endpoint) -> SharedEndpointResolver {
     SharedEndpointResolver::new(StaticUriEndpointResolver::uri(endpoint.as_str()))
 }

@@ -48,7 +48,8 @@ pub struct Configuration {
     pub dynamodb_endpoint: Option<Endpoint>,
     /// `AWS_ENDPOINT_URL_SECRETS_MANAGER`, else `AWS_ENDPOINT_URL`, else AWS's own.
     pub secrets_manager_endpoint: Option<Endpoint>,
-    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, which stay valid as long as the process lives.
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`, which stay valid as long as the process
+    /// lives.
     ///
     /// `None` if they are not set, or if `AWS_CONTAINER_CREDENTIALS_FULL_URI` is: the instance may then outlive them.
     pub credentials: Option<Credentials>,

@@ -1,7 +1,8 @@
 //! Signed calls: AWS services that speak JSON over HTTP, called without their SDK.
 //!
-//! Every cold start waits for two reads. The SDK's set-up costs more than these calls: its clients parse partitions and rules
-//! when they start, and run some hundred steps for each call. Signing, TLS and connections use the SDK's own libraries.
+//! Every cold start waits for two reads. The SDK's set-up costs more than these calls: its clients parse partitions and
+//! rules when they start, and run some hundred steps for each call. Signing, TLS and connections use the SDK's own
+//! libraries.
 //!
 //! <https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html>
 
@@ -117,8 +118,8 @@ impl SignedCalls {
         Self { protocol, endpoint, region, identity: credentials.into(), connector, retries: RetryBudget::new() }
     }
 
-    /// Calls an operation with a JSON body and returns the body of the response. Makes up to three attempts, and fails with
-    /// the error of the last one.
+    /// Calls an operation with a JSON body and returns the body of the response. Makes up to three attempts, and fails
+    /// with the error of the last one.
     pub async fn call(&self, operation: &str, body: &str) -> Result<Vec<u8>, CallError> {
         let late = |limit| move |_| Err(CallError::NoResponse(format!("no response after {limit:?}")));
         let attempts = async {
@@ -184,8 +185,8 @@ impl SignedCalls {
         Ok(request)
     }
 
-    /// Opens a connection, so that the first call does not wait for the handshake. An unsigned `GET /` needs no permission,
-    /// costs nothing and leaves no trace in CloudTrail.
+    /// Opens a connection, so that the first call does not wait for the handshake. An unsigned `GET /` needs no
+    /// permission, costs nothing and leaves no trace in CloudTrail.
     pub async fn connect(&self) -> Result<(), CallError> {
         let request = HttpRequest::get(&self.endpoint).map_err(|_| CallError::Unsigned("the endpoint is not a URI"))?;
         let response =

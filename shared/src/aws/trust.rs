@@ -6,9 +6,11 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-/// The five Amazon Trust Services roots, which the certificates of all AWS endpoints chain to; reading the system's 140
-/// instead costs 5 ms of each cold start. From <https://www.amazontrust.com/repository/>, which also publishes the
-/// SHA-256 of each root's public key: a test compares them.
+/// The five Amazon Trust Services roots, to which the certificates of all AWS endpoints chain. Reading the system's 140
+/// roots costs 5 ms of each cold start.
+///
+/// They come from <https://www.amazontrust.com/repository/>, which also publishes the SHA-256 of each root's public
+/// key. A test compares them.
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
 #[derive(Debug, thiserror::Error)]
@@ -18,8 +20,8 @@ pub struct CaBundleError {
     reason: String,
 }
 
-/// Returns a TLS context that trusts Amazon's roots and the certificates of `ca_bundle`. Fails if the bundle is not readable,
-/// has no certificate, or has a malformed one.
+/// Returns a TLS context that trusts Amazon's roots and the certificates of `ca_bundle`. Fails if the bundle is not
+/// readable, has no certificate, or has a malformed one.
 pub fn tls_context(ca_bundle: Option<&Path>) -> Result<TlsContext, CaBundleError> {
     let mut trusted = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
     if let Some(path) = ca_bundle {

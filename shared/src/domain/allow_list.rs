@@ -21,10 +21,7 @@ pub struct AllowList(Vec<IpNet>);
 impl AllowList {
     pub const MAX_NETWORKS: usize = 20;
 
-    /// Reads networks, each with its prefix length in canonical form. Entries are counted from 1 in errors.
-    ///
-    /// # Errors
-    /// A network is malformed or repeated, or there are more than [`Self::MAX_NETWORKS`].
+    /// Parses networks, each with its prefix length in canonical form. Errors count entries from 1.
     pub fn parse(networks: &[impl AsRef<str>]) -> Result<Self, MalformedAllowList> {
         if networks.len() > Self::MAX_NETWORKS {
             return Err(MalformedAllowList::TooManyNetworks);
@@ -56,18 +53,18 @@ impl AllowList {
         self.0.is_empty()
     }
 
-    /// Whether a caller at that address is allowed. An IPv4-mapped IPv6 address counts as the IPv4 address; an unknown
-    /// address (`None`) is on no list.
+    /// Returns whether a caller at this address is accepted. An IPv4-mapped IPv6 address counts as the IPv4 address. An
+    /// unknown address (`None`) is on no list.
     #[must_use]
     pub fn allows(&self, address: Option<IpAddr>) -> bool {
         let is_listed = |address: IpAddr| self.0.iter().any(|network| network.contains(&address.to_canonical()));
         self.is_unrestricted() || address.is_some_and(is_listed)
     }
 
-    /// Whether this list allows no caller that `outer` rejects.
+    /// Returns whether `outer` accepts every caller that this list accepts.
     #[must_use]
     pub fn is_within(&self, outer: &Self) -> bool {
-        // Neighbouring networks of `outer` may cover a larger network together.
+        // Neighbouring networks of `outer` may together cover a larger network.
         let merged = IpNet::aggregate(&outer.0);
         let is_covered = |network: &IpNet| merged.iter().any(|outer| outer.contains(network));
         outer.is_unrestricted() || !self.is_unrestricted() && self.0.iter().all(is_covered)
@@ -167,7 +164,7 @@ mod tests {
         assert!(AllowList::default().is_within(&AllowList::default()));
     }
 
-    /// Networks of few addresses each, so that neighbours and overlaps are frequent.
+    /// Small networks, so that neighbours and overlaps are frequent.
     fn network() -> impl Strategy<Value = IpNet> {
         let ipv4 = (0_u32..16, 28..=31_u8).prop_map(|(low, prefix)| IpNet::new(Ipv4Addr::from(low).into(), prefix));
         let ipv6 = (0_u128..16, 124..=127_u8).prop_map(|(low, prefix)| IpNet::new(Ipv6Addr::from(low).into(), prefix));

@@ -6,7 +6,7 @@ use super::{AppId, SecretVersionId, SigningKeys, Timestamp};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PreviousSecret {
     pub version_id: SecretVersionId,
-    /// The end of the overlap: until then, it is returned too.
+    /// The end of the overlap, during which both versions are returned.
     pub expires_at: Timestamp,
 }
 
@@ -21,16 +21,14 @@ pub struct App {
     pub updated_at: Timestamp,
     /// Counts the changes of the record, for optimistic locking.
     pub version: u64,
-    /// The current version of its secret.
     pub secret_version_id: SecretVersionId,
-    /// The version before the last rotation, unless its overlap was ended by hand. The overlap may be over: see
-    /// [`App::previous_secret()`].
+    /// The version before the last rotation, unless its overlap was ended by hand. [`App::previous_secret()`] returns
+    /// it only during the overlap.
     pub previous_secret: Option<PreviousSecret>,
     pub signing_keys: SigningKeys,
 }
 
 impl App {
-    /// A new, enabled app.
     #[must_use]
     pub fn new(
         id: AppId,
@@ -56,8 +54,8 @@ impl App {
     pub const DEFAULT_OVERLAP: Duration = Duration::from_secs(86_400);
     pub const MAX_OVERLAP: Duration = Duration::from_secs(2_592_000);
 
-    /// Makes another version of the secret the current one. The current one becomes the previous one for `overlap`, and the
-    /// previous one is dropped.
+    /// Makes another version of the secret the current one. The old current version becomes the previous one for
+    /// `overlap`; the old previous version is dropped.
     pub fn rotate_secret(&mut self, version_id: SecretVersionId, overlap: Duration, now: Timestamp) {
         let expires_at = now + overlap.min(Self::MAX_OVERLAP);
         self.previous_secret = Some(PreviousSecret { version_id: self.secret_version_id, expires_at });
@@ -69,13 +67,13 @@ impl App {
         self.previous_secret.take().map(|previous| previous.version_id)
     }
 
-    /// The previous secret, unless its overlap is over at `now`.
+    /// Returns the previous secret if its overlap is not over at `now`.
     #[must_use]
     pub fn previous_secret(&self, now: Timestamp) -> Option<PreviousSecret> {
         self.previous_secret.filter(|previous| now < previous.expires_at)
     }
 
-    /// Whether a version of the secret is returned at `now`, as the current or the previous one.
+    /// Returns whether callers get a version of the secret at `now`, as the current or the previous one.
     #[must_use]
     pub fn returns(&self, version_id: SecretVersionId, now: Timestamp) -> bool {
         let is_previous = self.previous_secret(now).is_some_and(|previous| previous.version_id == version_id);
@@ -113,7 +111,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_sequence_of_rotations_keeps_overlap_rules(steps in proptest::collection::vec((any::<bool>(), 0_u64..4_000_000, 0_u64..4_000_000), 0..40)) {
+        fn any_rotations_keep_overlap_rules(steps in proptest::collection::vec((any::<bool>(), 0_u64..4_000_000, 0_u64..4_000_000), 0..40)) {
             let mut now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
             let mut app = app(now);
             for (rotates, overlap, wait) in steps {

@@ -2,13 +2,13 @@ use std::fmt::Write;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 
-/// SHA-256 in lower-case hexadecimal.
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hexadecimal(digest(&SHA256, bytes).as_ref())
 }
 
-/// SHA-256 over all parts, each with its length before it, in lower-case hexadecimal.
+/// Returns the SHA-256 over all parts in lower-case hexadecimal. The length before each part makes another split
+/// differ.
 #[must_use]
 pub fn fingerprint(parts: &[&str]) -> String {
     let mut context = Context::new(&SHA256);
@@ -19,7 +19,6 @@ pub fn fingerprint(parts: &[&str]) -> String {
     hexadecimal(context.finish().as_ref())
 }
 
-/// Lower-case hexadecimal.
 #[must_use]
 pub fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {

@@ -18,7 +18,6 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new random id (UUID version 4).
             #[must_use]
             pub fn random() -> Self {
                 Self(Uuid::new_v4())
@@ -57,7 +56,8 @@ id! {
     ApiKeyId, "apikey_", "an API key's id (apikey_<uuid>)"
 }
 id! {
-    /// A version of an app's secret: its version id in Secrets Manager, which is the `ClientRequestToken` of its creation.
+    /// The version id of an app's secret in Secrets Manager. It is also the `ClientRequestToken` that created the
+    /// version.
     SecretVersionId, "", "a secret version's id (a UUID)"
 }
 

@@ -6,7 +6,7 @@ use super::{ApiKeyHash, Timestamp, fingerprint};
 #[error("an Idempotency-Key has 1 to 64 printable characters")]
 pub struct MalformedIdempotencyKey;
 
-/// The header `Idempotency-Key`, by which a caller repeats a write without doing it twice.
+/// The header `Idempotency-Key`. It makes a write idempotent: a replay gets the stored result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
@@ -40,13 +40,13 @@ impl WriteId {
     }
 }
 
-/// The result of a write, kept for as long as its `Idempotency-Key` may be sent again.
+/// The result of a write, stored for replays with the same `Idempotency-Key`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredResult {
     pub id: WriteId,
     /// The [`fingerprint`] of the request.
     pub request: String,
-    /// The data from which the response is built again; never a secret.
+    /// The data for the response to a replay; never a secret.
     pub result: String,
     /// Seconds since 1970.
     pub kept_until: u64,
@@ -55,14 +55,13 @@ pub struct StoredResult {
 impl StoredResult {
     pub const KEPT_FOR: Duration = Duration::from_secs(24 * 3600);
 
-    /// The result of a write at `now`.
     #[must_use]
     pub fn new(id: WriteId, request: String, result: String, now: Timestamp) -> Self {
         let kept_until = (now + Self::KEPT_FOR).seconds_since_epoch();
         Self { id, request, result, kept_until }
     }
 
-    /// Whether the result still counts at `now`; DynamoDB may delete it much later.
+    /// Returns whether a replay at `now` gets the result. DynamoDB may delete the item days later.
     #[must_use]
     pub fn is_kept(&self, now: Timestamp) -> bool {
         now.seconds_since_epoch() < self.kept_until
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn stored_result_is_kept_for_a_day() {
+    fn stored_result_is_kept_for_24_hours() {
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
         let id = WriteId(String::new());
         let stored = StoredResult::new(id, String::new(), String::new(), now);

@@ -1,4 +1,4 @@
-//! Ids, apps, API keys, signing keys and secrets: plain types and their rules, no I/O.
+//! Ids, apps, API keys, signing keys and secrets: types and rules without I/O.
 
 mod allow_list;
 mod api_key;

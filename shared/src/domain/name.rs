@@ -10,8 +10,8 @@ pub enum MalformedName {
     Character,
 }
 
-/// The name of a new app or API key. Names stored by earlier versions were not checked; [`escape_unprintable`] shows them
-/// safely.
+/// The name of a new app or API key. Earlier versions stored unchecked names; [`escape_unprintable`] makes them safe to
+/// print.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name(String);
 
@@ -33,7 +33,7 @@ impl FromStr for Name {
     }
 }
 
-/// The name of an API key that is created without one.
+/// The default name of an API key.
 impl From<ApiKeyType> for Name {
     fn from(kind: ApiKeyType) -> Self {
         Self(kind.name().to_owned())
@@ -52,14 +52,14 @@ impl fmt::Display for Name {
     }
 }
 
-/// Whether a terminal interprets the character: control characters, and Unicode's Bidi_Control (UAX #9, section 2).
+/// Returns whether a terminal may interpret the character: a control character or Bidi_Control (UAX #9, section 2).
 fn is_unprintable(character: char) -> bool {
     let is_bidirectional =
         matches!(character, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     character.is_control() || is_bidirectional
 }
 
-/// Replaces each control or bidirectional character with a JSON escape (`\u001b`). Inside JSON, the text stays the same.
+/// Replaces each control or bidirectional character with a JSON escape such as `\u001b`. A JSON text keeps its meaning.
 #[must_use]
 pub fn escape_unprintable(text: &str) -> Cow<'_, str> {
     if !text.contains(is_unprintable) {

@@ -11,13 +11,10 @@ pub struct Secret(Zeroizing<String>);
 impl Secret {
     const RANDOM_BYTES: usize = 48;
 
-    /// A new random secret: 48 bytes as 64 characters of base64url (RFC 4648, section 5).
-    ///
-    /// # Errors
-    /// The system gave no random bytes.
+    /// Generates a secret: 48 bytes as 64 characters of base64url (RFC 4648, section 5).
     pub fn random() -> Result<Self, NoRandomness> {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        // One random byte for each 6-bit digit: 48 bytes are 64 digits, without padding.
+        // Each digit has 6 bits and uses one random byte: 48 bytes are 64 digits, without padding.
         let mut bytes = Zeroizing::new([0_u8; Self::RANDOM_BYTES * 8 / 6]);
         fill_random(bytes.as_mut_slice())?;
         let digits = bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));
@@ -27,7 +24,6 @@ impl Secret {
         Ok(Self(secret))
     }
 
-    /// The value, for a response of the API or a request to Secrets Manager.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

@@ -10,7 +10,7 @@ pub enum MalformedSecretPrefix {
     Character,
 }
 
-/// The beginning of the names of all secrets, without the slash that follows it.
+/// The prefix of all secrets' names, without the slash that follows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretPrefix(String);
 

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::{ApiKey, ApiKeyStatus, ApiKeyType, App, SecretVersionId, Timestamp};
 
-/// The version of the app's secret that a read key fetched last, as compared with the app's record.
+/// The version of the app's secret that a read key fetched last, compared with the app's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeldSecret {
     Current,
@@ -10,7 +10,7 @@ pub enum HeldSecret {
     Previous,
     /// A version that is no longer returned.
     Older,
-    /// No fetch was noted.
+    /// The table has no fetch by the key.
     Never,
 }
 
@@ -45,10 +45,10 @@ pub fn secret_status<'a>(
     active_read_keys(keys, now).map(|key| (key, HeldSecret::new(app, key, now))).collect()
 }
 
-/// Returns the active read keys that would lose their secret at once if the record `read` became `changed`: they fetched a
-/// version last that is then no longer returned, and were in use within the last 7 days.
+/// Returns the active read keys that would lose their secret at once if the record `read` became `changed`. Their last
+/// fetched version is no longer returned after the change, and they were used within the last 7 days.
 ///
-/// A fetch is noted once for each version, so `last_used_at` tells whether the key is still in use.
+/// A fetch is stored once for each version, so only `last_used_at` shows whether the key is still used.
 #[must_use]
 pub fn keys_losing_secret<'a>(
     read: &App,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn unused_key_does_not_hinder_rotation_after_7_days() {
+    fn key_unused_for_7_days_does_not_block_rotation() {
         let (app, [.., current]) = app();
         let unused = key(ApiKeyType::Read, Some(current));
         let used = ApiKey { last_used_at: Some(start() + DAY), ..key(ApiKeyType::Read, Some(current)) };

@@ -16,7 +16,6 @@ pub struct MalformedTimestamp;
 pub struct Timestamp(OffsetDateTime);
 
 impl Timestamp {
-    /// The system clock's time, cut to milliseconds.
     #[must_use]
     pub fn now() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -29,13 +28,12 @@ impl Timestamp {
         self.0.unix_timestamp().try_into().unwrap_or_default()
     }
 
-    /// The time from `earlier` to this moment; zero if this moment is not later.
+    /// Returns the time from `earlier` to this moment, or zero if this moment is not later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::try_from(self.0 - earlier.0).unwrap_or_default()
     }
 
-    /// The moment `duration` before.
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
         let duration = time::Duration::try_from(duration).unwrap_or(time::Duration::MAX);
@@ -58,7 +56,7 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, MalformedTimestamp> {
         let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| MalformedTimestamp)?;
         let moment = moment.checked_to_offset(UtcOffset::UTC).ok_or(MalformedTimestamp)?;
-        // The conversion to UTC may lead to year -1, which RFC 3339 can't express.
+        // The conversion to UTC may give the year -1, which RFC 3339 cannot express.
         if moment.year() < 0 {
             return Err(MalformedTimestamp);
         }
@@ -88,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_of_any_offset_is_shown_in_utc_with_milliseconds() {
+    fn any_offset_is_shown_in_utc_with_milliseconds() {
         for (given, shown) in [
             ("2026-01-01T00:00:00.000Z", "2026-01-01T00:00:00.000Z"),
             ("2026-01-01T02:00:00+02:00", "2026-01-01T00:00:00.000Z"),

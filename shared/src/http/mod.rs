@@ -1,4 +1,5 @@
-//! Events and responses of API Gateway: payload format 2.0 of HTTP APIs, and 1.0 of REST APIs. Nothing here knows the contract.
+//! Events and responses of API Gateway: payload format 2.0 of HTTP APIs, and 1.0 of REST APIs. Nothing here knows the
+//! contract.
 
 mod event;
 mod request;

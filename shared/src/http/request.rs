@@ -47,8 +47,8 @@ impl Request {
         self.event.source_ip
     }
 
-    /// Returns a header's value; values of a repeated header are joined with commas, as API Gateway joins them. `None` if
-    /// the header is absent or not UTF-8.
+    /// Returns a header's value; values of a repeated header are joined with commas, as API Gateway joins them. `None`
+    /// if the header is absent or not UTF-8.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<Cow<'_, str>> {
         let mut values = self.event.headers.get_all(name).iter().map(|value| str::from_utf8(value.as_bytes()));
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn id_is_the_gateways_if_usable() {
+    fn usable_id_of_gateway_is_taken() {
         let id =
             |id: &str| v2(&json!({"requestContext": {"requestId": id, "http": {"method": "GET"}}})).id().to_owned();
         assert_eq!(id("id="), "id=");

@@ -4,8 +4,8 @@ use nix::sys::resource::{Resource, setrlimit};
 
 /// Disables core dumps, which would hold API keys and secrets.
 ///
-/// The kernel ignores the limit if its `core_pattern` is a pipe, so the process is also made non-dumpable. Other processes of
-/// the same user can then not read its memory either.
+/// The kernel ignores the limit if its `core_pattern` is a pipe, so the process is also made non-dumpable. Other
+/// processes of the same user can then not read its memory either.
 pub fn disable_core_dumps() -> io::Result<()> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     #[cfg(target_os = "linux")]

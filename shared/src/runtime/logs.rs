@@ -11,8 +11,8 @@ use crate::{
 /// The log target of this library.
 const LIBRARY: &str = env!("CARGO_CRATE_NAME");
 
-/// Starts logging JSON lines to standard output, at the level of Lambda's logging controls (`AWS_LAMBDA_LOG_LEVEL`, default
-/// INFO).
+/// Starts logging JSON lines to standard output, at the level of Lambda's logging controls (`AWS_LAMBDA_LOG_LEVEL`,
+/// default INFO).
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html>
 pub fn start(function_crate: &'static str) {

@@ -52,8 +52,8 @@ enum StartError {
     RuntimeApi(lambda_runtime::Error),
 }
 
-/// Returns a runtime with one thread, for the fastest cold start. With Lambda Managed Instances, which send several requests
-/// at a time, it has one thread for each processor.
+/// Returns a runtime with one thread, for the fastest cold start. With Lambda Managed Instances, which send several
+/// requests at a time, it has one thread for each processor.
 fn tokio_runtime() -> io::Result<Runtime> {
     let is_concurrent = env::var_os("AWS_LAMBDA_MAX_CONCURRENCY").is_some_and(|limit| limit != "1");
     let mut builder = if is_concurrent { Builder::new_multi_thread() } else { Builder::new_current_thread() };

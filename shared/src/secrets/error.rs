@@ -6,41 +6,37 @@ use crate::{
     domain::{Secret, SecretVersionId},
 };
 
-/// An operation of Secrets Manager that failed; `cause` is the whole cause.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretsError {
-    /// Secrets Manager refused or failed, or was unreachable.
-    #[error("Secrets Manager, secret {name}: {cause}")]
+    #[error("cannot access secret {name} in Secrets Manager: {cause}")]
     Failed { name: String, cause: String },
-    #[error("Secrets Manager, secret {name}: {cause}")]
+    #[error("cannot access secret {name} in Secrets Manager: {cause}")]
     Throttled { name: String, cause: String },
-    /// The secret or the version is missing, possibly only for a moment after it was stored.
-    #[error("Secrets Manager, secret {name}: {cause}")]
+    /// The secret or the version does not exist, or is not visible yet.
+    #[error("cannot access secret {name} in Secrets Manager: {cause}")]
     Missing { name: String, cause: String },
-    /// The secret has as many versions or labels as Secrets Manager allows.
     #[error(
         "cannot store a version of secret {name}: {cause}; Secrets Manager deletes an unused version a day after it was \
          created: see docs/OPERATIONS.md, \"Too many versions\""
     )]
     TooManyVersions { name: String, cause: String },
-    /// The secret has as many new versions as the API may create in a day.
     #[error(
         "cannot rotate secret {name}: {count} of its versions are younger than a day; `userdocks-admin secret rotate` \
-         still can"
+         is not bound by this limit"
     )]
     TooManyNewVersions { name: String, count: usize },
-    /// Another change has moved the label in the meantime.
-    #[error("Secrets Manager, secret {name}: {cause}")]
+    /// A concurrent change has moved the label.
+    #[error("cannot move a staging label of secret {name}: {cause}")]
     LabelMoved { name: String, cause: String },
-    #[error("Secrets Manager, secret {name}: its version {version} holds no text")]
+    #[error("cannot read version {version} of secret {name}: it holds no text")]
     NoText { name: String, version: SecretVersionId },
 }
 
 impl SecretsError {
-    /// The error code for a secret or a version that is not there.
+    /// The error code for a secret or a version that does not exist.
     pub(super) const MISSING: &str = "ResourceNotFoundException";
 
-    /// The error code of Secrets Manager's quotas: versions and labels of a secret, secrets of a region.
+    /// The error code for a reached quota: versions or labels of a secret, or secrets of a region.
     pub(super) const LIMIT_REACHED: &str = "LimitExceededException";
 
     pub(super) fn new(name: &str, error: FailedCall) -> Self {
@@ -54,7 +50,7 @@ impl SecretsError {
         }
     }
 
-    /// The error of a call that stored a version with `value`.
+    /// Converts the error of a call that stores a version with `value`.
     pub(super) fn from_put(name: &str, error: FailedCall, value: &Secret) -> Self {
         let failed = match error.code.as_deref() {
             Some(Self::LIMIT_REACHED) => Self::TooManyVersions { name: name.to_owned(), cause: error.cause },
@@ -63,7 +59,7 @@ impl SecretsError {
         failed.without(value)
     }
 
-    /// The error of a call that moved a label.
+    /// Converts the error of a call that moves a label.
     pub(super) fn from_label_change(name: &str, error: FailedCall) -> Self {
         match error.code.as_deref() {
             Some("InvalidParameterException") => Self::LabelMoved { name: name.to_owned(), cause: error.cause },
@@ -71,13 +67,13 @@ impl SecretsError {
         }
     }
 
-    /// The response to a call that stored something does not name what was stored.
+    /// Creates the error for a successful response without the name of the stored secret or version.
     pub(super) fn unnamed(name: &str) -> Self {
-        let cause = "the response does not name what was stored".to_owned();
+        let cause = "the AWS response does not name the stored secret or version".to_owned();
         Self::Failed { name: name.to_owned(), cause }
     }
 
-    /// Removes a cause that repeats the value that was sent: an AWS response may quote the request.
+    /// Hides a cause that contains the stored value, because an AWS response may quote the request.
     pub(super) fn without(mut self, value: &Secret) -> Self {
         if let Self::Failed { cause, .. }
         | Self::Throttled { cause, .. }

@@ -1,4 +1,4 @@
-//! Looking after the secrets under the prefix, without ever reading a value.
+//! Lists, describes and deletes the secrets under the prefix, without reading their values.
 
 use std::time::SystemTime;
 
@@ -15,17 +15,15 @@ use crate::{
     domain::{AppId, SecretVersionId, SigningKeyId},
 };
 
-/// What a secret under the prefix is for, as its name says.
+/// The purpose of a secret, which its name shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// An app's secret.
     AppSecret(AppId),
     /// The private half of an app's signing key.
     SigningKey(AppId, SigningKeyId),
 }
 
 impl Purpose {
-    /// Whose it is.
     #[must_use]
     pub fn app(self) -> AppId {
         match self {
@@ -34,51 +32,47 @@ impl Purpose {
     }
 }
 
-/// A secret as it is, without its value.
+/// The state of a secret, without its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretState {
-    /// Whether it waits for its deletion, and its value can't be read.
+    /// The value of such a secret cannot be read.
     pub is_scheduled_for_deletion: bool,
-    /// Whether it has a version with a label, and so a value.
+    /// A secret has a value if one of its versions has a label.
     pub has_value: bool,
-    /// The versions that carry their own id as a label.
+    /// The versions that have their own id as a label, so that Secrets Manager keeps them.
     pub kept_versions: Vec<SecretVersionId>,
-    /// The id of the version with the label `AWSCURRENT`; of a version stored by others, any text.
+    /// The id of the version with the label `AWSCURRENT`. If others stored it, the id may be any text.
     pub current_version: Option<String>,
-    /// The same of `AWSPENDING`, which Secrets Manager's own rotation sets until it is done.
+    /// The id of the version with the label `AWSPENDING`, which Secrets Manager's own rotation sets until it is done.
     pub pending_version: Option<String>,
-    /// When it was last changed in any way.
-    pub changed: Option<SystemTime>,
+    pub changed_at: Option<SystemTime>,
 }
 
-/// A version of a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretVersion {
-    /// Its id.
     pub id: SecretVersionId,
-    /// When it was put.
-    pub made: Option<SystemTime>,
+    pub created_at: Option<SystemTime>,
 }
 
-/// The names of secrets, read a page of up to 100 at a time; those that wait for their deletion are not among them.
+/// The names of secrets, read page by page, except secrets that are scheduled for deletion.
 pub struct SecretNames {
     prefix: String,
     pages: PaginationStream<Result<ListSecretsOutput, SdkError<ListSecretsError>>>,
 }
 
 impl SecretNames {
-    /// The next page, which may be empty; `None` when there are no more.
+    /// Reads the next page, which may be empty. Returns `None` after the last page.
     pub async fn next(&mut self) -> Result<Option<Vec<String>>, SecretsError> {
         let Some(page) = self.pages.next().await else { return Ok(None) };
         let page = page.map_err(|error| SecretsError::new(&self.prefix, error.into()))?;
         let names = page.secret_list.unwrap_or_default().into_iter().filter_map(|secret| secret.name);
-        // Not every emulator heeds the filter.
+        // Some emulators ignore the filter.
         Ok(Some(names.filter(|name| name.starts_with(&self.prefix)).collect()))
     }
 }
 
 impl Secrets {
-    /// The names of all apps' secrets and private keys, or of one app's.
+    /// Lists the names of the secrets and private keys of one app, or of all apps.
     #[must_use]
     pub fn names(&self, app: Option<AppId>) -> SecretNames {
         let prefix = match app {
@@ -90,7 +84,7 @@ impl Secrets {
         SecretNames { prefix, pages }
     }
 
-    /// What the secret of that name is for; `None` for a name that nothing here gives.
+    /// Returns the purpose of the secret with this name; `None` if this system never gives the name.
     #[must_use]
     pub fn purpose(&self, name: &str) -> Option<Purpose> {
         let (app, rest) = name.strip_prefix(&self.prefix)?.strip_prefix("/apps/")?.split_once('/')?;
@@ -102,7 +96,6 @@ impl Secrets {
         (self.name(purpose) == name).then_some(purpose)
     }
 
-    /// The name of the secret for that purpose.
     #[must_use]
     pub fn name(&self, purpose: Purpose) -> String {
         match purpose {
@@ -111,7 +104,7 @@ impl Secrets {
         }
     }
 
-    /// The secret as it is, if it is there.
+    /// Reads the state of a secret, if the secret exists.
     pub async fn describe(&self, purpose: Purpose) -> Result<Option<SecretState>, SecretsError> {
         let name = self.name(purpose);
         let secret = match send(self.secrets_manager.client().describe_secret().secret_id(&name).send()).await {
@@ -134,24 +127,24 @@ impl Secrets {
                 .collect(),
             current_version: labelled(Self::CURRENT),
             pending_version: labelled("AWSPENDING"),
-            changed: secret.last_changed_date.or(secret.created_date).and_then(|moment| moment.try_into().ok()),
+            changed_at: secret.last_changed_date.or(secret.created_date).and_then(|moment| moment.try_into().ok()),
         }))
     }
 
-    /// The most versions that a page of a listing can have.
-    const VERSIONS_OF_A_PAGE: i32 = 100;
+    /// The most that Secrets Manager allows.
+    const VERSIONS_PER_PAGE: i32 = 100;
 
-    /// All versions of an app's secret, those without a label too.
+    /// Lists all versions of an app's secret, including those without a label.
     pub async fn app_secret_versions(&self, app: AppId) -> Result<Vec<SecretVersion>, SecretsError> {
         let name = self.app_secret_name(app);
         let list = self.secrets_manager.client().list_secret_version_ids().secret_id(&name).include_deprecated(true);
-        let mut pages = list.into_paginator().page_size(Self::VERSIONS_OF_A_PAGE).send();
+        let mut pages = list.into_paginator().page_size(Self::VERSIONS_PER_PAGE).send();
         let mut versions = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| SecretsError::new(&name, error.into()))?;
             versions.extend(page.versions.unwrap_or_default().into_iter().filter_map(|version| {
-                let made = version.created_date.and_then(|moment| moment.try_into().ok());
-                Some(SecretVersion { id: version.version_id?.parse().ok()?, made })
+                let created_at = version.created_date.and_then(|moment| moment.try_into().ok());
+                Some(SecretVersion { id: version.version_id?.parse().ok()?, created_at })
             }));
         }
         Ok(versions)
@@ -162,13 +155,13 @@ impl Secrets {
         self.move_label(&self.app_secret_name(app), &version.to_string(), None, Some(version)).await
     }
 
-    /// Brings back a secret that waits for its deletion.
+    /// Restores a secret that is scheduled for deletion.
     pub async fn restore(&self, purpose: Purpose) -> Result<(), SecretsError> {
         self.restore_named(&self.name(purpose)).await
     }
 
-    /// Schedules the deletion of a secret, with Secrets Manager's recovery window of 30 days. Where it is scheduled or gone
-    /// already, nothing changes.
+    /// Schedules the deletion of a secret, with Secrets Manager's recovery window of 30 days. Does nothing if the
+    /// deletion is scheduled already or the secret does not exist.
     pub async fn schedule_deletion(&self, purpose: Purpose) -> Result<(), SecretsError> {
         self.delete(&self.name(purpose)).await
     }
@@ -180,7 +173,7 @@ mod tests {
     use crate::aws::SecretsManager;
 
     #[test]
-    fn name_tells_purpose_of_secret() {
+    fn name_shows_purpose_of_secret() {
         let config = aws_sdk_secretsmanager::Config::builder().behavior_version_latest().build();
         let client = aws_sdk_secretsmanager::Client::from_conf(config);
         let secrets = Secrets::new(SecretsManager::from_sdk(client, None), &"prefix".parse().unwrap(), None);

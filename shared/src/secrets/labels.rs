@@ -11,14 +11,15 @@ use crate::{
 };
 
 impl Secrets {
-    /// Cleans up the labels of an app's secret.
+    /// Cleans up the staging labels of an app's secret. A secret can have 20 labels, and each new version takes one.
     ///
-    /// `AWSCURRENT` moves to the pinned version, for people who look. A version that is neither pinned nor previous loses
-    /// its own label, so that Secrets Manager deletes it, unless a change in flight may be about to pin it: it is younger
-    /// than the pinned version and than `max_change_time`. All versions of a secret have at most 20 labels together, and each
-    /// put takes one.
+    /// Moves `AWSCURRENT` to the pinned version, for people who read the secret by hand. Removes the own label of a
+    /// version that is neither pinned nor previous, so that Secrets Manager deletes the version.
     ///
-    /// Nothing depends on the labels that are left if this fails; the next change cleans up again.
+    /// A version keeps its label if a change in flight may be about to pin it. Such a version is younger than the
+    /// pinned one and than `max_change_time`.
+    ///
+    /// Labels that remain after a failure do no harm; the next change cleans up again.
     ///
     /// <https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_limits.html>
     pub async fn tidy_app_secret(&self, app: &App, max_change_time: Duration) -> Result<(), SecretsError> {
@@ -27,19 +28,20 @@ impl Secrets {
         let listing = self.secrets_manager.client().list_secret_version_ids().secret_id(&name);
         let listed = send(listing.send()).await.map_err(|error| SecretsError::new(&name, error))?;
         let versions = listed.versions.unwrap_or_default();
-        let made = |version: &SecretVersionsListEntry| SystemTime::try_from(version.created_date?).ok();
+        let created_at = |version: &SecretVersionsListEntry| SystemTime::try_from(version.created_date?).ok();
         let is = |version: &SecretVersionsListEntry, id: SecretVersionId| version.version_id() == Some(&id.to_string());
-        let pinned_made = versions.iter().find(|version| is(version, pinned)).and_then(made);
+        let pinned_created_at = versions.iter().find(|version| is(version, pinned)).and_then(created_at);
         let now = SystemTime::now();
         for version in versions.iter().filter(|version| !is(version, pinned)) {
             let Some(id) = version.version_id() else { continue };
             let has_label = |label: &str| version.version_stages().iter().any(|found| found == label);
-            // A later rotation may have been quicker: its version keeps both labels.
-            let is_older = made(version).zip(pinned_made).is_some_and(|(made, pinned)| made <= pinned);
+            // The version of a later rotation that was quicker keeps both labels.
+            let is_older =
+                created_at(version).zip(pinned_created_at).is_some_and(|(created, pinned)| created <= pinned);
             if has_label(Self::CURRENT) && is_older {
                 moved_by_anyone(self.move_label(&name, Self::CURRENT, Some(id), Some(pinned)).await)?;
             }
-            let age = made(version).and_then(|made| now.duration_since(made).ok());
+            let age = created_at(version).and_then(|created_at| now.duration_since(created_at).ok());
             let is_left_over = age.is_some_and(|age| age > max_change_time);
             let is_kept = app.previous_secret.is_some_and(|previous| is(version, previous.version_id));
             if has_label(id) && !is_kept && (is_older || is_left_over) {
@@ -55,10 +57,10 @@ impl Secrets {
         moved_by_anyone(self.move_label(&self.app_secret_name(app), &id, Some(&id), None).await)
     }
 
-    /// Cleans up after a change that lost against another: moves `AWSCURRENT` back to the version that the app pins, and
-    /// removes the own label of the version `lost`.
+    /// Cleans up after a change that lost against another one. Moves `AWSCURRENT` back to the version that the app
+    /// pins, and removes the own label of the version `lost`.
     pub async fn discard_app_secret(&self, app: &App, lost: SecretVersionId) -> Result<(), SecretsError> {
-        /// Several changes that lost may move the label at the same time, each away from its own version only.
+        /// Other changes that lost may move the label at the same time, each away from its own version.
         const MAX_ATTEMPTS: usize = 3;
         let mut retries = 1..MAX_ATTEMPTS;
         while let Err(error) = self.return_current(app, &lost.to_string()).await {
@@ -69,7 +71,7 @@ impl Secrets {
         self.release_app_secret(app.id, lost).await
     }
 
-    /// Moves `AWSCURRENT` to the version that the app pins, if it is on the version `from`.
+    /// Moves `AWSCURRENT` from the version `from`, if it has the label, to the version that the app pins.
     pub async fn return_current(&self, app: &App, from: &str) -> Result<(), SecretsError> {
         let name = self.app_secret_name(app.id);
         let describing = self.secrets_manager.client().describe_secret().secret_id(&name);
@@ -100,7 +102,7 @@ impl Secrets {
     }
 }
 
-/// Accepts a label that a parallel change has moved: such changes clean up the same labels.
+/// Treats a label that a parallel change has moved as success, because such changes clean up the same labels.
 fn moved_by_anyone(outcome: Result<(), SecretsError>) -> Result<(), SecretsError> {
     match outcome {
         Err(SecretsError::LabelMoved { .. }) => Ok(()),

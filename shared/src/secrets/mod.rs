@@ -26,19 +26,19 @@ use crate::{
 
 type Version = (AppId, SecretVersionId);
 
-/// The secrets under one prefix, and a cache of the versions that were read.
+/// The secrets under one prefix, with a cache of the versions that were read or stored.
 #[derive(Debug)]
 pub struct Secrets {
     secrets_manager: SecretsManager,
     prefix: String,
-    /// Encrypts new secrets; Secrets Manager's own key if `None`.
+    /// The KMS key for new secrets (ARN, id or alias); `None` for Secrets Manager's own.
     kms_key: Option<String>,
     /// A version's value never changes, so no entry is ever stale.
     cache: Mutex<LruCache<Version, Arc<Secret>>>,
 }
 
 impl Secrets {
-    /// At some 100 bytes each, cached versions never fill a function's memory.
+    /// Each takes some 100 bytes, so a full cache is small.
     const CACHED_VERSIONS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1023);
 
     /// The error code for a secret that exists already.
@@ -47,10 +47,10 @@ impl Secrets {
     /// The error code for a secret that is scheduled for deletion.
     const SCHEDULED_FOR_DELETION: &str = "InvalidRequestException";
 
-    /// Marks the newest version for people who look. The app's record decides which version is returned.
+    /// Marks the current version for people who read the secret by hand. The app's record decides which version is
+    /// returned.
     const CURRENT: &str = "AWSCURRENT";
 
-    /// `kms_key` encrypts new secrets (ARN, id or alias).
     #[must_use]
     pub fn new(secrets_manager: SecretsManager, prefix: &SecretPrefix, kms_key: Option<String>) -> Self {
         let prefix = prefix.as_str().to_owned();
@@ -68,7 +68,7 @@ impl Secrets {
         format!("{}/apps/{app}/signing-keys/{key}", self.prefix)
     }
 
-    /// Returns one version of an app's secret, from the cache if this process has read it before.
+    /// Returns one version of an app's secret, from the cache if possible.
     pub async fn app_secret(&self, app: AppId, version: SecretVersionId) -> Result<Arc<Secret>, SecretsError> {
         if let Some(secret) = self.cached(|cache| cache.get(&(app, version)).cloned()) {
             return Ok(secret);
@@ -96,8 +96,8 @@ impl Secrets {
 
     /// Creates an app's secret with its first version.
     ///
-    /// Uses a secret that exists already; restores one that is scheduled for deletion first. The first version is put in a
-    /// call of its own, because not every emulator heeds the `ClientRequestToken` of a creation.
+    /// If the secret exists, adds the version to it. If the secret is scheduled for deletion, restores it first. The
+    /// version needs a call of its own, because some emulators ignore the `ClientRequestToken` of `CreateSecret`.
     pub async fn create_app_secret(
         &self,
         app: AppId,
@@ -122,8 +122,8 @@ impl Secrets {
         restored.map(drop).map_err(|error| SecretsError::new(name, error))
     }
 
-    /// Creates the secret with a signing key's private half (PKCS#8 PEM), in one call. The key's id must be a new random
-    /// one, and its public half is published next.
+    /// Creates the secret with a signing key's private half (PKCS#8 PEM), in one call. The key's id must be new and
+    /// random. The caller publishes the public half next.
     pub async fn create_signing_key(
         &self,
         app: AppId,
@@ -145,11 +145,11 @@ impl Secrets {
         match send(creation.send()).await {
             Ok(created) if created.name() == Some(&name) => Ok(unpublished),
             Ok(_) => Err(SecretsError::unnamed(&name)),
-            // Only this process knows the random id in the name, so an earlier attempt, whose response was lost, has created
-            // the secret with this value. Secrets Manager recognises that by the token; not every emulator does.
+            // Only this process knows the random id in the name, so an earlier attempt has created the secret and its
+            // response was lost. Secrets Manager recognises the second attempt by its token, but some emulators do not.
             Err(error) if error.code.as_deref() == Some(Self::EXISTS) => Ok(unpublished),
             Err(error) => {
-                // Other errors may follow an attempt that has created the secret.
+                // With any other error, an earlier attempt may have created the secret.
                 if matches!(error.code.as_deref(), Some(SecretsError::LIMIT_REACHED | "AccessDeniedException")) {
                     unpublished.settled();
                 }
@@ -158,8 +158,8 @@ impl Secrets {
         }
     }
 
-    /// Puts another version of an app's secret. Idempotent: the version's id is the `ClientRequestToken`. Fails if the
-    /// version exists with another value.
+    /// Stores another version of an app's secret. Idempotent, because the version's id is the `ClientRequestToken`.
+    /// Fails if the version exists with another value.
     pub async fn put_app_secret(
         &self,
         app: AppId,
@@ -191,14 +191,15 @@ impl Secrets {
             .customize()
             .config_override(one_attempt_at_a_limit());
         let put = send(putting.send()).await.map_err(|error| SecretsError::from_put(name, error, value))?;
-        // A record is about to pin the version: treat the put as successful only if the response names it.
+        // A record is about to pin the version, so the call counts as successful only if the response names the
+        // version.
         if put.version_id() == Some(&version) { Ok(()) } else { Err(SecretsError::unnamed(name)) }
     }
 
-    /// Schedules the deletion of all secrets of an app, with Secrets Manager's recovery window of 30 days: its secret, and
-    /// the private halves of all signing keys that it ever had.
+    /// Schedules the deletion of an app's secret and of the private halves of all its signing keys, past ones included.
+    /// The recovery window is Secrets Manager's 30 days.
     ///
-    /// Keys that the app's record names need no listing, which may lack secrets of the last minutes.
+    /// First deletes the keys in the app's record, because a listing may lack secrets of the last minutes.
     pub async fn delete_all(&self, app: &App) -> Result<(), SecretsError> {
         self.delete(&self.app_secret_name(app.id)).await?;
         for key in app.signing_keys.iter().filter(|key| !key.is_imported) {
@@ -213,7 +214,7 @@ impl Secrets {
         Ok(())
     }
 
-    /// Does nothing if the secret is scheduled for deletion already, or gone.
+    /// Does nothing if the deletion is scheduled already or the secret does not exist.
     async fn delete(&self, name: &str) -> Result<(), SecretsError> {
         let gone = [SecretsError::MISSING, Self::SCHEDULED_FOR_DELETION];
         match send(self.secrets_manager.client().delete_secret().secret_id(name).send()).await {

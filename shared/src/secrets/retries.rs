@@ -1,4 +1,4 @@
-//! When a call of Secrets Manager is repeated, and when not, beyond what the SDK does.
+//! Exceptions from the SDK's rules for retries of Secrets Manager calls.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use aws_smithy_runtime_api::client::{
 
 use super::error::SecretsError;
 
-/// Secrets Manager is eventually consistent: a version or a secret that was just stored may be missing for a while.
-/// All waits together end inside a route's deadline.
+/// The waits for a secret or a version that was just stored: Secrets Manager is eventually consistent. Together they
+/// are shorter than a route's deadline.
 const UNTIL_VISIBLE: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(400), Duration::from_millis(800)];
 
-/// Repeats a call while it fails because something is missing that was stored a moment ago.
+/// Repeats a call while it fails with [`SecretsError::Missing`].
 pub(super) async fn until_visible<T, F>(call: impl Fn() -> F) -> Result<T, SecretsError>
 where
     F: Future<Output = Result<T, SecretsError>>,
@@ -34,13 +34,13 @@ where
     call().await
 }
 
-/// A change of a call's configuration: no retry when a quota is reached.
+/// Returns a configuration for a call that is not retried after a quota was reached.
 pub(super) fn one_attempt_at_a_limit() -> Builder {
     Builder::new().retry_classifier(OneAttemptAtALimit)
 }
 
-/// The SDK takes every [`SecretsError::LIMIT_REACHED`] for throttling, which passes in a moment. A reached quota does not, and each
-/// attempt counts against the rate that all apps share.
+/// The SDK treats every [`SecretsError::LIMIT_REACHED`] as throttling, which passes soon. A reached quota stays, and
+/// each retry counts against the rate that all apps share.
 #[derive(Debug)]
 struct OneAttemptAtALimit;
 

@@ -1,7 +1,7 @@
 /// A private key whose public half is not published yet.
 ///
-/// If it is dropped before [`UnpublishedKey::settled`], at whatever point of a request, the log names its secret. Functions
-/// may not delete it; `userdocks-admin doctor` does.
+/// If it is dropped without [`UnpublishedKey::settled`], even by a panic or a missed deadline, the log names its
+/// secret. Functions have no permission to delete the secret; `userdocks-admin doctor --repair` schedules its deletion.
 #[derive(Debug)]
 #[must_use]
 pub struct UnpublishedKey {
@@ -13,7 +13,7 @@ impl UnpublishedKey {
         Self { secret: Some(secret) }
     }
 
-    /// The public half is published, or the private half is gone.
+    /// States that the public half is published, or that the private half was not stored.
     pub fn settled(mut self) {
         self.secret = None;
     }
@@ -24,7 +24,7 @@ impl Drop for UnpublishedKey {
         if let Some(secret) = &self.secret {
             tracing::warn!(
                 secret,
-                "a private key may be left without its public half; doctor names it as orphaned-private-key"
+                "private key may have no published public key; `userdocks-admin doctor` reports it as orphaned-private-key"
             );
         }
     }

@@ -36,8 +36,8 @@ impl ApiKeyChange {
 }
 
 impl Store {
-    /// Adds an API key to an app. Fails with [`StoreError::Conflict`] if the app does not exist, or if this or another app
-    /// has the key.
+    /// Adds an API key to an app. Fails with [`StoreError::Conflict`] if the app does not exist, or if this or another
+    /// app has the key.
     pub async fn add_api_key(&self, app: AppId, key: &ApiKey) -> Result<(), StoreError> {
         let app_exists = self.check_app(app, "attribute_exists(#pk)");
         self.transact(std::iter::once(app_exists).chain(self.new_api_key(app, key))).await
@@ -49,8 +49,8 @@ impl Store {
         self.delete_api_key_items(app, item::api_key_key(app, hash), item::index_key(hash), Some(no_app)).await
     }
 
-    /// Adds an API key to an app and retires the key that it replaces, in one transaction. Increments the app's `version`,
-    /// so that a write in flight by the replaced key fails.
+    /// Adds an API key to an app and retires the key that it replaces, in one transaction. Increments the app's
+    /// `version`, so that a write in flight by the replaced key fails.
     ///
     /// Fails with [`StoreError::Conflict`] if the replaced key was deleted, revoked or changed since it was read.
     pub async fn replace_api_key(
@@ -67,8 +67,8 @@ impl Store {
         Ok(())
     }
 
-    /// Stores the changed allow list of an API key. Increments the app's `version`, so that a write in flight by the key
-    /// fails.
+    /// Stores the changed allow list of an API key. Increments the app's `version`, so that a write in flight by the
+    /// key fails.
     ///
     /// Fails with [`StoreError::Conflict`] if the key was deleted, revoked or changed since it was read.
     pub async fn change_allow_list(&self, app: AppId, read: &ApiKey, changed: &ApiKey) -> Result<(), StoreError> {
@@ -138,9 +138,9 @@ impl Store {
         Ok(())
     }
 
-    /// Revokes a leaked key by a conditional write of its own. Returns `false` if it is no longer active.
+    /// Revokes a leaked key with a single conditional write. Returns `false` if the key is no longer active.
     ///
-    /// A transaction in progress delays the write, so a thief who keeps changing the key can't prevent it.
+    /// A transaction in progress only delays the write. A thief who keeps changing the key cannot prevent it.
     pub async fn revoke_leaked_api_key(
         &self,
         app: AppId,
@@ -149,8 +149,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut waits = waits_after_conflict();
         loop {
-            // A repeated attempt, whose first response was lost, finds its own revocation.
-            let revoking = self
+            // If a response was lost, the SDK's retry finds its own revocation, so the condition accepts `now`.
+            let update = self
                 .update_item(item::api_key_key(app, hash))
                 .update_expression("SET #revoked = :now, #updated = :now")
                 .condition_expression(
@@ -162,7 +162,7 @@ impl Store {
                 .expression_attribute_names("#updated", item::UPDATED_AT)
                 .expression_attribute_names("#expires", item::EXPIRES_AT)
                 .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
-            match send(revoking.send()).await {
+            match send(update.send()).await {
                 Ok(_) => return Ok(true),
                 Err(error) if error.code.as_deref() == Some("ConditionalCheckFailedException") => return Ok(false),
                 Err(error) => match self.to_store_error(error) {
@@ -173,8 +173,8 @@ impl Store {
         }
     }
 
-    /// Revokes the key first and increments the app's `version` later. A thief can keep changing the app's record, but not
-    /// the key's.
+    /// Revokes the key first and increments the app's `version` later. A thief can keep changing the app's record, but
+    /// not the key's.
     async fn revoke_before_version(
         &self,
         app: AppId,
@@ -196,8 +196,8 @@ impl Store {
 
     /// Commits `changes` of an API key and increments its app's `version`, in one transaction.
     ///
-    /// The increment does not depend on the version that was read, so only a concurrent transaction can win. In that case,
-    /// tries again while the key's record fulfils `may_change`.
+    /// The increment does not depend on the version that was read, so only a concurrent transaction can win. In that
+    /// case, tries again while the key's record fulfils `may_change`.
     async fn change_api_key(
         &self,
         app: AppId,

@@ -1,4 +1,4 @@
-//! Creating, changing and deleting apps.
+//! Creates, changes and deletes apps.
 
 use std::collections::HashSet;
 
@@ -20,21 +20,21 @@ use crate::{
     domain::{ApiKey, App, AppId, StoredResult, Timestamp},
 };
 
-/// A transaction has 100 items: the app, and two items for each API key.
-const API_KEYS_BESIDE_THE_APP: usize = 49;
+/// A transaction has at most 100 items: the app, and two items for each API key.
+const MAX_API_KEYS_BESIDE_APP: usize = 49;
 
 impl Store {
-    /// Creates the app and its first API keys, all or nothing: the last transaction has the app. Keys for which it has no
-    /// room are stored before; they are rejected while there is no app. After a crash, the same again completes it.
-    /// Deletes items that a deleted app of this id left behind first.
+    /// Creates the app and its first API keys. Deletes left-over items of a deleted app with the same id first.
     ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if the app or one of the keys exists, or another app has one of the keys.
+    /// The last transaction creates the app. Keys that do not fit into it are stored before, and are rejected while
+    /// there is no app. Calling this again after a crash completes the creation.
+    ///
+    /// Fails with [`StoreError::Conflict`] if the app or one of the keys exists, or another app has one of the keys.
     pub async fn create_app(&self, app: &App, api_keys: &[ApiKey]) -> Result<(), StoreError> {
-        let (before, last) = api_keys.split_at(api_keys.len().saturating_sub(API_KEYS_BESIDE_THE_APP));
-        // A parallel import of the same app may have stored them just now.
+        let (before, last) = api_keys.split_at(api_keys.len().saturating_sub(MAX_API_KEYS_BESIDE_APP));
+        // The keys in `before` stay, because a parallel import of the same app may have stored them just now.
         self.delete_left_over(app.id, before).await?;
-        for keys in before.chunks(API_KEYS_BESIDE_THE_APP) {
+        for keys in before.chunks(MAX_API_KEYS_BESIDE_APP) {
             let keys = keys.iter().flat_map(|key| {
                 let put = into_transaction(self.put(item::from_api_key(app.id, key)));
                 [put, self.put_index(app.id, key)]
@@ -47,7 +47,7 @@ impl Store {
         self.add_missing_keys(app.id, before).await
     }
 
-    /// Adds the keys of a new app that a parallel creation, which then lost, took for left over.
+    /// Adds keys that a parallel creation of the same app deleted as left over, before it failed.
     async fn add_missing_keys(&self, app: AppId, keys: &[ApiKey]) -> Result<(), StoreError> {
         if keys.is_empty() {
             return Ok(());
@@ -59,12 +59,12 @@ impl Store {
         Ok(())
     }
 
-    /// Stores the attributes that differ between the app as it was `read` and as it is `changed`, and counts its `version`
-    /// up, in one transaction with the result of an idempotent write. A function thus writes only the attributes that it
-    /// changes, and its policy names them.
+    /// Stores the attributes that differ between `read` and `changed`, and increments `version`. The result of an
+    /// idempotent write is stored in the same transaction. Each function's policy names the attributes that it may
+    /// change.
     ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if a record has changed since or is gone, or the result is stored already.
+    /// Fails with [`StoreError::Conflict`] if a record was changed or deleted since it was read, or if the result is
+    /// stored already.
     pub async fn update_app(
         &self,
         read: &App,
@@ -75,7 +75,7 @@ impl Store {
         self.update_app_and_api_keys(read, changed, now, &[], result).await
     }
 
-    /// Stores changes of the app's API keys, too, in the transaction of [`Store::update_app`].
+    /// Stores changes of the app and of its API keys in one transaction, like [`Store::update_app`].
     pub async fn update_app_and_api_keys(
         &self,
         read: &App,
@@ -116,9 +116,9 @@ impl Store {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    /// Deletes all items of an app, readable or not, and its own record last.
+    /// Deletes all items of an app, even corrupt ones, and its own record last.
     pub async fn delete_app(&self, app: AppId) -> Result<(), StoreError> {
-        /// More at a time would only be throttled: the table's write capacity is the limit.
+        /// More at a time would only be throttled by the table's write capacity.
         const CONCURRENT_DELETIONS: usize = 8;
         let keys = stream::iter(self.keys_beside_app(app).await?).map(Ok);
         let delete = async |key: Item| match item::index_key_of(&key) {
@@ -134,7 +134,7 @@ impl Store {
         send(deleting.send()).await.map(drop).map_err(|error| self.to_store_error(error))
     }
 
-    /// Deletes the items that an app of this id left behind, except the API keys `kept`. Deletes nothing while the app
+    /// Deletes left-over items of a deleted app with this id, except the API keys `kept`. Deletes nothing while the app
     /// exists.
     async fn delete_left_over(&self, app: AppId, kept: &[ApiKey]) -> Result<(), StoreError> {
         let kept: HashSet<_> = kept.iter().map(|key| item::api_key_sk(&key.hash)).collect();
@@ -149,7 +149,7 @@ impl Store {
         Ok(())
     }
 
-    /// The keys of an app's items, without the app's own record.
+    /// Returns the primary keys of an app's items, except the app's own record.
     async fn keys_beside_app(&self, app: AppId) -> Result<Vec<Item>, StoreError> {
         let query = self
             .query()

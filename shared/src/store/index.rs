@@ -22,7 +22,8 @@ use crate::{
 const NONE_OR_OF_APP: &str = "attribute_not_exists(#pk) OR #app = :app";
 
 impl Store {
-    /// Returns the API keys with these hashes and their apps, and the corrupt items. Finds only keys that have an index item.
+    /// Returns the API keys with these hashes and their apps, and the corrupt items. Finds only keys that have an index
+    /// item.
     pub async fn find_api_keys(
         &self,
         hashes: &[ApiKeyHash],
@@ -52,15 +53,15 @@ impl Store {
         Ok(found)
     }
 
-    /// Stores the missing index item of an API key. Fails with [`StoreError::Conflict`] if the app does not have the key, or
-    /// the index item names another app.
+    /// Stores the missing index item of an API key. Fails with [`StoreError::Conflict`] if the app does not have the
+    /// key, or the index item names another app.
     pub async fn repair_index(&self, app: AppId, key: &ApiKey) -> Result<(), StoreError> {
         let has_key = self.check(item::api_key_key(app, &key.hash), "attribute_exists(#pk)");
         self.transact([has_key, self.put_index(app, key)]).await
     }
 
-    /// Deletes an index item whose app does not have the key. Fails with [`StoreError::Conflict`] if the app has the key, or
-    /// the index item names another app.
+    /// Deletes an index item whose app does not have the key. Fails with [`StoreError::Conflict`] if the app has the
+    /// key, or the index item names another app.
     pub async fn delete_index_without_key(&self, app: AppId, hash: &ApiKeyHash) -> Result<(), StoreError> {
         let has_no_key = self.check(item::api_key_key(app, hash), "attribute_not_exists(#pk)");
         let deletion = self
@@ -80,7 +81,8 @@ impl Store {
         into_transaction(put)
     }
 
-    /// Deletes an API key's record and its index item, if `condition` holds. Keeps an index item that names another app.
+    /// Deletes an API key's record and its index item, if `condition` holds. Keeps an index item that names another
+    /// app.
     pub(super) async fn delete_api_key_items(
         &self,
         app: AppId,

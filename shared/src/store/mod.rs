@@ -1,4 +1,4 @@
-//! Apps and API keys in DynamoDB: one table.
+//! Apps and API keys in one DynamoDB table.
 
 mod api_keys;
 mod apps;
@@ -37,7 +37,7 @@ impl Store {
     }
 
     fn to_store_error(&self, error: FailedCall) -> StoreError {
-        // The cause of a cancelled transaction names the reason of each of its items.
+        // The cause of a cancelled transaction names a reason for each of its items.
         let has_reason = |reasons: [&str; 2]| reasons.iter().any(|reason| error.cause.contains(reason));
         match error.code.as_deref() {
             Some("ConditionalCheckFailedException" | "TransactionConflictException") => StoreError::Conflict,

@@ -1,4 +1,4 @@
-//! Notes on API keys' records: their last use, and the secret's version that they fetched last.
+//! Updates of API keys' records: the last use, and the last fetched version of the secret.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -6,10 +6,10 @@ use super::{Store, error::StoreError, item};
 use crate::domain::{ApiKey, ApiKeyHash, AppId, SecretFetch, Timestamp};
 
 impl Store {
-    /// Notes that an API key was used at `now`: only forward in time, at most once an hour. A revocation does not matter:
-    /// noting the last use of a key that was just revoked does no harm, and `revokedAt` stays out of the permission.
+    /// Stores that an API key was used at `now`: only forward in time, at most once an hour. Does not check for a
+    /// revocation, so that the permission needs no `revokedAt`; the last use of a revoked key does no harm.
     pub async fn note_use(&self, app: AppId, hash: &ApiKeyHash, now: Timestamp) -> Result<(), StoreError> {
-        let noting = self
+        let update = self
             .update_item(item::api_key_key(app, hash))
             .update_expression("SET #used = :now")
             .condition_expression("attribute_exists(#pk) AND (attribute_not_exists(#used) OR #used <= :old)")
@@ -20,12 +20,12 @@ impl Store {
                 ":old",
                 AttributeValue::S(now.before(ApiKey::LAST_USED_PRECISION).to_string()),
             );
-        self.update_if_possible(noting).await
+        self.update_if_possible(update).await
     }
 
-    /// Notes the secret's version that a read key fetched: once for each version, only forward in time.
+    /// Stores which version of the secret a read key fetched: once for each version, only forward in time.
     pub async fn note_fetch(&self, app: AppId, hash: &ApiKeyHash, fetch: SecretFetch) -> Result<(), StoreError> {
-        let noting = self
+        let update = self
             .update_item(item::api_key_key(app, hash))
             .update_expression("SET #version = :version, #at = :now")
             .condition_expression(
@@ -36,6 +36,6 @@ impl Store {
             .expression_attribute_names("#at", item::FETCHED_AT)
             .expression_attribute_values(":version", AttributeValue::S(fetch.version_id.to_string()))
             .expression_attribute_values(":now", AttributeValue::S(fetch.at.to_string()));
-        self.update_if_possible(noting).await
+        self.update_if_possible(update).await
     }
 }

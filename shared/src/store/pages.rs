@@ -1,4 +1,4 @@
-//! Reading the table page by page, so that memory stays flat however large it is.
+//! Reads the table page by page, so that a large table needs no more memory.
 
 use aws_sdk_dynamodb::{
     error::SdkError,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::domain::{App, AppId};
 
-/// Items, read a page at a time when the next page is asked for.
+/// Items, of which each page is read when it is requested.
 pub struct Pages<T> {
     store: Store,
     source: Source,
@@ -30,10 +30,7 @@ enum Source {
 }
 
 impl<T> Pages<T> {
-    /// The next page, which may be empty, with what can't be read in it; `None` when there are no more.
-    ///
-    /// # Errors
-    /// DynamoDB fails.
+    /// Reads the next page, which may be empty, with its corrupt items as errors. Returns `None` after the last page.
     pub async fn next(&mut self) -> Result<Option<Vec<Result<T, CorruptItem>>>, StoreError> {
         let items = match &mut self.source {
             Source::Scan(pages) => {
@@ -50,10 +47,9 @@ impl<T> Pages<T> {
 }
 
 impl Store {
-    /// All apps, in an order of the table's own that does not change; those behind `after` where that is given. A scan of
-    /// the whole table that answers with the apps' summaries alone.
+    /// Scans the table for the summaries of all apps, or of those after `after`. The order is arbitrary but stable.
     ///
-    /// A page is what DynamoDB reads at a time: 1 MB of the table, or `page_size` items, API keys among them.
+    /// DynamoDB reads 1 MB of the table for each page, or `page_size` items, including those that are not apps.
     #[must_use]
     pub fn app_summaries(&self, after: Option<AppId>, page_size: Option<i32>) -> Pages<AppSummary> {
         let placeholders = item::SUMMARY.map(|attribute| format!("#{attribute}"));
@@ -69,7 +65,7 @@ impl Store {
         Pages { store: self.clone(), source: Source::Scan(scan.into_paginator().send()), read: item::to_app_summary }
     }
 
-    /// All apps, whole.
+    /// Scans the table for all apps.
     #[must_use]
     pub fn apps(&self) -> Pages<App> {
         let source = Source::Scan(self.scan_apps().into_paginator().send());
@@ -87,7 +83,7 @@ impl Store {
             .expression_attribute_values(":app", AttributeValue::S(item::APP_SK.to_owned()))
     }
 
-    /// All items of the table, or of one app, strongly consistent; one app's items follow one another.
+    /// Reads all items of the table, or of one app, strongly consistent. Items of one app are next to each other.
     #[must_use]
     pub fn records(&self, app: Option<AppId>) -> Pages<Record> {
         let source = match app {

@@ -32,8 +32,8 @@ pub struct CallerRecords {
 }
 
 impl Store {
-    /// Reads the app, its API key with this hash and the stored result of this write, in one strongly consistent round trip.
-    /// Returns `None` if the app or the key is missing.
+    /// Reads the app, its API key with this hash and the stored result of this write, in one strongly consistent round
+    /// trip. Returns `None` if the app or the key is missing.
     pub async fn find_caller(
         &self,
         app: AppId,
@@ -105,7 +105,8 @@ impl Store {
         Ok(found)
     }
 
-    /// Reads those of the API keys that exist, strongly consistent. Returns them with their apps, and the corrupt records.
+    /// Reads those of the API keys that exist, strongly consistent. Returns them with their apps, and the corrupt
+    /// records.
     pub async fn find_api_keys_of_apps(
         &self,
         places: &[(AppId, ApiKeyHash)],

@@ -1,4 +1,4 @@
-//! The items of transactions and their commit, and updates outside transactions.
+//! Builds and commits transactions, and updates single items.
 
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ use crate::{
     domain::{AppId, Timestamp},
 };
 
-/// Returns the waits before another attempt of a change that commutes with all others, after [`StoreError::Conflict`].
-/// They are random, so that the same writers do not compete again, and end within 4 seconds.
+/// Returns the waits between attempts of a change that commutes with all others, after [`StoreError::Conflict`]. They
+/// are random, so that the same writers do not collide again. Together they are shorter than 4 seconds.
 pub fn waits_after_conflict() -> impl Iterator<Item = Duration> {
     const LONGEST: [u64; 10] = [20, 40, 80, 160, 320, 640, 640, 640, 640, 640];
     LONGEST.into_iter().map(|longest| Duration::from_millis(longest).mul_f64(fastrand::f64()))
@@ -72,12 +72,12 @@ impl Store {
         Ok(TransactWriteItem::builder().update(update).build())
     }
 
-    /// Begins the update of an item outside a transaction.
+    /// Returns a builder for the update of an item outside a transaction.
     pub(super) fn update_item(&self, key: Item) -> UpdateItemFluentBuilder {
         self.dynamodb.client().update_item().table_name(&self.table).set_key(Some(key))
     }
 
-    /// Updates an item, unless its condition fails or a transaction of the item is in progress.
+    /// Updates an item. Does nothing if the condition fails or a transaction of the item is in progress.
     pub(super) async fn update_if_possible(&self, update: UpdateItemFluentBuilder) -> Result<(), StoreError> {
         match send(update.send()).await.map_err(|error| self.to_store_error(error)) {
             Ok(_) | Err(StoreError::Conflict) => Ok(()),
@@ -85,7 +85,6 @@ impl Store {
         }
     }
 
-    /// Commits all items or none.
     pub(super) async fn transact(
         &self,
         items: impl IntoIterator<Item = Result<TransactWriteItem, BuildError>>,

@@ -1,4 +1,4 @@
-//! The commands in README.md and docs/OPERATIONS.md.
+//! The commands in the `sh` blocks of the documents.
 
 use std::fs;
 
@@ -7,18 +7,25 @@ use crate::project;
 /// A command of an `sh` block.
 #[derive(Debug)]
 pub struct Typed {
+    /// The command, without its comment.
     pub text: String,
     /// The comment after the command.
     pub comment: String,
 }
 
-/// Returns the commands of all `sh` blocks of README.md, in order.
+/// Returns the commands of README.md in order.
 #[must_use]
 pub fn commands() -> Vec<Typed> {
-    commands_of(&fs::read_to_string(project().join("README.md")).unwrap())
+    commands_in("README.md")
 }
 
-/// Returns the commands of another document under one heading of the second level.
+/// Returns the commands of a document in order.
+#[must_use]
+pub fn commands_in(document: &str) -> Vec<Typed> {
+    commands_of(&fs::read_to_string(project().join(document)).unwrap())
+}
+
+/// Returns the commands of a document under one heading of the second level.
 #[must_use]
 pub fn commands_under(document: &str, heading: &str) -> Vec<Typed> {
     let text = fs::read_to_string(project().join(document)).unwrap();
@@ -39,7 +46,7 @@ fn commands_of(text: &str) -> Vec<Typed> {
     commands.filter(|command| !command.text.is_empty() && !command.text.starts_with('#')).collect()
 }
 
-/// Returns README.md's first command with that beginning.
+/// Returns the first command of README.md with that beginning.
 #[must_use]
 pub fn command(beginning: &str) -> String {
     let found = commands().into_iter().find(|command| command.text.starts_with(beginning));

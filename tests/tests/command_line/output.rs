@@ -127,7 +127,7 @@ async fn completions_of_each_shell_name_commands() {
         let output = command.args(["completions", shell]).env_clear().output().await.unwrap();
         let script = text(&output.stdout);
         assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {}", text(&output.stderr));
-        for name in ["userdocks-admin", "end-overlap", "--if-not-exists"] {
+        for name in ["userdocks-admin", "end-overlap", "if-not-exists"] {
             assert!(script.contains(name), "{shell}: {name}");
         }
     }

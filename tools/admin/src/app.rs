@@ -47,8 +47,8 @@ pub async fn create(
 
 /// Creates an app with a given read and a given write API key.
 ///
-/// The record is written last, in one transaction. After a crash before it, the app does not exist, and the command can be run
-/// again. If a parallel command creates the app first, this one removes what it has stored.
+/// The record is written last, in one transaction. After a crash before it, the app does not exist, and the command can be
+/// run again. If a parallel command creates the app first, this one removes what it has stored.
 ///
 /// # Errors
 /// [`AdminError::AppExists`], or an AWS service fails.
@@ -153,8 +153,8 @@ fn created_key_json(key: &ApiKey, value: Option<&ApiKeyValue>) -> Value {
     })
 }
 
-/// Lists apps page by page, and reports corrupt records. With `limit`, `next` in the output is the `after` of the next listing,
-/// or null at the end.
+/// Lists apps page by page, and reports corrupt records. With `limit`, `next` in the output is the `after` of the next
+/// listing, or null at the end.
 ///
 /// # Errors
 /// DynamoDB fails, or the output cannot be written.

@@ -7,8 +7,8 @@ use aws_config::{
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use userdocks_admin::AdminError;
 
-/// Reads region, credentials, endpoints and retry settings from the places that the AWS CLI reads. Unlike the SDK, it does not
-/// panic on an invalid retry mode or number of attempts, and it treats an empty endpoint as not set.
+/// Reads region, credentials, endpoints and retry settings from the places that the AWS CLI reads. Unlike the SDK, it does
+/// not panic on an invalid retry mode or number of attempts, and it treats an empty endpoint as not set.
 pub async fn load() -> Result<SdkConfig, AdminError> {
     // Without an explicit retry configuration, the SDK reads the settings and panics if they are invalid.
     let sdk = aws_config::defaults(BehaviorVersion::latest()).retry_config(RetryConfig::standard()).load().await;

@@ -9,8 +9,8 @@ use userdocks_admin::AdminError;
 /// The variable for all services. The variable for one service has the service's id as a suffix.
 const VARIABLE: &str = "AWS_ENDPOINT_URL";
 
-/// Checks the endpoints in environment variables before the SDK reads them. The SDK prints a malformed endpoint, or ignores it
-/// and calls AWS. A blank variable counts as not set.
+/// Checks the endpoints in environment variables before the SDK reads them. The SDK prints a malformed endpoint, or ignores
+/// it and calls AWS. A blank variable counts as not set.
 ///
 /// # Errors
 /// An endpoint is malformed. The error names the variable, but not its value, which may hold a password.
@@ -31,7 +31,8 @@ pub fn check_variables() -> Result<(), AdminError> {
 /// Checks the endpoints that the SDK read from the AWS configuration file. Returns DynamoDB's endpoint if one is set.
 ///
 /// # Errors
-/// An endpoint is malformed, or is not confidential enough for the credentials. The error names the setting, but not its value.
+/// An endpoint is malformed, or session credentials would be sent to an http:// endpoint. The error names the setting, but
+/// not its value.
 pub async fn check_sdk(sdk: &SdkConfig) -> Result<Option<String>, AdminError> {
     check_service(sdk, "Secrets Manager").await?;
     check_service(sdk, "CloudFormation").await?;

@@ -107,7 +107,8 @@ fn start_log() {
         .without_time()
         .with_target(false)
         .log_internal_errors(false);
-    // The SDK's warning about a malformed endpoint shows the endpoint, which may hold a password. `endpoints` reports it instead.
+    // The SDK's warning about a malformed endpoint shows the endpoint, which may hold a password. `endpoints` reports it
+    // instead.
     let targets = Targets::new()
         .with_default(tracing::Level::WARN)
         .with_target("aws_config::default_provider::endpoint_url", tracing::level_filters::LevelFilter::OFF);

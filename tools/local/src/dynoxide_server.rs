@@ -19,8 +19,8 @@ use tokio::{
 
 use crate::LocalError;
 
-/// A server of a database. dynoxide can only serve a listener, so it gets one that accepts a single connection. No other program
-/// can connect to that listener.
+/// A server of a database. dynoxide can only serve a listener, so it gets one that accepts a single connection. No other
+/// program can connect to that listener.
 pub struct DynoxideServer {
     database: Database,
     connection: Mutex<Option<Connection>>,

@@ -1,4 +1,5 @@
-//! The apps of `events/apps.json`, which the fixtures in `events/` use. Their ids and keys are fixed and recognisable as test data.
+//! The apps of `events/apps.json`, which the fixtures in `events/` use. Their ids and keys are fixed and recognisable as test
+//! data.
 
 use aws_sdk_dynamodb::{Client, error::DisplayErrorContext, types::AttributeValue};
 use serde::Deserialize;

@@ -11,7 +11,6 @@ impl ApiKeyHash {
         Self(sha256_hex(value.as_bytes()))
     }
 
-    /// The 64 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

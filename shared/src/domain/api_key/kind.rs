@@ -1,6 +1,6 @@
 use std::str::FromStr;
 
-/// The purpose of an API key. A write key does not read, a read key does not write.
+/// The type of an API key. A write key does not read, and a read key does not write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiKeyType {
     /// For the GET routes.
@@ -12,7 +12,7 @@ pub enum ApiKeyType {
 impl ApiKeyType {
     pub const ALL: [Self; 2] = [Self::Read, Self::Write];
 
-    /// The type's name in the `x-api-key-type` header, in the table and inside a key.
+    /// The name in the `x-api-key-type` header, in the table and inside a key.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -21,7 +21,7 @@ impl ApiKeyType {
         }
     }
 
-    /// The beginning of this system's own keys of the type.
+    /// The prefix of keys that this system issues.
     pub(super) fn prefix(self) -> &'static str {
         match self {
             Self::Read => "ud_read_",

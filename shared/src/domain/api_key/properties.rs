@@ -1,4 +1,4 @@
-//! The rules of an app's API keys, checked in random sequences of operations.
+//! Checks the rules of an app's API keys with random sequences of operations.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::domain::{AllowList, Timestamp};
 
-/// Keys are chosen by their place among all keys, modulo their number.
+/// An operation on keys, which are chosen by their index modulo the number of keys.
 #[derive(Debug, Clone)]
 enum Operation {
     Wait(Duration),
@@ -69,7 +69,8 @@ fn choose(keys: &ApiKeys, number: usize) -> Option<ApiKey> {
     keys.get(number % keys.len().max(1)).map(|key| (*key).clone())
 }
 
-/// The creator: the operator (`Some(None)`), an active write key, or nobody if the chosen key is not accepted.
+/// Returns the creator: the operator (`Some(None)`) or an active write key. Returns `None` if the chosen key is not
+/// accepted.
 fn authenticate(keys: &ApiKeys, number: Option<usize>, now: Timestamp) -> Option<Option<ApiKey>> {
     let Some(number) = number else { return Some(None) };
     let key = choose(keys, number)?;
@@ -97,7 +98,7 @@ fn check_new_key(new: &ApiKey, creator: Option<&ApiKey>, replaced: Option<&ApiKe
     Ok(())
 }
 
-/// Checks what no operation may change in the keys that were there before.
+/// Checks the properties of existing keys that no operation may change.
 fn check_old_keys(before: &ApiKeys, after: &ApiKeys, now: Timestamp) -> Result<(), TestCaseError> {
     for old in before.iter() {
         let new = after.get(old.id).unwrap();

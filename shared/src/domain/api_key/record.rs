@@ -6,23 +6,22 @@ use crate::domain::{AllowList, ApiKeyId, MalformedId, SecretVersionId, Timestamp
 /// The record of an API key. Its value is not stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiKey {
-    /// Names the key in logs and commands.
     pub id: ApiKeyId,
     pub name: String,
     pub kind: ApiKeyType,
     pub hash: ApiKeyHash,
     /// The last four characters of its value.
     pub hint: String,
-    /// The time of its issue or import.
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
-    /// The first moment at which it is rejected, if it expires.
+    /// The key is rejected from this moment on.
     pub expires_at: Option<Timestamp>,
     pub revoked_at: Option<Timestamp>,
-    /// The last noted use. The last use may be up to [`ApiKey::LAST_USED_PRECISION`] later, or more if a note failed.
+    /// The last stored use. The real one may be up to [`ApiKey::LAST_USED_PRECISION`] later, or more if storing it
+    /// failed.
     pub last_used_at: Option<Timestamp>,
-    /// The lifetime it was issued with; `None` if it was issued without end. `expires_at` may be earlier, or may exist
-    /// without a lifetime, if the key was replaced.
+    /// The lifetime with which it was issued; `None` if it was issued without end. A replaced key may expire earlier,
+    /// and expires even without a lifetime.
     pub lifetime: Option<Duration>,
     /// The write key that created it; `None` for the operator.
     pub issued_by: Option<ApiKeyId>,
@@ -39,11 +38,9 @@ pub struct SecretFetch {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ApiKeyStatus {
-    /// Accepted.
     Active,
-    /// Past `expires_at`.
     Expired,
-    /// Revoked, whether or not it is past `expires_at` too.
+    /// Also if it is past `expires_at`.
     Revoked,
 }
 
@@ -59,16 +56,16 @@ impl ApiKeyStatus {
 }
 
 impl ApiKey {
-    /// The longest time by which `last_used_at` may lag behind.
+    /// The time for which a stored use is not updated.
     pub const LAST_USED_PRECISION: Duration = Duration::from_secs(3600);
 
-    /// The time for which a key is listed after its expiry or revocation.
+    /// The time for which an expired or revoked key is listed.
     pub const INACTIVE_LISTED_FOR: Duration = Duration::from_secs(30 * 24 * 3600);
 
-    /// Stands for the presented key where an API key's id is expected.
+    /// Stands for the presented key instead of an API key's id.
     const SELF: &str = "self";
 
-    /// The record of a key that the operator creates at `now`.
+    /// Creates the record of a key that the operator creates at `now`.
     #[must_use]
     pub fn new(
         value: &ApiKeyValue,
@@ -80,7 +77,7 @@ impl ApiKey {
         Self::with_hash(value.hash(), value.hint(), kind, name, now, lifetime)
     }
 
-    /// The record of a key whose value is unknown.
+    /// Creates the record of a key whose value is unknown.
     #[must_use]
     pub fn with_hash(
         hash: ApiKeyHash,
@@ -108,48 +105,45 @@ impl ApiKey {
         }
     }
 
-    /// Returns the lifetime of a key from a record of an earlier version, which has none: the time from creation to expiry,
-    /// in whole seconds and at least one.
+    /// Returns the lifetime of a key whose record has none, because an earlier version stored it. It is the time from
+    /// creation to expiry, in whole seconds and at least one.
     #[must_use]
     pub fn implied_lifetime(created_at: Timestamp, expires_at: Option<Timestamp>) -> Option<Duration> {
         expires_at.map(|end| Duration::from_secs(end.since(created_at).as_secs().max(1)))
     }
 
-    /// Reads an API key's id, or `self` for this key.
-    ///
-    /// # Errors
-    /// The text is neither.
+    /// Parses an API key's id, or `self` for this key.
     pub fn resolve(&self, reference: &str) -> Result<ApiKeyId, MalformedId> {
         if reference == Self::SELF { Ok(self.id) } else { reference.parse() }
     }
 
-    /// Whether a use at `now` is to be noted.
+    /// Returns whether a use at `now` must be stored.
     #[must_use]
     pub fn is_use_to_be_noted(&self, now: Timestamp) -> bool {
         self.last_used_at.is_none_or(|last| last + Self::LAST_USED_PRECISION <= now)
     }
 
-    /// Whether a fetch of the secret at `now` is to be noted: once for each version, and only forward in time.
+    /// Returns whether a fetch of the secret at `now` must be stored: once for each version, and only forward in time.
     #[must_use]
     pub fn is_fetch_to_be_noted(&self, version_id: SecretVersionId, now: Timestamp) -> bool {
         self.last_fetch.is_none_or(|last| last.version_id != version_id && last.at < now)
     }
 
-    /// Returns what is left at `now` of the lifetime it was issued with. A replacement does not shorten it, so that a key
-    /// whose replacement was lost can be replaced again.
+    /// Returns the rest of the lifetime at `now`. A replacement does not shorten it, so that a key whose replacement
+    /// was lost can be replaced again.
     #[must_use]
     pub fn lifetime_left(&self, now: Timestamp) -> Option<Duration> {
         self.lifetime.map(|lifetime| (self.created_at + lifetime).since(now))
     }
 
-    /// Lets a replaced key expire after `overlap`, or earlier if it already would have.
+    /// Makes a replaced key expire after `overlap`, unless it expires earlier anyway.
     pub fn retire(&mut self, overlap: Duration, now: Timestamp) {
         let end = now + overlap;
         self.expires_at = Some(self.expires_at.map_or(end, |before| before.min(end)));
         self.updated_at = now;
     }
 
-    /// Revokes the key for good. A revoked key stays as it is.
+    /// Revokes the key for good. A revoked key does not change.
     pub fn revoke(&mut self, now: Timestamp) {
         if self.revoked_at.is_none() {
             self.revoked_at = Some(now);
@@ -168,13 +162,14 @@ impl ApiKey {
         }
     }
 
-    /// Whether the key is listed at `now`: until 30 days after its expiry or revocation.
+    /// Returns whether the key is listed at `now`: until 30 days after its expiry or revocation.
     #[must_use]
     pub fn is_listed(&self, now: Timestamp) -> bool {
         self.listed_until().is_none_or(|end| now <= end)
     }
 
-    /// When the table may delete the record. Records of write keys stay, because they tell which key created which.
+    /// The time from which DynamoDB may delete the record. Records of write keys stay, because they show which key
+    /// created which.
     #[must_use]
     pub fn deletable_at(&self) -> Option<Timestamp> {
         match self.kind {
@@ -196,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn status_of_revoked_key_stays_revoked_after_expiry() {
+    fn revoked_key_stays_revoked_after_expiry() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
         let now = at("2026-01-01T00:00:00.000Z");
@@ -209,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn use_is_noted_once_an_hour() {
+    fn use_is_stored_once_an_hour() {
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
         let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
         let mut key = ApiKey::new(&value, ApiKeyType::Read, String::new(), now, None);
@@ -220,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn fetch_is_noted_once_for_each_version_and_forward() {
+    fn fetch_is_stored_once_for_each_version_and_forward() {
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
         let later = now + Duration::from_secs(1);
         let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
@@ -234,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn ended_key_is_listed_for_30_days() {
+    fn expired_or_revoked_key_is_listed_for_30_days() {
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
         let [day, month] = [1, 30].map(|days| Duration::from_secs(days * 24 * 3600));
         for kind in ApiKeyType::ALL {

@@ -30,11 +30,11 @@ pub struct NewApiKey {
     pub allow_list: AllowList,
 }
 
-/// A request for a key that replaces another. The replaced key's value is taken over where a field is `None`.
+/// A request for a key that replaces another. A field that is `None` is taken over from the replaced key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replacement {
     pub replaced: ApiKeyId,
-    /// The type that the caller expects; it can't be changed.
+    /// The type that the caller expects. A replacement cannot change it.
     pub kind: Option<ApiKeyType>,
     pub name: Option<Name>,
     pub lifetime: NewLifetime,
@@ -53,7 +53,7 @@ pub enum NewLifetime {
     Endless,
 }
 
-/// Why the fields of a request are rejected before any look-up.
+/// The reason that the fields of a request are rejected before any look-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedApiKeyRequest {
     #[error(transparent)]
@@ -62,7 +62,7 @@ pub enum MalformedApiKeyRequest {
     Name(#[from] MalformedName),
     #[error(transparent)]
     AllowList(#[from] MalformedAllowList),
-    #[error("the replaced key is {0}, or self")]
+    #[error("`replaces` is {0} or `self`")]
     Replaced(#[from] MalformedId),
     #[error("a new API key needs a type and a name")]
     Incomplete,
@@ -78,14 +78,11 @@ pub enum MalformedApiKeyRequest {
 
 impl ApiKeyFields<'_> {
     const LIFETIMES: std::ops::RangeInclusive<u64> = 60..=157_680_000;
-    /// A caller that replaces itself must be able to repeat the request if the response was lost.
+    /// A caller that replaces itself must be able to send the request again if the response was lost.
     const MIN_OVERLAP_OF_CALLER: Duration = Duration::from_secs(60);
 
-    /// Checks all that can be checked without the app's other keys. `caller` is the presented key, `address` that of its
-    /// holder.
-    ///
-    /// # Errors
-    /// A field is malformed or missing, or the caller could lock itself out.
+    /// Makes all checks that do not need the app's other keys. `caller` is the presented key, and `address` is the
+    /// address from which it was presented. Fails also if the caller would lock itself out.
     pub fn check(&self, caller: &ApiKey, address: Option<IpAddr>) -> Result<ApiKeyRequest, MalformedApiKeyRequest> {
         let kind: Option<ApiKeyType> = self.kind.map(str::parse).transpose()?;
         let name: Option<Name> = self.name.map(str::parse).transpose()?;
@@ -142,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_field_is_rejected_with_and_without_replaced_key() {
+    fn malformed_field_is_rejected_in_new_key_and_replacement() {
         use MalformedApiKeyRequest as Error;
         let bare_address = ["192.0.2.1".to_owned()];
         let fields = |replaces| ApiKeyFields { kind: Some("read"), name: Some("a"), replaces, ..Default::default() };

@@ -4,14 +4,14 @@ use super::{
 };
 use crate::domain::{ApiKeyId, Timestamp};
 
-/// A new key and its value, which is shown once.
+/// A new key and its value, which only the response to its creation shows.
 #[derive(Debug)]
 pub struct IssuedApiKey {
     pub key: ApiKey,
     pub value: ApiKeyValue,
 }
 
-/// A new key, and the key it replaces as read and as changed.
+/// A new key, and the key that it replaces: as read, and with the new expiry.
 #[derive(Debug)]
 pub struct ReplacedApiKey {
     pub issued: IssuedApiKey,
@@ -19,15 +19,15 @@ pub struct ReplacedApiKey {
     pub retired: ApiKey,
 }
 
-/// All API keys of an app, oldest first, and the rules of their changes.
+/// All API keys of an app, oldest first, and the rules for changing them.
 ///
-/// The creator of a key is the caller, or `None` for the operator. The operator is not bound by the limits.
+/// The creator of a key is the caller, or `None` for the operator. The limits do not bind the operator.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ApiKeys(Vec<ApiKey>);
 
 impl ApiKeys {
     const MAX_ACTIVE: usize = 50;
-    /// Higher than [`Self::MAX_ACTIVE`], so that an app at that limit can still replace its keys.
+    /// Higher than [`Self::MAX_ACTIVE`], so that an app with that many keys can still replace them.
     const MAX_ACTIVE_TO_REPLACE: usize = 100;
     const MAX_LISTED: usize = 200;
 
@@ -41,15 +41,11 @@ impl ApiKeys {
         self.0.iter()
     }
 
-    /// The keys that a listing shows at `now`, oldest first.
+    /// Returns the keys that a list shows at `now`, oldest first.
     pub fn listed(&self, now: Timestamp) -> impl Iterator<Item = &ApiKey> {
         self.iter().filter(move |key| key.is_listed(now))
     }
 
-    /// Creates a key.
-    ///
-    /// # Errors
-    /// [`ApiKeyChangeRefused`]; or the system gave no random bytes.
     pub fn issue(
         &mut self,
         request: NewApiKey,
@@ -63,10 +59,7 @@ impl ApiKeys {
         Ok(IssuedApiKey { key, value })
     }
 
-    /// Creates a key that takes over from another one, which expires when the overlap ends or earlier.
-    ///
-    /// # Errors
-    /// As declared in [`ApiKeyChangeError`].
+    /// Creates a key that replaces another one. The replaced key expires when the overlap ends, or earlier.
     pub fn replace(
         &mut self,
         request: Replacement,
@@ -132,7 +125,7 @@ impl ApiKeys {
         Ok(read.into_iter().map(revoke).collect())
     }
 
-    /// Returns the keys that a key created at `since` or later, and those that these created in turn.
+    /// Returns the keys that a key created at `since` or later, and the keys that these created in turn.
     #[must_use]
     pub fn issued_by(&self, id: ApiKeyId, since: Option<Timestamp>) -> Vec<&ApiKey> {
         let mut creators = vec![id];
@@ -149,10 +142,7 @@ impl ApiKeys {
         issued
     }
 
-    /// The key of that id, in whatever status.
-    ///
-    /// # Errors
-    /// [`ApiKeyChangeError::NoSuchKey`].
+    /// Returns the key, even if it is expired or revoked.
     pub fn get(&self, id: ApiKeyId) -> Result<&ApiKey, ApiKeyChangeError> {
         self.iter().find(|key| key.id == id).ok_or(ApiKeyChangeError::NoSuchKey)
     }
@@ -186,7 +176,8 @@ impl ApiKeys {
     }
 }
 
-/// Checks that a write key gets no more than the key that creates it has. Read keys can't create keys.
+/// Checks that a new write key has no wider allow list and no longer lifetime than its creator. Read keys create no
+/// keys, so they are not checked.
 fn check_creator(creator: &ApiKey, key: &ApiKey) -> Result<(), ApiKeyChangeRefused> {
     if key.kind == ApiKeyType::Read {
         return Ok(());
@@ -229,7 +220,6 @@ mod tests {
         }
     }
 
-    /// Adds a key as the operator does.
     fn add(keys: &mut ApiKeys, kind: ApiKeyType, lifetime: Option<Duration>, networks: &[&str]) -> ApiKey {
         keys.issue(new_key(kind, lifetime, networks), None, start()).unwrap().key
     }
@@ -299,7 +289,7 @@ mod tests {
         assert_eq!(refused(issue(write(None, &["10.0.0.0/8"]))), LongerLifetime);
         assert_eq!(refused(issue(write(Some(DAY * 31), &["10.0.0.0/8"]))), LongerLifetime);
         assert!(issue(write(Some(DAY * 30), &["10.1.0.0/16"])).is_ok());
-        assert!(issue(new_key(ApiKeyType::Read, None, &[])).is_ok(), "a read key can't create keys");
+        assert!(issue(new_key(ApiKeyType::Read, None, &[])).is_ok(), "a read key creates no keys");
         let mut replace = |request| keys.replace(request, Some(&caller), start() + DAY * 60);
         assert_eq!(refused(replace(replacement(&caller))), LongerLifetime, "the same lifetime, from now");
         let shorter = Replacement { lifetime: NewLifetime::Limited(DAY), ..replacement(&caller) };

@@ -9,20 +9,22 @@ use crate::domain::{NoRandomness, random::fill_random};
 #[error("not an API key")]
 pub struct MalformedApiKey;
 
-/// Why a key from another system is rejected.
+/// The reason that a key from another system is rejected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ApiKeyImportError {
-    #[error("one of this system's keys with more around it: give the key only, without quotes or `Bearer `")]
+    #[error(
+        "the text has other characters around a key of this system: give only the key, without quotes or `Bearer `"
+    )]
     Wrapped,
     #[error("an API key has 16 to 256 printable ASCII characters")]
     Shape,
-    #[error("the key starts like one of this system's, but its checksum is wrong")]
+    #[error("the key has this system's prefix, but its checksum is wrong")]
     Checksum,
-    #[error("the key itself says that it is of the other type")]
+    #[error("the key's prefix says that it has the other type")]
     OtherType,
 }
 
-/// The value of an API key, presented or just issued. `Debug` does not show it, and it is wiped when dropped.
+/// The value of a presented or newly issued API key. `Debug` does not show it, and it is wiped when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ApiKeyValue(Zeroizing<String>);
 
@@ -32,13 +34,9 @@ const CHECKSUM_DIGITS: usize = 6;
 
 impl ApiKeyValue {
     pub const MAX_VALUE_CHARACTERS: usize = 256;
-    /// The shortest key that is issued or imported.
     const MIN_VALUE_CHARACTERS: usize = 16;
 
-    /// A new key, `ud_<type>_<32 base62><6 base62>`: 190 random bits and the checksum.
-    ///
-    /// # Errors
-    /// The system gave no random bytes.
+    /// Generates a key, `ud_<type>_<32 base62><6 base62>`: 190 random bits and the checksum.
     pub fn issue(kind: ApiKeyType) -> Result<Self, NoRandomness> {
         let mut value = Zeroizing::new(String::with_capacity(64));
         value.push_str(kind.prefix());
@@ -46,7 +44,7 @@ impl ApiKeyValue {
         while value.len() < full_length {
             let mut byte = [0_u8];
             fill_random(&mut byte)?;
-            // 62 and 63 are drawn again: a remainder would favour the first digits.
+            // 62 and 63 are skipped, because a remainder would favour the first digits.
             if let Some(digit) = BASE62.get(usize::from(byte[0] & 63)) {
                 value.push(char::from(*digit));
             }
@@ -56,15 +54,12 @@ impl ApiKeyValue {
         Ok(Self(value))
     }
 
-    /// Takes over a key of another system as one of `kind`.
-    ///
-    /// # Errors
-    /// The key could never be presented with success.
+    /// Imports a key of another system. Fails if a request with the key would always be rejected.
     pub fn import(text: &str, kind: ApiKeyType) -> Result<Self, ApiKeyImportError> {
         if has_wrapped_own_key(text) {
             return Err(ApiKeyImportError::Wrapped);
         }
-        // HTTP drops white space around a header's value.
+        // HTTP removes white space around a header's value.
         let printable = text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && text.trim() == text;
         if !printable || !(Self::MIN_VALUE_CHARACTERS..=Self::MAX_VALUE_CHARACTERS).contains(&text.len()) {
             return Err(ApiKeyImportError::Shape);
@@ -75,7 +70,7 @@ impl ApiKeyValue {
         text.parse().map_err(|MalformedApiKey| ApiKeyImportError::Checksum)
     }
 
-    /// Reads a token of a leak report. Returns `None` if no API key has this form, so that it needs no look-up.
+    /// Parses a token of a leak report. Returns `None` if no API key has this form, so that it needs no look-up.
     #[must_use]
     pub fn from_leak_report(token: &str) -> Option<Self> {
         let is_long_enough = token.chars().nth(Self::MIN_VALUE_CHARACTERS - 1).is_some();
@@ -87,14 +82,13 @@ impl ApiKeyValue {
         ApiKeyHash::new(&self.0)
     }
 
-    /// The last four characters, by which people distinguish keys.
+    /// Returns the last four characters, by which people distinguish keys.
     #[must_use]
     pub fn hint(&self) -> String {
         let skipped = self.0.chars().count().saturating_sub(4);
         self.0.chars().skip(skipped).collect()
     }
 
-    /// The value, to be shown once.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -104,10 +98,8 @@ impl ApiKeyValue {
 impl FromStr for ApiKeyValue {
     type Err = MalformedApiKey;
 
-    /// Reads a key as a caller presents it, of this system or imported.
-    ///
-    /// # Errors
-    /// The text is over 256 characters, or carries this system's prefix and a wrong checksum.
+    /// Parses a key as a caller presents it, issued by this system or imported. Fails if the text has over 256
+    /// characters, or has this system's prefix and a wrong checksum.
     fn from_str(text: &str) -> Result<Self, MalformedApiKey> {
         let too_long = text.chars().nth(Self::MAX_VALUE_CHARACTERS).is_some();
         if too_long || type_of_own_key(text).is_some() && !is_own_key(text) {
@@ -136,7 +128,7 @@ fn is_own_key(text: &str) -> bool {
         && text.split_at_checked(text.len() - CHECKSUM_DIGITS).is_some_and(|(body, digits)| checksum(body) == digits)
 }
 
-/// Whether the text contains a key of this system and something else.
+/// Returns whether the text contains a key of this system and more.
 fn has_wrapped_own_key(text: &str) -> bool {
     let is_end = |end: Option<char>| end.is_none_or(|character| !character.is_ascii_alphanumeric());
     ApiKeyType::ALL.into_iter().flat_map(|kind| text.match_indices(kind.prefix())).any(|(start, prefix)| {
@@ -180,7 +172,7 @@ mod tests {
 
     #[test]
     fn checksum_is_crc_32_in_base62() {
-        // CRC-32 (IEEE) of "123456789" is 0xCBF43926, the check value that its definition gives; 0 is padded.
+        // The standard check value: CRC-32 (IEEE) of "123456789" is 0xCBF43926. The second case is zero-padded.
         assert_eq!(checksum("123456789"), "3jZRME");
         assert_eq!(checksum(""), "000000");
     }

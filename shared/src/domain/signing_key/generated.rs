@@ -7,7 +7,7 @@ use pem_rfc7468::LineEnding;
 use super::PublicKey;
 use crate::domain::{NoRandomness, Secret};
 
-/// Both halves of a new RSA-4096 key.
+/// The public and the private half of a new RSA-4096 key.
 #[derive(Debug)]
 pub struct GeneratedSigningKey {
     pub public_key: PublicKey,
@@ -18,10 +18,7 @@ pub struct GeneratedSigningKey {
 impl GeneratedSigningKey {
     const PRIVATE_KEY_LABEL: &str = "PRIVATE KEY";
 
-    /// Generates an RSA-4096 key; takes about a second of CPU.
-    ///
-    /// # Errors
-    /// The system gave no random bytes.
+    /// Generates an RSA-4096 key. It takes about a second of CPU.
     pub fn generate() -> Result<Self, NoRandomness> {
         let key = PrivateDecryptingKey::generate(KeySize::Rsa4096).map_err(|_| NoRandomness)?;
         let pkcs8: Pkcs8V1Der<'_> = key.as_der().map_err(|_| NoRandomness)?;

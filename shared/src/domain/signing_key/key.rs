@@ -5,7 +5,7 @@ use crate::domain::{SigningKeyId, Timestamp};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SigningKeyState {
-    /// Published, signs nothing yet.
+    /// Published, but not used for signing yet.
     Standby,
     /// Signs the app's tokens.
     InUse,
@@ -18,7 +18,7 @@ pub enum SigningKeyState {
 impl SigningKeyState {
     const ALL: [Self; 4] = [Self::Standby, Self::InUse, Self::Previous, Self::Revoked];
 
-    /// The state's name in the table and in responses.
+    /// The name in the table and in responses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -42,17 +42,16 @@ impl FromStr for SigningKeyState {
     }
 }
 
-/// The public side of a signing key.
+/// The record of a signing key, without its private half.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningKey {
-    /// Its `kid` in the JWKS too.
+    /// Also the `kid` in the JWKS.
     pub id: SigningKeyId,
     pub state: SigningKeyState,
     pub public_key: PublicKey,
-    /// Whether its private half is kept elsewhere, and not in Secrets Manager.
+    /// The private half is outside this system, not in Secrets Manager.
     pub is_imported: bool,
-    /// The time of its creation or import.
     pub created_at: Timestamp,
-    /// The time of its last change of state.
+    /// The time of the last change of state.
     pub updated_at: Timestamp,
 }

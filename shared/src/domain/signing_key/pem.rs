@@ -5,7 +5,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-/// Why a public key is not imported.
+/// The reason that a public key is not imported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PublicKeyImportError {
     #[error("no public key in PEM (-----BEGIN PUBLIC KEY----- or -----BEGIN RSA PUBLIC KEY-----)")]
@@ -24,8 +24,8 @@ pub enum PublicKeyImportError {
     NotAKey,
 }
 
-/// Reads the first public key in a text, in every form that both OpenSSL and Node.js read. That includes text around the
-/// block, lines of any length, SubjectPublicKeyInfo, PKCS#1 (RFC 8017, appendix A.1.1), and lengths in BER.
+/// Parses the first public key in a text. Accepts every form that both OpenSSL and Node.js accept: text around the
+/// block, lines of any length, SubjectPublicKeyInfo, PKCS#1 (RFC 8017, appendix A.1.1) and BER.
 pub fn read(text: &str) -> Result<PublicEncryptingKey, PublicKeyImportError> {
     let (label, body) = public_key_block(text)?;
     let body: Vec<u8> = body.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
@@ -82,7 +82,7 @@ fn rsa_key_in_spki(der: &[u8]) -> Result<Option<&[u8]>, PublicKeyImportError> {
     Ok(element(BIT_STRING, key).and_then(|(bits, _)| bits.strip_prefix(&[0])))
 }
 
-/// Returns modulus and exponent, without leading zeros.
+/// Returns the modulus and the exponent, without leading zeros.
 fn numbers(rsa_key: &[u8]) -> Option<(&[u8], &[u8])> {
     let (key, _) = element(SEQUENCE, rsa_key)?;
     let (modulus, rest) = element(INTEGER, key)?;
@@ -99,8 +99,8 @@ fn bits(number: &[u8]) -> usize {
     number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
 }
 
-/// Splits the input behind its first element and returns that element's content and the rest. As in BER, a length may have
-/// more bytes than necessary, or be indefinite; the content then is all of the input.
+/// Returns the content of the input's first element, and the rest of the input. As in BER, a length may have more bytes
+/// than necessary. An indefinite length takes all of the input as content.
 fn element(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
     let (&first, rest) = input.strip_prefix(&[tag])?.split_first()?;
     match first {

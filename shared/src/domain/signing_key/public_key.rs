@@ -12,27 +12,23 @@ use crate::domain::NoRandomness;
 #[error("not an RSA public key of 2048 to 8192 bits as SPKI PEM (-----BEGIN PUBLIC KEY-----)")]
 pub struct MalformedPublicKey;
 
-/// An RSA public key as SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in PEM (RFC 7468), with `\n` line ends and a trailing one.
+/// An RSA public key: SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7) in PEM (RFC 7468) with `\n` line ends and a
+/// trailing one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey(String);
 
 impl PublicKey {
-    /// Reads and checks a key in any common form, and converts it to the contract's form.
-    ///
-    /// # Errors
-    /// The text has no RSA public key of 2048 to 8192 bits.
+    /// Converts an RSA public key of 2048 to 8192 bits from any common form to the contract's form.
     pub fn import(text: &str) -> Result<Self, PublicKeyImportError> {
         let key = pem::read(text)?;
         let der: PublicKeyX509Der<'_> = key.as_der().map_err(|_| PublicKeyImportError::NotAKey)?;
-        // Reading DER checks more than building a key from its numbers does.
+        // Parsing DER checks more than building a key from its numbers.
         let key = PublicEncryptingKey::from_der(der.as_ref()).map_err(|_| PublicKeyImportError::NotAKey)?;
         Self::from_key(&key).map_err(|NoRandomness| PublicKeyImportError::NotAKey)
     }
 
-    /// Reads a key from the table. Only its frame is checked, because every key is checked before it is stored.
-    ///
-    /// # Errors
-    /// The text is not framed as a public key.
+    /// Accepts a key from the table. Checks only the first and the last line, because every key is checked before it is
+    /// stored.
     pub fn from_stored(pem: String) -> Result<Self, MalformedPublicKey> {
         let framed = pem.starts_with("-----BEGIN PUBLIC KEY-----\n") && pem.ends_with("\n-----END PUBLIC KEY-----\n");
         if framed { Ok(Self(pem)) } else { Err(MalformedPublicKey) }
@@ -43,10 +39,8 @@ impl PublicKey {
         &self.0
     }
 
-    /// The modulus and the exponent as a JWK has them (RFC 7518, section 6.3.1): big-endian, base64url.
-    ///
-    /// # Errors
-    /// The stored text is not a valid RSA public key.
+    /// Returns the modulus and the exponent in the form of a JWK (RFC 7518, section 6.3.1): big-endian, base64url.
+    /// Fails if the stored text is not a valid RSA public key.
     pub fn jwk_components(&self) -> Result<(String, String), MalformedPublicKey> {
         let (_, der) = pem_rfc7468::decode_vec(self.0.as_bytes()).map_err(|_| MalformedPublicKey)?;
         let key = rsa::PublicKey::from_der(&der).map_err(|_| MalformedPublicKey)?;

@@ -11,21 +11,21 @@ pub struct TwoKeysInUse;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SigningKeys(Vec<SigningKey>);
 
-/// Why a signing key is not changed.
+/// The reason that a signing key is not added or changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SigningKeyChangeRefused {
-    /// Also of a revoked key that is put in use.
+    /// Also if a revoked key is to be put in use.
     #[error("there is no such signing key")]
     NoSuchKey,
     #[error("the key has been published for less than 600 seconds; verifiers may not know it yet")]
     PublishedTooRecently,
     #[error("the key is in use; put another in use first")]
     InUse,
-    #[error("the app has too many signing keys, those revoked in the last day included")]
+    #[error("the app has too many signing keys, counting those revoked in the last day")]
     TooManyKeys,
 }
 
-/// How many signing keys an app may have when one is added, so that its record, which every request reads, stays small.
+/// The most signing keys of an app. Every request reads the app's record with its keys, so it must stay small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SigningKeyLimits {
     published: usize,
@@ -34,27 +34,24 @@ pub struct SigningKeyLimits {
 }
 
 impl SigningKeyLimits {
-    /// For callers of the API: 75 keys of RSA-4096 are 70 KB, or 18 read units a request.
+    /// The limits for callers of the API. 75 RSA-4096 keys are 70 KB, or 18 read units a request.
     pub const API: Self = Self { published: 50, kept: 75 };
-    /// For the operator, who must be able to add keys after a stolen write key has used up the API's limit.
+    /// The limits for the operator, who must be able to add keys after a stolen write key has used up the API's limits.
     pub const OPERATOR: Self = Self { published: 75, kept: 100 };
 }
 
 impl SigningKeys {
-    /// The longest time for which caches keep the JWKS, and therefore for which a key is published before its use.
+    /// A key must be published for this time before its use, because caches may keep the JWKS for this time.
     pub const PUBLISHED_BEFORE_USE: Duration = Duration::from_secs(600);
 
-    /// As long as a repeated write returns its stored result.
+    /// As long as a replay gets its stored result.
     const REVOKED_KEPT_FOR: Duration = StoredResult::KEPT_FOR;
 
-    /// # Errors
-    /// More than one key is in use.
     pub fn new(keys: Vec<SigningKey>) -> Result<Self, TwoKeysInUse> {
         let in_use = keys.iter().filter(|key| key.state == SigningKeyState::InUse).count();
         if in_use > 1 { Err(TwoKeysInUse) } else { Ok(Self(keys)) }
     }
 
-    /// All keys, including revoked ones.
     pub fn iter(&self) -> impl Iterator<Item = &SigningKey> {
         self.0.iter()
     }
@@ -64,7 +61,7 @@ impl SigningKeys {
         self.iter().find(|key| key.state == SigningKeyState::InUse)
     }
 
-    /// The keys of the keys route: the one in use, then previous ones, newest first.
+    /// Returns the keys of the keys route: the key in use, then the previous keys, newest first.
     #[must_use]
     pub fn listed(&self) -> Vec<&SigningKey> {
         let mut previous = self.in_state(SigningKeyState::Previous);
@@ -72,7 +69,7 @@ impl SigningKeys {
         self.in_use().into_iter().chain(previous).collect()
     }
 
-    /// The keys of the JWKS: the one in use, then previous ones and standby ones, newest first.
+    /// Returns the keys of the JWKS: the key in use, then the previous and the standby keys, each newest first.
     #[must_use]
     pub fn published(&self) -> Vec<&SigningKey> {
         let mut standby = self.in_state(SigningKeyState::Standby);
@@ -84,22 +81,20 @@ impl SigningKeys {
         self.iter().filter(|key| key.state == state).collect()
     }
 
-    /// Adds a key that is in use from `now` on; the key in use before becomes previous.
+    /// Adds a key and puts it in use. The key in use before becomes previous.
     pub fn add_in_use(&mut self, id: SigningKeyId, public_key: PublicKey, now: Timestamp) {
         self.retire(now);
         self.add(id, SigningKeyState::InUse, public_key, now);
     }
 
-    /// Adds a key whose private half is kept elsewhere, and puts it in use; the key in use before becomes previous.
+    /// Adds a key whose private half is outside this system, and puts it in use. The key in use before becomes
+    /// previous.
     pub fn import(&mut self, id: SigningKeyId, public_key: PublicKey, now: Timestamp) {
         self.add_in_use(id, public_key, now);
         self.mark_imported(id);
     }
 
-    /// Adds a standby key whose private half is kept elsewhere.
-    ///
-    /// # Errors
-    /// [`SigningKeyChangeRefused::TooManyKeys`].
+    /// Adds a standby key whose private half is outside this system.
     pub fn import_standby(
         &mut self,
         limits: SigningKeyLimits,
@@ -118,8 +113,6 @@ impl SigningKeys {
         }
     }
 
-    /// # Errors
-    /// [`SigningKeyChangeRefused::TooManyKeys`].
     pub fn add_standby(
         &mut self,
         limits: SigningKeyLimits,
@@ -133,20 +126,14 @@ impl SigningKeys {
     }
 
     /// Checks that one more key can be added.
-    ///
-    /// # Errors
-    /// [`SigningKeyChangeRefused::TooManyKeys`].
     pub fn check_room(&self, limits: SigningKeyLimits, now: Timestamp) -> Result<(), SigningKeyChangeRefused> {
         let kept = self.iter().filter(|key| Self::is_kept(key, now)).count();
         let has_room = self.published().len() < limits.published && kept < limits.kept;
         if has_room { Ok(()) } else { Err(SigningKeyChangeRefused::TooManyKeys) }
     }
 
-    /// Puts a key in use; the key in use before becomes previous. A standby key must have been published for
-    /// [`Self::PUBLISHED_BEFORE_USE`], unless `force`. A previous key can be put in use again at once.
-    ///
-    /// # Errors
-    /// [`SigningKeyChangeRefused::NoSuchKey`], also for a revoked key; [`SigningKeyChangeRefused::PublishedTooRecently`].
+    /// Puts a key in use. The key in use before becomes previous. Without `force`, a standby key must have been
+    /// published for [`Self::PUBLISHED_BEFORE_USE`]. A previous key can be put in use again at once.
     pub fn activate(
         &mut self,
         id: SigningKeyId,
@@ -167,10 +154,7 @@ impl SigningKeys {
         self.get(id)
     }
 
-    /// Revokes a key, at once and for good. A revoked key stays as it is.
-    ///
-    /// # Errors
-    /// [`SigningKeyChangeRefused::NoSuchKey`]; [`SigningKeyChangeRefused::InUse`] unless `force`.
+    /// Revokes a key, at once and for good. Without `force`, fails for the key in use. A revoked key does not change.
     pub fn revoke(
         &mut self,
         id: SigningKeyId,
@@ -185,15 +169,12 @@ impl SigningKeys {
         self.get(id)
     }
 
-    /// The key of that id, even if revoked.
-    ///
-    /// # Errors
-    /// [`SigningKeyChangeRefused::NoSuchKey`].
+    /// Returns the key, even if it is revoked.
     pub fn get(&self, id: SigningKeyId) -> Result<&SigningKey, SigningKeyChangeRefused> {
         self.iter().find(|key| key.id == id).ok_or(SigningKeyChangeRefused::NoSuchKey)
     }
 
-    /// Revoked keys are kept for a while, so that a repeated call has the same result.
+    /// Revoked keys are kept for a while, so that a repeated call returns the same.
     fn is_kept(key: &SigningKey, now: Timestamp) -> bool {
         key.state != SigningKeyState::Revoked || now < key.updated_at + Self::REVOKED_KEPT_FOR
     }
@@ -203,7 +184,7 @@ impl SigningKeys {
         self.0.push(SigningKey { id, state, public_key, is_imported: false, created_at: now, updated_at: now });
     }
 
-    /// Turns the key in use, if any, into a previous one.
+    /// Makes the key in use, if any, a previous key.
     fn retire(&mut self, now: Timestamp) {
         if let Some(id) = self.in_use().map(|key| key.id) {
             self.change(id, SigningKeyState::Previous, now);
@@ -342,7 +323,7 @@ mod tests {
 
         proptest! {
             #[test]
-            fn keeps_the_rules(operations in proptest::collection::vec(operation(), 0..60)) {
+            fn keeps_rules(operations in proptest::collection::vec(operation(), 0..60)) {
                 let mut now = at("2026-01-01T00:00:00.000Z");
                 let mut keys = SigningKeys::default();
                 let mut ids = Vec::new();

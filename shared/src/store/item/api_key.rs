@@ -34,11 +34,11 @@ pub fn from_api_key(app: AppId, key: &ApiKey) -> Attributes {
     item
 }
 
-/// Returns the changes of an API key's record as read that turn it into the record to be stored.
+/// Returns the changes from the record as read to the record to be stored.
 pub fn api_key_changes(app: AppId, read: &ApiKey, changed: &ApiKey) -> Changes {
     let mut changes = difference(from_api_key(app, read), from_api_key(app, changed));
     if changes.contains_key(EXPIRES_AT) {
-        // In a record of an earlier version, the lifetime is only implied by the expiry that is about to change.
+        // In records of earlier versions, only the expiry, which is about to change, implies the lifetime.
         let (name, value) = number(LIFETIME_SECONDS, lifetime_seconds(changed.lifetime));
         changes.insert(name, Some(value));
     }
@@ -46,11 +46,11 @@ pub fn api_key_changes(app: AppId, read: &ApiKey, changed: &ApiKey) -> Changes {
 }
 
 fn lifetime_seconds(lifetime: Option<Duration>) -> u64 {
-    // A lifetime below a second must not become endless.
+    // 0 would make a lifetime below a second endless.
     lifetime.map_or(0, |lifetime| lifetime.as_secs().max(1))
 }
 
-/// Reads an API key and the app it belongs to, which may not exist.
+/// Reads an API key and the id of its app, which may not exist.
 pub fn to_api_key_of_app(item: Attributes) -> Result<(AppId, ApiKey), CorruptItem> {
     let app = Reader::new(item.clone()).parse_key(PK, APP_PK_PREFIX)?;
     Ok((app, to_api_key(item)?))
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// An API key with no more than what every record has.
+    /// An API key without optional attributes.
     fn minimal_api_key() -> ApiKey {
         let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
         ApiKey::new(&value, ApiKeyType::Read, "deploy".to_owned(), now(), None)
@@ -146,7 +146,7 @@ mod tests {
         check_each_attribute(&item, &optional, to_api_key);
     }
 
-    /// The record of a key as earlier versions stored it.
+    /// Returns the record of a key as earlier versions stored it.
     fn earlier_record(key: &ApiKey) -> Attributes {
         let mut item = from_api_key(AppId::random(), key);
         item.retain(|name, _| ![LIFETIME_SECONDS, TTL].contains(&name.as_str()));
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn lifetime_below_a_second_stays_limited() {
+    fn lifetime_below_1_second_stays_limited() {
         let short = Duration::from_millis(1);
         let key = ApiKey { lifetime: Some(short), expires_at: Some(now() + short), ..api_key() };
         for item in [earlier_record(&key), from_api_key(AppId::random(), &key)] {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{App, AppId, PreviousSecret, PublicKey, SigningKey, SigningKeys, Timestamp};
 
-/// The part of an app's record that a listing shows.
+/// The part of an app's record that a list of apps shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AppSummary {
     pub id: AppId,
@@ -47,7 +47,7 @@ pub fn from_app(app: &App) -> Attributes {
     item
 }
 
-/// Returns the changes of an app's record as read that turn it into the record to be stored.
+/// Returns the changes from the record as read to the record to be stored.
 pub fn changes(read: &App, changed: &App) -> Changes {
     difference(from_app(read), from_app(changed))
 }
@@ -74,7 +74,7 @@ pub fn to_app(item: Attributes) -> Result<App, CorruptItem> {
         is_disabled: item.boolean(IS_DISABLED)?,
         created_at: item.parse(CREATED_AT)?,
         updated_at: item.parse(UPDATED_AT)?,
-        // Less than the type holds, so that it can always be counted up.
+        // A smaller type than the field's, so that an increment never overflows.
         version: item.number::<u32>(VERSION)?.into(),
         secret_version_id: item.parse(SECRET_VERSION_ID)?,
         previous_secret: item
@@ -97,7 +97,7 @@ fn to_signing_key(mut item: Reader) -> Result<SigningKey, CorruptItem> {
     })
 }
 
-/// Reads an app's item, or the [`SUMMARY`] attributes of one.
+/// Reads an app's whole item, or only its [`SUMMARY`] attributes.
 pub fn to_app_summary(item: Attributes) -> Result<AppSummary, CorruptItem> {
     let mut item = Reader::new(item);
     Ok(AppSummary {
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(to_app(from_app(&before_any_rotation)), Ok(before_any_rotation));
     }
 
-    /// The size of an item as DynamoDB counts it, or a little more.
+    /// Returns the size of an item as DynamoDB counts it, or a little more.
     /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>
     fn size(value: &AttributeValue) -> usize {
         match value {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn version_too_large_to_count_up_is_corrupt() {
+    fn version_too_large_to_increment_is_corrupt() {
         let mut item = from_app(&app());
         item.insert(VERSION.to_owned(), AttributeValue::N(u64::MAX.to_string()));
         assert_eq!(to_app(item).unwrap_err().attribute, VERSION);

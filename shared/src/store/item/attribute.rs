@@ -10,14 +10,14 @@ pub type Attributes = HashMap<String, AttributeValue>;
 
 pub const PK: &str = "pk";
 pub const SK: &str = "sk";
-/// From when on DynamoDB may delete an item, in seconds since 1970.
+/// The time from which DynamoDB may delete an item, in seconds since 1970.
 pub const TTL: &str = "ttl";
 pub const UUID: &str = "uuid";
 pub const NAME: &str = "name";
 pub const CREATED_AT: &str = "createdAt";
 pub const UPDATED_AT: &str = "updatedAt";
 
-/// Counts an app's changes.
+/// Counts an app's changes, for optimistic locking.
 pub const VERSION: &str = "version";
 pub const IS_DISABLED: &str = "isDisabled";
 pub const SECRET_VERSION_ID: &str = "secretVersionId";
@@ -34,7 +34,7 @@ pub const HINT: &str = "hint";
 pub const EXPIRES_AT: &str = "expiresAt";
 pub const REVOKED_AT: &str = "revokedAt";
 pub const LAST_USED_AT: &str = "lastUsedAt";
-/// 0 stands for a key issued without end. Records of earlier versions have none.
+/// 0 for a key that was issued without end. Records of earlier versions lack the attribute.
 pub const LIFETIME_SECONDS: &str = "lifetimeSeconds";
 pub const ISSUED_BY: &str = "issuedBy";
 pub const ALLOWED_CIDRS: &str = "allowedCidrs";
@@ -45,7 +45,7 @@ pub const FETCHED_AT: &str = "fetchedAt";
 pub const APP: &str = "app";
 
 pub const REQUEST: &str = "request";
-/// The result of a write. Named before results were called so; records of earlier versions must stay readable.
+/// The result of a write. Records of earlier versions must stay readable, so the name does not change.
 pub const RESULT: &str = "answer";
 
 pub fn text(attribute: &str, value: impl fmt::Display) -> (String, AttributeValue) {
@@ -64,7 +64,7 @@ pub fn texts(attribute: &str, values: impl Iterator<Item = impl fmt::Display>) -
     (attribute.to_owned(), AttributeValue::L(values.map(|value| AttributeValue::S(value.to_string())).collect()))
 }
 
-/// Attributes to set, and with `None` those to remove.
+/// Attributes to set or, with `None`, to remove.
 pub type Changes = BTreeMap<String, Option<AttributeValue>>;
 
 /// Returns the changes that turn the item `before` into the item `after`.

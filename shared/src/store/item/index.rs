@@ -5,7 +5,7 @@ use super::{
 };
 use crate::domain::{ApiKey, ApiKeyHash, AppId};
 
-/// The item that finds an API key's app from its hash. It may be deleted together with the key's record.
+/// Creates the item that finds an API key's app from its hash. DynamoDB may delete it together with the key's record.
 pub fn from_index(app: AppId, key: &ApiKey) -> Attributes {
     let mut item = index_key(&key.hash);
     item.extend([text(APP, app)]);
@@ -13,12 +13,11 @@ pub fn from_index(app: AppId, key: &ApiKey) -> Attributes {
     item
 }
 
-/// An index item as read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexItem {
     pub hash: ApiKeyHash,
     pub app: AppId,
-    /// Since when DynamoDB may delete the item, in seconds since 1970.
+    /// The time from which DynamoDB may delete the item, in seconds since 1970.
     pub deletable_at: Option<u64>,
 }
 
@@ -49,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn index_item_finds_app_and_ends_with_record() {
+    fn index_item_finds_app_and_expires_with_record() {
         let app = AppId::random();
         for kind in ApiKeyType::ALL {
             let key = key(kind);

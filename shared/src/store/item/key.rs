@@ -6,52 +6,41 @@ use super::attribute::{Attributes, PK, SK};
 use crate::domain::{ApiKeyHash, AppId, WriteId};
 
 pub const APP_PK_PREFIX: &str = "APP#";
-/// The sort key of an app's own record.
 pub const APP_SK: &str = "APP";
 pub const API_KEY_SK_PREFIX: &str = "APIKEY#";
-/// What the partition key of every index item begins with.
 pub const INDEX_PK_PREFIX: &str = "APIKEY#";
-/// The sort key of every index item.
 pub const INDEX_SK: &str = "APIKEY";
 pub const STORED_RESULT_SK_PREFIX: &str = "IDEMPOTENCY#";
 
-/// The primary key of an app's record.
 pub fn app_key(app: AppId) -> Attributes {
     primary_key(app, APP_SK.to_owned())
 }
 
-/// The primary key of an API key's record.
 pub fn api_key_key(app: AppId, hash: &ApiKeyHash) -> Attributes {
     primary_key(app, api_key_sk(hash))
 }
 
-/// The sort key of an API key's record.
 pub fn api_key_sk(hash: &ApiKeyHash) -> String {
     format!("{API_KEY_SK_PREFIX}{}", hash.as_str())
 }
 
-/// The primary key of the index item that finds an API key's app from its hash.
 pub fn index_key(hash: &ApiKeyHash) -> Attributes {
     let pk = format!("{INDEX_PK_PREFIX}{}", hash.as_str());
     HashMap::from([(PK.to_owned(), AttributeValue::S(pk)), (SK.to_owned(), AttributeValue::S(INDEX_SK.to_owned()))])
 }
 
-/// The primary key of a stored result.
 pub fn stored_result_key(app: AppId, write: &WriteId) -> Attributes {
     primary_key(app, stored_result_sk(write))
 }
 
-/// The sort key of a stored result.
 pub fn stored_result_sk(write: &WriteId) -> String {
     format!("{STORED_RESULT_SK_PREFIX}{}", write.as_str())
 }
 
-/// The partition key of an app's items.
 pub fn app_pk(app: AppId) -> AttributeValue {
     AttributeValue::S(format!("{APP_PK_PREFIX}{app}"))
 }
 
-/// Whether the item has this sort key.
 pub fn has_sk(item: &Attributes, sk: &str) -> bool {
     matches!(item.get(SK), Some(AttributeValue::S(value)) if value == sk)
 }
@@ -60,7 +49,7 @@ fn primary_key(app: AppId, sk: String) -> Attributes {
     HashMap::from([(PK.to_owned(), app_pk(app)), (SK.to_owned(), AttributeValue::S(sk))])
 }
 
-/// The primary key of the index item that belongs to a primary key of an API key's record.
+/// Returns the primary key of an API key's index item from the primary key of its record; `None` for other records.
 pub fn index_key_of(key: &Attributes) -> Option<Attributes> {
     let Some(AttributeValue::S(sk)) = key.get(SK) else { return None };
     let hash: ApiKeyHash = sk.strip_prefix(API_KEY_SK_PREFIX)?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! The form of the table's items: the one place that names an attribute.
+//! The format of the table's items. Only this module names attributes.
 
 mod api_key;
 mod app;

@@ -8,11 +8,11 @@ use super::{
 };
 use crate::domain::AppId;
 
-/// An unreadable item of the table. Names the item and the attribute, never a value.
+/// An unreadable item of the table. It names the item and the attribute, but never shows a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("corrupt item {item}: attribute {attribute} is {problem}")]
 pub struct CorruptItem {
-    /// The item's keys, with a hash cut short.
+    /// The item's primary key, with the hash cut short.
     pub item: String,
     /// The app in the item's keys, if any.
     pub app: Option<AppId>,
@@ -23,7 +23,7 @@ pub struct CorruptItem {
 
 const KEYS_SEPARATOR: &str = " / ";
 
-/// Takes attributes out of an item, or out of a map inside one. Its errors name the attribute that is corrupt.
+/// Takes attributes out of an item, or out of a map inside an item. Errors name the corrupt attribute.
 pub struct Reader {
     item: String,
     /// The path of the map inside the item, with a trailing dot; empty for the item itself.
@@ -79,7 +79,7 @@ impl Reader {
         if self.has(attribute) { self.parse(attribute).map(Some) } else { Ok(None) }
     }
 
-    /// Parses what follows `prefix` in a key attribute.
+    /// Parses the rest of a key attribute after `prefix`.
     pub fn parse_key<T: FromStr<Err: fmt::Display>>(
         &mut self,
         attribute: &str,
@@ -104,7 +104,6 @@ impl Reader {
         }
     }
 
-    /// The maps of a list.
     pub fn maps(&mut self, attribute: &str) -> Result<Vec<Self>, CorruptItem> {
         let mut maps = Vec::new();
         for (index, value) in self.list(attribute)?.into_iter().enumerate() {
@@ -117,7 +116,6 @@ impl Reader {
         Ok(maps)
     }
 
-    /// The strings of a list.
     pub fn texts(&mut self, attribute: &str) -> Result<Vec<String>, CorruptItem> {
         let texts = self.list(attribute)?.into_iter().map(|value| match value {
             AttributeValue::S(text) => Ok(text),
@@ -138,7 +136,7 @@ impl Reader {
 pub mod tests {
     use super::*;
 
-    /// Removes each attribute of an item, and gives it another type: the error must name the attribute.
+    /// Checks that the error names the attribute if an attribute is missing or has another type.
     pub fn check_each_attribute<T: fmt::Debug>(
         item: &Attributes,
         optional: &[&str],

@@ -14,10 +14,10 @@ use crate::domain::{ApiKey, App, AppId};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
     App(Box<App>),
-    /// An API key of an app, which may not exist.
+    /// The app may be missing.
     ApiKey(AppId, Box<ApiKey>),
     Index(IndexItem),
-    /// A stored result of an app, which may not exist.
+    /// The app may be missing.
     StoredResult(AppId),
 }
 

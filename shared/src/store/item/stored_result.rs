@@ -28,7 +28,7 @@ mod tests {
     };
 
     #[test]
-    fn stored_result_round_trips_under_attributes_of_earlier_versions() {
+    fn stored_result_keeps_attributes_of_earlier_versions() {
         let api_key = ApiKeyValue::issue(ApiKeyType::Write).unwrap();
         let id = WriteId::new(&api_key.hash(), &"once".parse().unwrap());
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();

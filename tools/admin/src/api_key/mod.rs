@@ -46,7 +46,8 @@ fn with_value(key: &ApiKey, value: &ApiKeyValue, now: Timestamp) -> Value {
     json
 }
 
-/// Issues a key that replaces another one. The replaced key expires after the overlap, or at its own expiry if that is earlier.
+/// Issues a key that replaces another one. The replaced key expires after the overlap, or at its own expiry if that is
+/// earlier.
 ///
 /// # Errors
 /// - The overlap is too long.

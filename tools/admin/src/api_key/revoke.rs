@@ -8,8 +8,8 @@ use userdocks::{
 use super::refused;
 use crate::{AdminError, CommandOutput, json::api_key_json};
 
-/// Revokes all API keys of one id. Earlier versions imported files in which several keys had the same id. Revoked keys are not
-/// changed.
+/// Revokes all API keys of one id. Earlier versions imported files in which several keys had the same id. Revoked keys are
+/// not changed.
 ///
 /// # Errors
 /// The app has no such key, or DynamoDB fails.

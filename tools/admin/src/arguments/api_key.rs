@@ -62,7 +62,8 @@ pub enum ApiKeyCommand {
         /// Time for which both keys are accepted, 0s to 30d (1m is a minute, 1M a month)
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
         overlap: Duration,
-        /// Time after which the new key expires, at least 1m (minute; 1M is a month); the replaced key's lifetime if not given
+        /// Time after which the new key expires, at least 1m (minute; 1M is a month); the replaced key's lifetime if not
+        /// given
         #[arg(long, value_name = "TIME", value_parser = lifetime)]
         expires_in: Option<Duration>,
         /// Issue a key that never expires

@@ -33,7 +33,8 @@ impl Seen {
         if self.ids.insert(key.id) {
             return None;
         }
-        let detail = "the app has another API key of this id; `api-key issue` new ones, then `api-key revoke` this id to revoke both";
+        let detail = "the app has another API key of this id; use `api-key issue` for new ones, then `api-key revoke`, which revokes \
+             both";
         Some(finding("repeated-api-key-id", app, key, detail.to_owned(), None))
     }
 
@@ -86,7 +87,8 @@ impl Doctor<'_> {
         Ok(finding("index-item-of-other-app", app, &key, detail, Some(repair)))
     }
 
-    /// Finds index items whose app does not have the key. Items past their `ttl` are ignored: DynamoDB may delete the key first.
+    /// Finds index items whose app does not have the key. Items past their `ttl` are ignored: DynamoDB may delete the key
+    /// first.
     pub(super) async fn examine_index(&self, mut items: Vec<IndexItem>) -> Result<Vec<Finding>, AdminError> {
         let now = Timestamp::now().seconds_since_epoch();
         items.retain(|item| item.deletable_at.is_none_or(|end| end > now));
@@ -125,8 +127,8 @@ impl Doctor<'_> {
 
 fn repeated_value(app: AppId, key: &ApiKey, other: &str) -> Finding {
     let detail = format!(
-        "{other} has an API key of the same value, and leak reports find only that one; `api-key issue` a new one, then \
-         `api-key revoke` this one"
+        "{other} has an API key of the same value, and leak reports find only that one; use `api-key issue` for a new \
+         one, then `api-key revoke` for this one"
     );
     finding("repeated-api-key", app, key, detail, None)
 }

@@ -1,7 +1,7 @@
 //! `userdocks-admin doctor`: checks that the table and Secrets Manager are consistent.
 //!
-//! The check reads page by page, and never reads a secret's value. It ignores anything younger than `min_age`, which may belong
-//! to a running change. Before it reports a finding, it reads the records again, strongly consistent.
+//! The check reads page by page, and never reads a secret's value. It ignores anything younger than `min_age`, which may
+//! belong to a running change. Before it reports a finding, it reads the records again, strongly consistent.
 //!
 //! If the table and the prefix belong to different stages, all secrets look like orphans. Therefore orphans are repaired only
 //! if the table pins a version under the prefix.

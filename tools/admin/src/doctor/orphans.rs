@@ -38,8 +38,8 @@ impl Doctor<'_> {
         Ok(())
     }
 
-    /// Checks a possible orphan again just before its repair. Listings of secrets are some minutes old, and a running command may
-    /// be creating the secret's app.
+    /// Checks a possible orphan again just before its repair. Listings of secrets are some minutes old, and a running command
+    /// may be creating the secret's app.
     async fn examine_orphan(&mut self, purpose: Purpose) -> Result<Option<Finding>, AdminError> {
         let app = self.services.store.find_app(purpose.app()).await?;
         let Some(mut finding) = self.orphan(app.as_ref(), purpose) else { return Ok(None) };
@@ -54,7 +54,7 @@ impl Doctor<'_> {
             );
         }
         let state = self.services.secrets.describe(purpose).await?;
-        let exists = state.is_some_and(|state| !state.is_scheduled_for_deletion && self.is_old(state.changed));
+        let exists = state.is_some_and(|state| !state.is_scheduled_for_deletion && self.is_old(state.changed_at));
         Ok(exists.then_some(finding))
     }
 

@@ -123,7 +123,7 @@ impl Doctor<'_> {
         let left_over = versions
             .iter()
             .filter(|version| state.kept_versions.contains(&version.id))
-            .filter(|version| !is_needed(version.id) && Some(version.id) != kept && self.is_old(version.made))
+            .filter(|version| !is_needed(version.id) && Some(version.id) != kept && self.is_old(version.created_at))
             .map(|version| {
                 let detail = "no record names this version of the app's secret, but its label keeps it";
                 let repair = is_pinned_there.then_some(Repair::Release(app.id, version.id));
@@ -138,7 +138,7 @@ impl Doctor<'_> {
         let pinned = app.secret_version_id;
         let named = |id: &str| versions.iter().find(|version| version.id.to_string() == id);
         // A version id that is not a UUID does not belong to a running change.
-        let is_old = |id: &str| named(id).is_none_or(|version| self.is_old(version.made));
+        let is_old = |id: &str| named(id).is_none_or(|version| self.is_old(version.created_at));
         let finding = |kind, id: &str, detail: &str, repair| Finding {
             kind,
             app: Some(app.id),

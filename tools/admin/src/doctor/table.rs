@@ -69,7 +69,7 @@ impl Doctor<'_> {
         }
         // Imported keys keep their old times, so the age of the app's secret shows whether the import is still running.
         let secret = self.services.secrets.describe(Purpose::AppSecret(app)).await?;
-        if secret.is_some_and(|secret| !self.is_old(secret.changed)) {
+        if secret.is_some_and(|secret| !self.is_old(secret.changed_at)) {
             return Ok(vec![]);
         }
         let long_ago = Timestamp::now().before(self.min_age);

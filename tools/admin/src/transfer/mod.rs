@@ -52,8 +52,8 @@ async fn line(services: &Services, app: App, problems: &mut Vec<String>) -> Resu
     serde_json::to_value(AppLine::new(app, api_keys)).map_err(|error| AdminError::Output(error.to_string()))
 }
 
-/// Creates the apps of an exported file (`-` is standard input), each with a random secret and without private keys. Checks all
-/// lines before it creates the first app, and creates each app in one transaction.
+/// Creates the apps of an exported file (`-` is standard input), each with a random secret and without private keys. Checks
+/// all lines before it creates the first app, and creates each app in one transaction.
 ///
 /// # Errors
 /// - Nothing is created: the file is unreadable, a line is malformed, an app exists (unless `if_not_exists`), or another app
