@@ -114,7 +114,7 @@ async fn change_of_allow_list_that_loses_race_fails_whole() {
         let arguments = allow(first);
         let (loser, ()) = tokio::join!(run_with_input(&aws, &arguments, b""), aws.while_held(winner));
         assert_eq!(loser.status.code(), Some(1), "{wins}");
-        assert_refused(&loser, "a concurrent change won, or the record is not there; nothing was changed");
+        assert_refused(&loser, "a concurrent change won, or the record does not exist; nothing was changed");
 
         let keys = aws.services().store.list_api_keys(app.parse().unwrap()).await.unwrap().0;
         let stored = keys.iter().find(|stored| stored.id.to_string() == key).unwrap();
