@@ -404,7 +404,7 @@ fn release_reaches_callers_and_is_undone(stage: &Stage) {
         assert_eq!((written.status, rotate(repeats)), (201, written));
     }
 
-    // A rollback deploys the first build as a new release.
+    // A rollback deploys the same build again under a new name.
     let third = publish("DEBUG", "third");
     assert!(all_moved(&second, &third), "{second:?} {third:?}");
     assert_eq!(log_levels(&third), log_levels(&first));

@@ -93,7 +93,7 @@ impl TestKey {
         Self { value, record }
     }
 
-    /// Revokes the key a minute ago.
+    /// Sets the revocation to a minute ago.
     #[must_use]
     pub fn revoked(mut self) -> Self {
         self.record.revoked_at = Some(one_minute_ago());
@@ -107,7 +107,7 @@ impl TestKey {
         self
     }
 
-    /// Lets the key expire a minute ago.
+    /// Sets the expiry to a minute ago.
     #[must_use]
     pub fn expired(mut self) -> Self {
         self.record.expires_at = Some(one_minute_ago());

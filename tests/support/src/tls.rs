@@ -122,7 +122,7 @@ impl Front {
         self.key_exchanges.lock().unwrap().clone()
     }
 
-    /// Returns the number of connections so far, with incomplete handshakes.
+    /// Returns the number of connections so far, including incomplete handshakes.
     #[must_use]
     pub fn attempts(&self) -> usize {
         self.attempts.load(Ordering::SeqCst)

@@ -43,7 +43,7 @@ pub fn create_routes(emulator: &Emulator) -> String {
     api.to_owned()
 }
 
-/// Returns a conditional value's branch for a true condition. SAM's conditions are true in the deployed stack.
+/// Returns the value, or its branch for a true condition. SAM's conditions are true in the deployed stack.
 fn if_true(value: &Value) -> &Value {
     value.get("Fn::If").map_or(value, |branches| &branches[1])
 }
@@ -193,7 +193,7 @@ fn function_of(role: &str, resources: &Value) -> String {
     function.strip_prefix(&format!("{STACK}-")).unwrap().to_owned()
 }
 
-/// Removes a Deny on unknown keys: without its condition it would deny everything.
+/// Removes conditions on unknown keys from an Allow. A Deny keeps its condition: without it, it would deny everything.
 fn remove_unknown_conditions(statement: &mut Value) {
     if statement["Effect"] != "Allow" {
         return;
