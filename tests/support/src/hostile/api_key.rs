@@ -1,10 +1,10 @@
-//! API keys and idempotency keys as a caller sends them.
+//! API keys and idempotency keys with any content.
 
 use userdocks::domain::{ApiKeyHash, ApiKeyImportError, ApiKeyType, ApiKeyValue, IdempotencyKey, WriteId};
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The input is a key. Its bytes are also the random part of keys with a right and with a wrong checksum.
+/// Checks the input as a key, and as the random part of keys with a right and a wrong checksum.
 pub fn check(input: &[u8]) {
     if let Ok(text) = str::from_utf8(input) {
         check_presented(text);
