@@ -437,7 +437,7 @@ fn deleted_stack_leaves_table_and_secrets(stage: &Stage) {
     let show = emulator.admin(&["app", "show", &app.id]);
     assert_eq!(show["app"]["uuid"], app.id, "the table still exists");
 
-    let mut commands = operations("Deploy on a table that is there");
+    let mut commands = operations("Deploy on an existing table");
     let deploy = commands.pop().unwrap();
     assert_eq!(deploy, format!("sam deploy --config-env {STAGE}"));
     emulator.shell(&commands.join("\n")).unwrap_or_else(|error| panic!("{error}"));
