@@ -28,7 +28,7 @@ logging.disable(logging.WARNING)
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 NO_VALUE = {"Ref": "AWS::NoValue"}
-# Resources that moto does not model, and resources that refer to them: the dashboard and the invoke permissions refer to
+# Resources that moto does not model, and resources that refer to them. The dashboard and the invoke permissions refer to
 # the API and to the functions' aliases.
 UNKNOWN_TO_MOTO = {
     "AWS::ApiGatewayV2::Api",

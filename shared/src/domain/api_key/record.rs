@@ -168,8 +168,8 @@ impl ApiKey {
         self.listed_until().is_none_or(|end| now <= end)
     }
 
-    /// The time from which DynamoDB may delete the record. Records of write keys stay, because they show which key
-    /// created which.
+    /// Returns the time from which DynamoDB may delete the record. Records of write keys stay, because they show which
+    /// key created which.
     #[must_use]
     pub fn deletable_at(&self) -> Option<Timestamp> {
         match self.kind {
