@@ -191,7 +191,7 @@ impl SignedCalls {
         let request = HttpRequest::get(&self.endpoint).map_err(|_| CallError::Unsigned("the endpoint is not a URI"))?;
         let response =
             self.connector.call(request).await.map_err(|error| CallError::NoResponse(connector_cause(&error)))?;
-        // The connection is free for the next request when the response has been read, whatever it says.
+        // The connection is free for the next request when the response has been read, regardless of its content.
         read(response).await.map(drop)
     }
 }

@@ -18,7 +18,7 @@ const AFTER_OTHER_REQUESTS: [(&str, &str); 3] =
     [("post-app-keys", "E4090"), ("post-app-secrets", "E4090"), ("delete-previous-app-secret", "E4090")];
 
 /// Malformed requests that no schema rejects. They have a repeated field, a wrong length in bytes or a wrong value of a
-/// network, or break rules that depend on the caller or the replaced key.
+/// network. Others break rules that depend on the caller or the replaced key.
 const BEYOND_SCHEMAS: [&str; 11] = [
     "400-E4000-repeated-field",
     "400-E4000-body-too-long",

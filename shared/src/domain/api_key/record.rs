@@ -143,7 +143,7 @@ impl ApiKey {
         self.updated_at = now;
     }
 
-    /// Revokes the key for good. A revoked key does not change.
+    /// Revokes the key permanently. A revoked key does not change.
     pub fn revoke(&mut self, now: Timestamp) {
         if self.revoked_at.is_none() {
             self.revoked_at = Some(now);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn use_is_stored_once_an_hour() {
+    fn use_is_stored_once_per_hour() {
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
         let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
         let mut key = ApiKey::new(&value, ApiKeyType::Read, String::new(), now, None);
