@@ -147,7 +147,7 @@ def permissions(function, resources, physical_ids):
 
 
 def is_as_narrow(condition, limit):
-    """Whether a condition has every key of the limit, and no values beyond the limit's."""
+    """Returns whether a condition has every key of the limit, and no values beyond the limit's."""
 
     def values(node, operator, key):
         return {json.dumps(value) for value in listed(node.get(operator, {}).get(key, []))}
