@@ -14,7 +14,7 @@ pub enum MalformedAllowList {
     Repeated(usize),
 }
 
-/// The networks from which an API key is accepted. An empty list is no restriction.
+/// The networks from which an API key is accepted. An empty list allows all networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowList(Vec<IpNet>);
 
