@@ -1,7 +1,7 @@
 //! `make bench`: compares the functions with an empty function, the SDK's defaults and Node.js.
 //!
 //! `make load`: measures throughput and latencies of the functions under load.
-#![allow(clippy::indexing_slicing, reason = "on `serde_json::Value`, where it can't panic")]
+#![allow(clippy::indexing_slicing, reason = "a read of a `serde_json::Value` cannot panic")]
 
 mod apps;
 mod aws;
