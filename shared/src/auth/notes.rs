@@ -18,7 +18,7 @@ pub struct Notes(Mutex<Vec<JoinHandle<()>>>);
 impl Notes {
     /// Starts storing the time of the key's use, at most once an hour for each key.
     pub fn note_use(&self, caller: &Caller, store: &Store, request_id: &str, now: Timestamp) {
-        if caller.api_key.is_use_to_be_noted(now) {
+        if caller.api_key.should_note_use(now) {
             let (store, app, hash) = (store.clone(), caller.app.id, caller.api_key.hash.clone());
             self.start(caller, request_id, async move { store.note_use(app, &hash, now).await });
         }
@@ -33,7 +33,7 @@ impl Notes {
         version_id: SecretVersionId,
         now: Timestamp,
     ) {
-        if caller.api_key.is_fetch_to_be_noted(version_id, now) {
+        if caller.api_key.should_note_fetch(version_id, now) {
             let (store, app, hash) = (store.clone(), caller.app.id, caller.api_key.hash.clone());
             let fetch = SecretFetch { version_id, at: now };
             self.start(caller, request_id, async move { store.note_fetch(app, &hash, fetch).await });

@@ -68,7 +68,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// The exception's name, if the service returned one.
+    /// Returns the exception's name, if the service returned one.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -153,7 +153,7 @@ impl SignedCalls {
         if status == 200 { Ok(body) } else { Err(refusal(status, &body)) }
     }
 
-    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>
+    /// Builds a signed request: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>
     fn signed(&self, operation: &str, body: &str, time: SystemTime) -> Result<HttpRequest, &'static str> {
         let target = format!("{}.{operation}", self.protocol.target_prefix);
         let headers = [("content-type", self.protocol.content_type), ("x-amz-target", target.as_str())];
@@ -191,7 +191,7 @@ impl SignedCalls {
         let request = HttpRequest::get(&self.endpoint).map_err(|_| CallError::Unsigned("the endpoint is not a URI"))?;
         let response =
             self.connector.call(request).await.map_err(|error| CallError::NoResponse(connector_cause(&error)))?;
-        // The connection is free for the next request when the response has been read, whatever it says.
+        // The connection is free for the next request when the response has been read, regardless of its content.
         read(response).await.map(drop)
     }
 }
@@ -232,7 +232,7 @@ mod tests {
         }
     }
 
-    /// The headers that a request of 2026-01-02T03:04:05Z is signed with.
+    /// Returns the headers with which a request of 2026-01-02T03:04:05Z is signed.
     fn signature(protocol: Protocol, operation: &str, body: &str, token: Option<&str>) -> [Option<String>; 3] {
         let key = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
         let credentials = Credentials::new(key.0, key.1, token.map(str::to_owned), None, "test");
@@ -259,14 +259,14 @@ mod tests {
             [Some(authorization), Some("20260102T030405Z".to_owned()), token.map(str::to_owned)]
         };
         let token = Some("SESSION/TOKEN+=");
-        let of_dynamodb = "f9246747abe03b8141598637c6e213f397c43002eb3d57db3866130e2770b116";
-        assert_eq!(dynamodb(None), expected("dynamodb", None, of_dynamodb));
-        let of_dynamodb = "7aaf6c64c153c61906111fead0d3c4c553fb127602bd8e6a6bcdc1dce86ffc79";
-        assert_eq!(dynamodb(token), expected("dynamodb", token, of_dynamodb));
-        let of_secrets = "3ae4e4d26ec8f88e86f18d79dcaff23ed48f1749ea612cfb72a57bb0fb4b7f8c";
-        assert_eq!(secrets(None), expected("secretsmanager", None, of_secrets));
-        let of_secrets = "3ee5dc764053a55e45f47fb2e4777a10ebba7d2e41796803a41d4b9edb91a396";
-        assert_eq!(secrets(token), expected("secretsmanager", token, of_secrets));
+        let expected_signature = "f9246747abe03b8141598637c6e213f397c43002eb3d57db3866130e2770b116";
+        assert_eq!(dynamodb(None), expected("dynamodb", None, expected_signature));
+        let expected_signature = "7aaf6c64c153c61906111fead0d3c4c553fb127602bd8e6a6bcdc1dce86ffc79";
+        assert_eq!(dynamodb(token), expected("dynamodb", token, expected_signature));
+        let expected_signature = "3ae4e4d26ec8f88e86f18d79dcaff23ed48f1749ea612cfb72a57bb0fb4b7f8c";
+        assert_eq!(secrets(None), expected("secretsmanager", None, expected_signature));
+        let expected_signature = "3ee5dc764053a55e45f47fb2e4777a10ebba7d2e41796803a41d4b9edb91a396";
+        assert_eq!(secrets(token), expected("secretsmanager", token, expected_signature));
     }
 
     #[test]

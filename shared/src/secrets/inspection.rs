@@ -74,7 +74,7 @@ impl SecretNames {
 impl Secrets {
     /// Lists the names of the secrets and private keys of one app, or of all apps.
     #[must_use]
-    pub fn names(&self, app: Option<AppId>) -> SecretNames {
+    pub fn list_names(&self, app: Option<AppId>) -> SecretNames {
         let prefix = match app {
             None => format!("{}/apps/", self.prefix),
             Some(app) => format!("{}/apps/{app}/", self.prefix),

@@ -62,7 +62,7 @@ impl Secrets {
         format!("{}/apps/{app}/secret", self.prefix)
     }
 
-    /// The name of the secret with a signing key's private half.
+    /// Returns the name of the secret with a signing key's private half.
     #[must_use]
     pub fn signing_key_name(&self, app: AppId, key: SigningKeyId) -> String {
         format!("{}/apps/{app}/signing-keys/{key}", self.prefix)
@@ -205,7 +205,7 @@ impl Secrets {
         for key in app.signing_keys.iter().filter(|key| !key.is_imported) {
             self.delete(&self.signing_key_name(app.id, key.id)).await?;
         }
-        let mut pages = self.names(Some(app.id));
+        let mut pages = self.list_names(Some(app.id));
         while let Some(names) = pages.next().await? {
             for name in &names {
                 self.delete(name).await?;

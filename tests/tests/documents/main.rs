@@ -1,8 +1,9 @@
-//! Tests of README.md, CONTRIBUTING.md, docs/API.md, docs/openapi.yaml and template.yaml.
+//! Tests of the documents, docs/openapi.yaml and template.yaml.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod commands;
 mod document;
 mod generated;
+mod links;
 mod openapi;
 mod template;

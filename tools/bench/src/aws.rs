@@ -34,7 +34,8 @@ pub struct Aws {
     pub dynamodb_calls: Arc<Calls>,
     pub secrets_manager_calls: Arc<Calls>,
     plain_dynamodb: String,
-    services: Services,
+    /// The library's access to both, without TLS.
+    pub services: Arc<Services>,
 }
 
 /// The calls of one service.
@@ -80,7 +81,7 @@ impl Aws {
             dynamodb_calls,
             secrets_manager_calls,
             plain_dynamodb: format!("http://{dynamodb_address}"),
-            services,
+            services: Arc::new(services),
         })
     }
 

@@ -1,7 +1,11 @@
 //! `make bench`: compares the functions with an empty function, the SDK's defaults and Node.js.
-#![allow(clippy::indexing_slicing, reason = "on `serde_json::Value`, where it can't panic")]
+//!
+//! `make load`: measures throughput and latencies of the functions under load.
+#![allow(clippy::indexing_slicing, reason = "a read of a `serde_json::Value` cannot panic")]
 
+mod apps;
 mod aws;
+mod load;
 mod measure;
 mod process;
 mod quota;
@@ -24,6 +28,9 @@ struct Arguments {
     /// Output folder of `cargo lambda build`
     #[arg(long)]
     functions: PathBuf,
+    /// Output folder of `cargo lambda build --arm64`; the sizes are skipped if it does not exist
+    #[arg(long, default_value = "target/lambda-arm64")]
+    arm64: PathBuf,
     /// Target folder of the peers
     #[arg(long)]
     peers: PathBuf,
@@ -42,6 +49,15 @@ struct Arguments {
     /// Only count the instructions of a start and of warm requests of `get-app-keys` with callgrind
     #[arg(long)]
     callgrind: bool,
+    /// Only measure throughput and latencies under load; exit with code 1 and write nothing if a response is wrong
+    #[arg(long, conflicts_with_all = ["check", "callgrind"])]
+    load: bool,
+    /// Seconds of each load
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..))]
+    seconds: u64,
+    /// Minutes of the last load, which shows whether memory or descriptors are lost
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(2..))]
+    minutes: u64,
     /// Documents to write the figures into
     documents: Vec<PathBuf>,
 }
@@ -57,7 +73,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the benchmark. Returns false if targets are checked and one is missed.
+/// Runs the benchmark. Returns false if targets are checked and one is missed, or if a response under load is wrong.
 fn run(arguments: &Arguments) -> Result<bool, Failure> {
     let folder = tempfile::tempdir()?;
     let ca_bundle = folder.path().join("authority.pem");
@@ -68,19 +84,33 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         measure::instructions(&programs, arguments)?;
         return Ok(true);
     }
+    if arguments.load {
+        let loads = load::all(&programs, arguments, &aws, runtime.handle())?;
+        let table = report::load(&loads);
+        println!("{table}");
+        let is_right = loads.iter().all(load::FunctionLoads::is_right);
+        if is_right {
+            report::write(&arguments.documents, &[("load", table)])?;
+        }
+        return Ok(is_right);
+    }
     let figures = measure::all(&programs, arguments, &aws, runtime.handle())?;
     let sizes = scheduled::all(&programs, &generation, &aws, runtime.handle())?;
     let mut targets = report::targets(&figures);
     targets.extend(report::targets_under_quota(&sizes));
-    println!("{}\n{}", report::markdown(&figures, &targets), report::sizes(&sizes));
+    let (all, sizes) = (report::markdown(&figures, &targets), report::sizes(&sizes));
+    println!("{all}\n{sizes}");
     if arguments.check {
         for missed in targets.iter().filter(|target| !target.is_met()) {
             eprintln!("missed target: {}", missed.name);
         }
         return Ok(targets.iter().all(report::Target::is_met));
     }
-    for document in &arguments.documents {
-        report::write(document, &figures, &targets, &sizes)?;
+    let summary = report::summary(&figures);
+    let mut figures = vec![("all", all), ("sizes", sizes), ("summary", summary)];
+    if arguments.arm64.is_dir() {
+        figures.push(("arm64", report::binaries(&measure::binaries(&arguments.arm64)?)));
     }
+    report::write(&arguments.documents, &figures)?;
     Ok(true)
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -11,7 +11,7 @@ use tokio::{
     runtime::{Builder, Runtime},
     time::timeout,
 };
-use userdocks_test_support::runtime_api::{Outcome, RuntimeApi};
+use userdocks_test_support::runtime_api::{EventSender, Outcome, RuntimeApi};
 
 #[derive(Clone)]
 pub struct Program {
@@ -53,7 +53,7 @@ impl Process {
         self.runtime.block_on(self.api.ready());
     }
 
-    /// The process's id.
+    /// Returns the process's id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -62,6 +62,11 @@ impl Process {
     pub fn send(&mut self, event: &str) -> io::Result<()> {
         self.sent += 1;
         self.api.send(&self.sent.to_string(), event)
+    }
+
+    /// Returns a sender of events for another thread. Its events need ids that [`Process::send`] does not use.
+    pub fn event_sender(&self) -> EventSender {
+        self.api.event_sender()
     }
 
     /// Waits up to a minute for the next response.
@@ -84,20 +89,38 @@ impl Process {
 
     /// Returns the peak resident memory in bytes.
     pub fn peak_memory(&self) -> io::Result<u64> {
-        let status = fs::read_to_string(Path::new("/proc").join(self.child.id().to_string()).join("status"))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        self.memory("VmHWM:")
+    }
+
+    /// Returns the resident memory in bytes.
+    pub fn resident_memory(&self) -> io::Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> io::Result<u64> {
+        let status = fs::read_to_string(self.proc().join("status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
         let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|number| number.parse().ok());
-        kilobytes.map(|number: u64| number * 1024).ok_or_else(|| io::Error::other("no VmHWM in /proc"))
+        kilobytes.map(|number: u64| number * 1024).ok_or_else(|| io::Error::other(format!("no {field} in /proc")))
+    }
+
+    /// Returns the number of open file descriptors.
+    pub fn descriptors(&self) -> io::Result<usize> {
+        Ok(fs::read_dir(self.proc().join("fd"))?.count())
     }
 
     /// Returns the processor time used so far, user and system.
     pub fn processor_time(&self) -> io::Result<Duration> {
         let mut nanoseconds = 0;
-        for task in fs::read_dir(Path::new("/proc").join(self.child.id().to_string()).join("task"))? {
+        for task in fs::read_dir(self.proc().join("task"))? {
             let stat = fs::read_to_string(task?.path().join("schedstat"))?;
             nanoseconds += stat.split(' ').next().and_then(|number| number.parse::<u64>().ok()).unwrap_or(0);
         }
         Ok(Duration::from_nanos(nanoseconds))
+    }
+
+    fn proc(&self) -> PathBuf {
+        Path::new("/proc").join(self.child.id().to_string())
     }
 }
 

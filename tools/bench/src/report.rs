@@ -1,9 +1,10 @@
 //! The tables of figures, the targets, and the update of the documents.
 
-use std::{fs, path::Path, thread::available_parallelism, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, thread::available_parallelism, time::Duration};
 
 use crate::{
     Failure,
+    load::{FunctionLoads, Load},
     measure::{
         CONCURRENCY, DEFAULT_KEYS, DEFAULT_SECRETS, FLOOR, Figures, KEYS, NODE, RAW_CALL, Run, SECRETS, Start, median,
     },
@@ -81,7 +82,6 @@ pub fn targets(run: &Run) -> Vec<Target> {
 /// Returns the tables of figures and targets, with a description of the measurement.
 pub fn markdown(run: &Run, targets: &[Target]) -> String {
     let starts = run.programs.first().map_or(0, |figures| figures.starts.len());
-    let processors = available_parallelism().map_or(1, std::num::NonZero::get);
     let rows: String = run.programs.iter().map(row).collect();
     let checks: String = targets
         .iter()
@@ -93,7 +93,7 @@ pub fn markdown(run: &Run, targets: &[Target]) -> String {
     let (one, many) = run.throughput;
     format!(
         "Medians of {starts} starts of each program, in turn, with {} warm requests each. The AWS services run behind TLS on \
-         loopback. The machine: {}, {processors} processors.\n\n\
+         loopback. {}.\n\n\
          | function | ready | first invocation | cold start | warm | peak memory | binary | zipped |\n\
          |---|---|---|---|---|---|---|---|\n{rows}\n\
          Ratios are taken round by round: median (interquartile range).\n\n\
@@ -101,9 +101,14 @@ pub fn markdown(run: &Run, targets: &[Target]) -> String {
          Requests per second of processor time: {one:.0} one at a time, {many:.0} with {CONCURRENCY} at a time \
          ({:.2} times as many).\n",
         run.requests,
-        std::env::consts::ARCH,
+        machine(),
         many / one
     )
+}
+
+fn machine() -> String {
+    let processors = available_parallelism().map_or(1, std::num::NonZero::get);
+    format!("The machine: {}, {processors} processors", std::env::consts::ARCH)
 }
 
 /// Returns the targets under a quota, if it was measured.
@@ -202,6 +207,17 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
+/// Returns the table of binaries.
+pub fn binaries(binaries: &BTreeMap<String, (u64, u64)>) -> String {
+    let rows: String = binaries
+        .iter()
+        .map(|(name, (size, zipped))| {
+            format!("| `{name}` | {:.1} MB | {:.1} MB |\n", megabytes(*size), megabytes(*zipped))
+        })
+        .collect();
+    format!("| function, arm64 | binary | zipped |\n|---|---|---|\n{rows}")
+}
+
 /// Returns the short table.
 pub fn summary(run: &Run) -> String {
     let rows: String = [KEYS, SECRETS, FLOOR, DEFAULT_KEYS, NODE]
@@ -249,15 +265,73 @@ fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-/// Replaces the text between a document's markers, such as `<!-- figures: summary -->` and `<!-- end -->`.
-pub fn write(document: &Path, run: &Run, targets: &[Target], by_size: &[Size]) -> Result<(), Failure> {
-    let mut text = fs::read_to_string(document)?;
-    for (which, figures) in [("all", markdown(run, targets)), ("sizes", sizes(by_size)), ("summary", summary(run))] {
-        let begin = format!("<!-- figures: {which} -->\n");
-        let Some(start) = text.find(&begin).map(|start| start + begin.len()) else { continue };
-        let rest = text.get(start..).unwrap_or_default();
-        let end = start + rest.find("<!-- end -->").ok_or("cannot find the <!-- end --> of a marker")?;
-        text.replace_range(start..end, &figures);
+/// Returns the tables of the loads.
+pub fn load(functions: &[FunctionLoads]) -> String {
+    let rows: String = functions.iter().flat_map(|of| of.loads.iter().map(|load| load_row(of.name, load))).collect();
+    let endurance: String = functions.iter().filter_map(endurance_row).collect();
+    let changes: usize = functions.iter().map(|function| function.changes).sum();
+    format!(
+        "The functions handle up to {CONCURRENCY} requests at a time. During the run, secrets were rotated {changes} times, \
+         and {changes} API keys were revoked. {}.\n\n\
+         | function | load | requests | per second | p50 | p99 | p99.9 | longest | errors by status | stale | wrong |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|\n{rows}\n\
+         | function | memory after a minute | at the end | descriptors, first minute | last minute |\n\
+         |---|---|---|---|---|\n{endurance}",
+        machine(),
+    )
+}
+
+fn load_row(function: &str, load: &Load) -> String {
+    let errors: Vec<String> = load
+        .statuses
+        .iter()
+        .filter(|(status, _)| *status != "200")
+        .map(|(status, count)| format!("{status}: {count}"))
+        .collect();
+    let time = |part| in_milliseconds(at(&load.latencies, part));
+    format!(
+        "| {function} | {} | {} | {:.0} | {} | {} | {} | {} | {} | {} | {} |\n",
+        load.name,
+        load.latencies.len(),
+        load.rate,
+        time(0.5),
+        time(0.99),
+        time(0.999),
+        time(1.0),
+        if errors.is_empty() { "none".to_owned() } else { errors.join(", ") },
+        load.stale,
+        load.wrong,
+    )
+}
+
+fn endurance_row(function: &FunctionLoads) -> Option<String> {
+    let load = function.loads.last()?;
+    let (early, late) = (load.first_minute(), load.last_minute());
+    Some(format!(
+        "| {} | {:.2} MB | {:.2} MB | {} to {} | {} to {} |\n",
+        function.name,
+        megabytes(early.memory),
+        megabytes(late.memory),
+        early.fewest_descriptors,
+        early.most_descriptors,
+        late.fewest_descriptors,
+        late.most_descriptors,
+    ))
+}
+
+/// Replaces the text between the documents' markers, such as `<!-- figures: summary -->` and `<!-- end -->`. `figures` are
+/// the markers' names and the new texts.
+pub fn write(documents: &[PathBuf], figures: &[(&str, String)]) -> Result<(), Failure> {
+    for document in documents {
+        let mut text = fs::read_to_string(document)?;
+        for (which, figures) in figures {
+            let begin = format!("<!-- figures: {which} -->\n");
+            let Some(start) = text.find(&begin).map(|start| start + begin.len()) else { continue };
+            let rest = text.get(start..).unwrap_or_default();
+            let end = start + rest.find("<!-- end -->").ok_or("cannot find the <!-- end --> of a marker")?;
+            text.replace_range(start..end, figures);
+        }
+        fs::write(document, text)?;
     }
-    Ok(fs::write(document, text)?)
+    Ok(())
 }

@@ -119,13 +119,13 @@ impl ApiKey {
 
     /// Returns whether a use at `now` must be stored.
     #[must_use]
-    pub fn is_use_to_be_noted(&self, now: Timestamp) -> bool {
+    pub fn should_note_use(&self, now: Timestamp) -> bool {
         self.last_used_at.is_none_or(|last| last + Self::LAST_USED_PRECISION <= now)
     }
 
     /// Returns whether a fetch of the secret at `now` must be stored: once for each version, and only forward in time.
     #[must_use]
-    pub fn is_fetch_to_be_noted(&self, version_id: SecretVersionId, now: Timestamp) -> bool {
+    pub fn should_note_fetch(&self, version_id: SecretVersionId, now: Timestamp) -> bool {
         self.last_fetch.is_none_or(|last| last.version_id != version_id && last.at < now)
     }
 
@@ -143,7 +143,7 @@ impl ApiKey {
         self.updated_at = now;
     }
 
-    /// Revokes the key for good. A revoked key does not change.
+    /// Revokes the key permanently. A revoked key does not change.
     pub fn revoke(&mut self, now: Timestamp) {
         if self.revoked_at.is_none() {
             self.revoked_at = Some(now);
@@ -168,8 +168,8 @@ impl ApiKey {
         self.listed_until().is_none_or(|end| now <= end)
     }
 
-    /// The time from which DynamoDB may delete the record. Records of write keys stay, because they show which key
-    /// created which.
+    /// Returns the time from which DynamoDB may delete the record. Records of write keys stay, because they show which
+    /// key created which.
     #[must_use]
     pub fn deletable_at(&self) -> Option<Timestamp> {
         match self.kind {
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn use_is_stored_once_an_hour() {
+    fn use_is_stored_once_per_hour() {
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
         let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
         let mut key = ApiKey::new(&value, ApiKeyType::Read, String::new(), now, None);
-        assert!(key.is_use_to_be_noted(now));
+        assert!(key.should_note_use(now));
         key.last_used_at = Some(now);
-        assert!(!key.is_use_to_be_noted(now + Duration::from_secs(3599)));
-        assert!(key.is_use_to_be_noted(now + Duration::from_secs(3600)));
+        assert!(!key.should_note_use(now + Duration::from_secs(3599)));
+        assert!(key.should_note_use(now + Duration::from_secs(3600)));
     }
 
     #[test]
@@ -221,11 +221,11 @@ mod tests {
         let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
         let mut key = ApiKey::new(&value, ApiKeyType::Read, String::new(), now, None);
         let [first, second] = [(); 2].map(|()| SecretVersionId::random());
-        assert!(key.is_fetch_to_be_noted(first, now));
+        assert!(key.should_note_fetch(first, now));
         key.last_fetch = Some(SecretFetch { version_id: first, at: now });
-        assert!(!key.is_fetch_to_be_noted(first, later));
-        assert!(key.is_fetch_to_be_noted(second, later));
-        assert!(!key.is_fetch_to_be_noted(second, now), "not backward");
+        assert!(!key.should_note_fetch(first, later));
+        assert!(key.should_note_fetch(second, later));
+        assert!(!key.should_note_fetch(second, now), "not backward");
     }
 
     #[test]

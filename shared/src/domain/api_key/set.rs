@@ -373,15 +373,15 @@ mod tests {
         };
         let early = issue(&root, 1);
         let late = issue(&root, 3);
-        let [of_early, of_late] = [issue(&early, 4), issue(&late, 5)];
+        let [by_early, by_late] = [issue(&early, 4), issue(&late, 5)];
         let issued = |id, since| {
             let mut ids: Vec<_> = keys.issued_by(id, since).iter().map(|key| key.created_at).collect();
             ids.sort_unstable();
             ids
         };
-        let [early, late, of_early, of_late] = [&early, &late, &of_early, &of_late].map(|key| key.created_at);
-        assert_eq!(issued(root.id, None), [early, late, of_early, of_late]);
-        assert_eq!(issued(root.id, Some(start() + DAY * 2)), [late, of_late]);
+        let [early, late, by_early, by_late] = [&early, &late, &by_early, &by_late].map(|key| key.created_at);
+        assert_eq!(issued(root.id, None), [early, late, by_early, by_late]);
+        assert_eq!(issued(root.id, Some(start() + DAY * 2)), [late, by_late]);
         assert_eq!(issued(ApiKeyId::random(), None), []);
     }
 }

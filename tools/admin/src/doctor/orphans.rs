@@ -14,7 +14,7 @@ use crate::AdminError;
 /// Checks of the secrets under the prefix.
 impl Doctor<'_> {
     pub(super) async fn examine_secrets(&mut self, app: Option<AppId>) -> Result<(), AdminError> {
-        let mut pages = self.services.secrets.names(app);
+        let mut pages = self.services.secrets.list_names(app);
         while let Some(names) = pages.next().await? {
             let purposes = names.into_iter().map(|name| (self.services.secrets.purpose(&name), name));
             let (known, unknown): (Vec<_>, Vec<_>) = purposes.partition(|(purpose, _)| purpose.is_some());
@@ -63,7 +63,7 @@ impl Doctor<'_> {
         Ok(state.is_some_and(|state| state.kept_versions.contains(&app.secret_version_id)))
     }
 
-    /// Whether one of the table's first apps has its pinned version under the prefix.
+    /// Returns whether one of the table's first apps has its pinned version under the prefix.
     async fn table_fits(&mut self) -> Result<bool, AdminError> {
         /// More than one app, because a single app's secret may be lost.
         const APPS: usize = 10;

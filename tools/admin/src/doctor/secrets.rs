@@ -12,8 +12,8 @@ use super::{
 };
 use crate::AdminError;
 
-/// The number of concurrent checks. Secrets Manager allows thousands of these calls per second.
-const AT_A_TIME: usize = 8;
+/// Secrets Manager allows thousands of these calls per second.
+const CONCURRENT_CHECKS: usize = 8;
 
 /// Checks of the secrets of existing apps.
 impl Doctor<'_> {
@@ -29,7 +29,7 @@ impl Doctor<'_> {
                 None => Ok(vec![]),
             }
         });
-        let findings: Vec<Vec<Finding>> = examined.buffered(AT_A_TIME).try_collect().await?;
+        let findings: Vec<Vec<Finding>> = examined.buffered(CONCURRENT_CHECKS).try_collect().await?;
         self.report(findings.into_iter().flatten().collect()).await
     }
 
