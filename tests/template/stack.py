@@ -28,7 +28,7 @@ logging.disable(logging.WARNING)
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 NO_VALUE = {"Ref": "AWS::NoValue"}
-# Resources that moto does not model, and resources that refer to them: the dashboard and the invoke permissions refer to
+# Resources that moto does not model, and resources that refer to them. The dashboard and the invoke permissions refer to
 # the API and to the functions' aliases.
 UNKNOWN_TO_MOTO = {
     "AWS::ApiGatewayV2::Api",
@@ -147,7 +147,7 @@ def permissions(function, resources, physical_ids):
 
 
 def is_as_narrow(condition, limit):
-    """Whether a condition has every key of the limit, and no values beyond the limit's."""
+    """Returns whether a condition has every key of the limit, and no values beyond the limit's."""
 
     def values(node, operator, key):
         return {json.dumps(value) for value in listed(node.get(operator, {}).get(key, []))}

@@ -418,7 +418,7 @@ class Created(unittest.TestCase):
             properties = resources[logical_id]["Properties"]
             self.assertEqual(properties["LoggingConfig"]["LogGroup"], {"Ref": "FunctionLogs"})
             self.assertEqual(resources[f"{logical_id}Aliaslive"]["Properties"]["FunctionName"], {"Ref": logical_id})
-            self.assert_uses_the_key(logical_id, name, resources, physical_ids, kms_key)
+            self.assert_uses_key(logical_id, name, resources, physical_ids, kms_key)
 
         alarms = of_type(resources, "AWS::CloudWatch::Alarm").values()
         names = {alarm["AlarmName"]["Fn::Sub"].removeprefix("userdocks-${Environment}-") for alarm in alarms}
@@ -436,7 +436,7 @@ class Created(unittest.TestCase):
         [dashboard] = of_type(resources, "AWS::CloudWatch::Dashboard").values()
         self.assertEqual(len(json.loads(dashboard["DashboardBody"]["Fn::Sub"])["widgets"]), 6)
 
-    def assert_uses_the_key(self, logical_id, name, resources, physical_ids, kms_key):
+    def assert_uses_key(self, logical_id, name, resources, physical_ids, kms_key):
         usable, _ = stack.permissions(logical_id, resources, physical_ids)
         found = {
             (action, condition["StringEquals"]["kms:ViaService"].split(".")[0])

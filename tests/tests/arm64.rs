@@ -56,7 +56,7 @@ fn glibc_versions(header: &FileHeader64<Endianness>, data: &[u8]) -> Vec<[u32; 2
     versions
 }
 
-/// Whether the loader has to change the binary's code.
+/// Returns whether the loader has to change the binary's code.
 fn has_text_relocations(header: &FileHeader64<Endianness>, data: &[u8]) -> bool {
     let endian = header.endian().unwrap();
     let (dynamic, _) =

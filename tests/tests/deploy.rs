@@ -85,7 +85,7 @@ const STEPS: [(&str, Step); 12] = [
     ("repeated write changes nothing", repeated_write_changes_nothing),
     ("unchanged response is 304", unchanged_response_is_304),
     ("repeated header is one wrong value", repeated_header_is_one_wrong_value),
-    ("body is read with any content type", body_is_read_whatever_its_content_type),
+    ("body is read with any content type", body_is_read_with_any_content_type),
     ("parallel writes with one key are one change", parallel_writes_with_one_key_are_one_change),
     ("parallel writes with other keys are whole", parallel_writes_with_other_keys_are_whole),
     ("both rotations work with permissions enforced", rotations_work_with_permissions_enforced),
@@ -301,7 +301,7 @@ fn repeated_header_is_one_wrong_value(stage: &Stage) {
 }
 
 /// API Gateway encodes the bodies of some content types in base64.
-fn body_is_read_whatever_its_content_type(stage: &Stage) {
+fn body_is_read_with_any_content_type(stage: &Stage) {
     let app = stage.open.create_app();
     let form = ("content-type", "application/x-www-form-urlencoded");
     let json = ("content-type", "application/json");
@@ -437,7 +437,7 @@ fn deleted_stack_leaves_table_and_secrets(stage: &Stage) {
     let show = emulator.admin(&["app", "show", &app.id]);
     assert_eq!(show["app"]["uuid"], app.id, "the table still exists");
 
-    let mut commands = operations("Deploy on a table that is there");
+    let mut commands = operations("Deploy on an existing table");
     let deploy = commands.pop().unwrap();
     assert_eq!(deploy, format!("sam deploy --config-env {STAGE}"));
     emulator.shell(&commands.join("\n")).unwrap_or_else(|error| panic!("{error}"));

@@ -103,7 +103,7 @@ fn functions_without_endpoints_call_aws(_: &Local) {
     let is_ours = |environment: &&Vec<String>| environment.contains(&"TABLE_NAME=userdocks-no-endpoints".to_owned());
     let environment = environments.iter().find(is_ours).expect("this server has a container");
     for service in ["dynamodb", "secretsmanager"] {
-        // SAM's AWS::URLSuffix is "localhost", where AWS's is "amazonaws.com".
+        // AWS::URLSuffix is "localhost" in SAM and "amazonaws.com" on AWS.
         let endpoint = format!("=https://{service}.us-east-1.localhost");
         assert!(environment.iter().any(|variable| variable.ends_with(&endpoint)), "{environment:?}");
     }

@@ -130,7 +130,7 @@ impl Event {
         self
     }
 
-    /// Names another method and no path. A function's behaviour must not depend on either.
+    /// Sets another method and removes the path. A function's behaviour must not depend on either.
     #[must_use]
     pub fn without_route(mut self) -> Self {
         self.0["requestContext"] = json!({"http": {"method": "GET"}});

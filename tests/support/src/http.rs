@@ -62,7 +62,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Returns the request of a fixture's event, or none if no client can send it.
+    /// Returns the request of a fixture's event, or `None` if no client can send it.
     #[must_use]
     pub fn of(fixture: &Fixture) -> Option<Self> {
         let event = fixture.json();
@@ -88,7 +88,7 @@ impl Request {
     }
 }
 
-/// Returns the headers that the client sent, or none if one of them cannot be sent.
+/// Returns the headers that the client sent, or `None` if one of them cannot be sent.
 fn sendable_headers(event: &Value) -> Option<Vec<(String, String)>> {
     let servers =
         ["content-length", "host", "x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"];

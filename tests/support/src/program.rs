@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 
-/// How long a program may print nothing before it is ready. It may have to be compiled first.
+/// The longest time without output before a program is ready. It may have to be compiled first.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
 /// The stream in which a program reports that it is ready.

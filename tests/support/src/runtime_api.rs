@@ -118,7 +118,7 @@ impl RuntimeApi {
         EventSender(self.invocations.clone())
     }
 
-    /// Waits for the next outcome. Returns none if the API has stopped.
+    /// Waits for the next outcome. Returns `None` if the API has stopped.
     pub async fn outcome(&mut self) -> Option<Outcome> {
         self.outcomes.recv().await
     }

@@ -75,7 +75,7 @@ enum Change {
     Overwrite(Index, Vec<u8>),
     Insert(Index, Vec<u8>),
     Remove(Index, usize),
-    /// Replaces a value of the JSON after the first byte, or removes it if the new value is none. Changes bytes if there is
+    /// Replaces a value of the JSON after the first byte, or removes it if the new value is `None`. Changes bytes if there is
     /// no JSON.
     Value(Index, Option<Value>),
 }

@@ -292,7 +292,7 @@ fn is_rejected_browser(fixture: &Fixture) -> bool {
     fixture.status() == 401 && fixture.is_from_browser() && fixture.function.ends_with("-app-secrets")
 }
 
-/// Whether the key's allow list rejects the caller's address. Nothing else in a fixture with an allow list does.
+/// Returns whether the key's allow list rejects the caller's address. No other check rejects a fixture with a list.
 fn is_rejected_address(fixture: &Fixture) -> bool {
     fixture.status() == 401 && fixture.depends_on_address()
 }

@@ -106,7 +106,7 @@ impl KeyRoutes {
         items
     }
 
-    /// Whether a key is accepted. The request that finds out changes nothing.
+    /// Returns whether a key is accepted. The request that finds out changes nothing.
     pub async fn is_accepted(&self, app: AppId, key: &str) -> bool {
         let (function, success) =
             if key.starts_with("ud_write_") { ("delete-app-api-key", 400) } else { ("get-app-keys", 200) };

@@ -57,7 +57,7 @@ const FAULTS: [(&str, Fault); 15] = [
 /// The beginning of the logged cause.
 const MISSED_DEADLINE: &str = "no response after";
 
-/// Whether a request must succeed although the operation fails.
+/// Returns whether a request must succeed although the operation fails.
 fn is_best_effort(function: &str, operation: &str) -> bool {
     match function {
         // The update revokes the key. The query only finds ids for the log.

@@ -38,7 +38,7 @@ impl Output {
         |rows| if rows.is_empty() { Ok(()) } else { self.add(&rows) }
     }
 
-    /// Prints values as JSON Lines, whatever the format.
+    /// Prints values as JSON Lines, regardless of the format.
     pub fn lines(&mut self) -> impl FnMut(Vec<Value>) -> Result<(), AdminError> {
         self.printed = Printed::Lines;
         |values| write(&values.iter().map(json_text).map(|line| line + "\n").collect::<String>())

@@ -34,7 +34,7 @@ impl FixtureKey {
         }
     }
 
-    /// Whether an event's caller replaces or revokes its own key.
+    /// Returns whether an event's caller replaces or revokes its own key.
     #[must_use]
     pub fn changes_itself(event: &Value) -> bool {
         let id = |key: Option<Self>| key.map(|key| key.id().to_owned());

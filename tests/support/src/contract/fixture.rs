@@ -86,13 +86,14 @@ impl Fixture {
         key.expires_at().filter(|_| is_of_app).map(str::to_owned)
     }
 
-    /// Whether the response is the same when the event is sent again. A key that revoked itself is then rejected.
+    /// Returns whether the response is the same when the event is sent again. A key that revoked itself is then
+    /// rejected.
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
         !(self.status() == 200 && FixtureKey::changes_itself(&self.json()))
     }
 
-    /// Whether the response depends on the caller's address.
+    /// Returns whether the response depends on the caller's address.
     #[must_use]
     pub fn depends_on_address(&self) -> bool {
         let event = self.json();
@@ -103,7 +104,8 @@ impl Fixture {
         has_allow_list || must_list_caller && body["allowedCidrs"].is_array()
     }
 
-    /// Whether a function can read the event. It treats an unreadable one as a request without headers, id and address.
+    /// Returns whether a function can read the event. It treats an unreadable one as a request without headers, id and
+    /// address.
     #[must_use]
     pub fn is_readable(&self) -> bool {
         let event = self.json();
@@ -111,7 +113,7 @@ impl Fixture {
         !event["requestContext"].is_null() && headers.all(|(_, value)| value.is_string())
     }
 
-    /// Whether the request has a header that only browsers send.
+    /// Returns whether the request has a header that only browsers send.
     #[must_use]
     pub fn is_from_browser(&self) -> bool {
         let event = self.json();

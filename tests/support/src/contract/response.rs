@@ -120,7 +120,7 @@ fn tag(bytes: &[u8]) -> String {
     format!("\"{}\"", &sha256_hex(bytes)[..32])
 }
 
-/// Whether the app in the event's path has signing keys.
+/// Returns whether the app in the event's path has signing keys.
 fn has_signing_keys(event: &Value) -> bool {
     let parameters = event["pathParameters"].as_object().unwrap();
     let id = parameters.values().next().unwrap().as_str().unwrap().to_lowercase();

@@ -8,7 +8,7 @@ pub struct Route {
     pub method: &'static str,
     /// The path as the template has it.
     pub path: &'static str,
-    /// The type of API key that the route requires; none if it is public.
+    /// The type of API key that the route requires; `None` if it is public.
     pub key_type: Option<&'static str>,
     pub(crate) in_process: fn(Services) -> InProcess,
 }

@@ -205,7 +205,7 @@ fn remove_unknown_conditions(statement: &mut Value) {
     condition.retain(|_, keys| *keys != json!({}));
 }
 
-/// Whether the emulator denies a call that sets the key, although a policy allows the call if the key is set.
+/// Returns whether the emulator denies a call that sets the key, although a policy allows the call if the key is set.
 fn is_unknown(emulator: &Emulator, key: &str) -> bool {
     let user = key.replace(':', "-");
     emulator.iam("CreateUser", &[("UserName", &user)]);

@@ -37,7 +37,7 @@ pub fn check(input: &[u8]) {
     if form % 2 == 0 { service.check_caller() } else { service.check_secret(status, body) }
 }
 
-/// Whether the library would repeat the call after a delay.
+/// Returns whether the library would repeat the call after a delay.
 fn is_retried(status: u16, body: &[u8]) -> bool {
     let response: Value = serde_json::from_slice(body).unwrap_or_default();
     let has_unprocessed = response["UnprocessedKeys"].as_object().is_some_and(|keys| !keys.is_empty());

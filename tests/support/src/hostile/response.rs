@@ -61,7 +61,7 @@ pub fn assert_no_key(text: &str) {
     assert!(!text.contains("TESTKEY") && !text.contains("test-key"), "an API key in {text}");
 }
 
-/// Whether the event presents a valid key for its app, by a second implementation of the contract's checks.
+/// Returns whether the event presents a valid key for its app, by a second implementation of the contract's checks.
 fn is_authorised(function: &str, event: &Value) -> bool {
     let kind = Route::of(function).key_type.unwrap();
     let header = |wanted: &str| {
@@ -119,7 +119,7 @@ fn has_allowed_address(event: &Value) -> bool {
     })
 }
 
-/// Whether the event reports a key whose record is corrupt.
+/// Returns whether the event reports a key whose record is corrupt.
 fn reports_corrupt_key(event: &Value) -> bool {
     let body = event["body"].as_str().unwrap_or_default();
     let decoded = STANDARD.decode(body).ok().filter(|_| event["isBase64Encoded"] == true);
@@ -134,7 +134,7 @@ pub fn app_id(event: &Value) -> Option<String> {
     ["appId", "appUuid"].iter().find_map(|name| parameters[name].as_str()).map(str::to_ascii_lowercase)
 }
 
-/// Whether the event names an app with corrupt records or the app whose secret does not exist.
+/// Returns whether the event names an app with corrupt records or the app whose secret does not exist.
 fn names_broken_app(event: &Value) -> bool {
     app_id(event).is_some_and(|app| [CORRUPT_APP, PARTLY_CORRUPT_APP, UNPINNED_APP].contains(&app.as_str()))
 }

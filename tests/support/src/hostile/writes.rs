@@ -129,7 +129,7 @@ impl Write {
         event
     }
 
-    /// Whether all headers of the event have values that HTTP allows (RFC 9110, section 5.5).
+    /// Returns whether all headers of the event have values that HTTP allows (RFC 9110, section 5.5).
     fn is_readable(&self) -> bool {
         self.idempotency_key.chars().all(|character| character == '\t' || !character.is_ascii_control())
     }
@@ -139,7 +139,8 @@ impl Write {
             && self.idempotency_key.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
     }
 
-    /// Whether the write is well-formed, by a second implementation of the contract. Returns none if it depends on the data.
+    /// Returns whether the write is well-formed, by a second implementation of the contract. Returns `None` if that
+    /// depends on the data.
     fn is_well_formed(&self) -> Option<bool> {
         let has_key_id = match self.function {
             "put-app-key" | "delete-app-key" => has_uuid_after("appkey_", &self.key_id),
@@ -209,8 +210,8 @@ fn has_uuid_after(prefix: &str, id: &str) -> bool {
         })
 }
 
-/// Whether a member of the body of `POST api-keys` is well-formed, by a second implementation of the contract. Names are
-/// checked only for characters in the inputs.
+/// Returns whether a member of the body of `POST api-keys` is well-formed, by a second implementation of the contract.
+/// Names are checked only for characters in the inputs.
 fn is_api_key_field(name: &str, value: &Value) -> bool {
     let is_whole = |range: RangeInclusive<f64>| {
         value.as_f64().is_some_and(|number| number.fract() == 0.0 && range.contains(&number))

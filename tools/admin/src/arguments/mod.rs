@@ -19,7 +19,9 @@ const GLOBAL_OPTIONS: &str = "Global options";
 /// Manage apps, their API keys, secrets and signing keys
 ///
 /// Region, credentials and endpoints come from the same settings as the AWS CLI's (AWS_REGION, AWS_PROFILE,
-/// AWS_ENDPOINT_URL and others). A TIME is a number with a unit: s, m (minutes), h, d, w, M (months) or y.
+/// AWS_ENDPOINT_URL and others)
+///
+/// A TIME is a number with a unit: s, m (minutes), h, d, w, M (months) or y
 #[derive(Parser)]
 #[command(
     name = "userdocks-admin",
@@ -91,7 +93,7 @@ pub enum Command {
         /// Repair what can be repaired safely
         #[arg(long)]
         repair: bool,
-        /// Minimum age of a finding, since a newer one may belong to a running change (1m is a minute, 1M a month)
+        /// Minimum age of a finding, because a newer one may belong to a running change (1m is a minute, 1M a month)
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
         min_age: Duration,
     },
@@ -105,7 +107,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the command changes nothing, so that a reader may close its output early.
+    /// Returns whether the command changes nothing, so that a reader may close its output early.
     pub fn only_reads(&self) -> bool {
         match self {
             Self::App(command) => {
@@ -124,7 +126,7 @@ impl Command {
         }
     }
 
-    /// Whether the output has values of new API keys, which cannot be shown again.
+    /// Returns whether the output has values of new API keys, which cannot be shown again.
     pub fn shows_new_keys(&self) -> bool {
         self.app_of_new_key().is_some() || matches!(self, Self::App(AppCommand::Create { .. }))
     }

@@ -113,7 +113,7 @@ impl Doctor<'_> {
         Ok(findings)
     }
 
-    /// Whether the index item still names the app, and the app has no such key, readable or not.
+    /// Returns whether the index item still names the app, and the app has no such key, readable or not.
     async fn is_dangling(&self, app: AppId, hash: &ApiKeyHash) -> Result<bool, AdminError> {
         let index = self.services.store.find_index_items(std::slice::from_ref(hash)).await?;
         Ok(matches!(index.get(hash), Some(Ok(named)) if *named == app) && !self.has_key(app, hash).await?)
