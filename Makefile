@@ -19,7 +19,7 @@ FUZZ_MANIFEST := fuzz/Cargo.toml
 .PHONY: help run logs test test-moto test-sam test-deploy test-arm64 sam-build format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check load bench-build profile clean
 
 help: ## List the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 run: cargo-lambda ## Run the API on this machine, with demo data; Ctrl-C stops it
 	@cargo run --package userdocks-local
@@ -61,8 +61,8 @@ test-sam: docker sam-build ## Build with SAM; send all fixtures and rotate keys 
 test-deploy: ministack sam-build ## Build with SAM; deploy the stack to an AWS emulator and test it
 	cargo test --package end-to-end --locked --test deploy
 
-# An x86-64 machine runs arm64 binaries with a user-mode emulator, which ARM64_RUNNER names. FUNCTIONS are those to build
-# (default: all).
+# An x86-64 machine runs arm64 binaries with a user-mode emulator, whose command is in ARM64_RUNNER. FUNCTIONS names the
+# functions to build (default: all).
 test-arm64: ARCH := arm64
 test-arm64: rust-target cargo-lambda zig ## Build for arm64, check the binaries, and run all fixtures (needs ARM64_RUNNER on x86-64)
 	rm -rf target/lambda-arm64
@@ -90,7 +90,7 @@ TARGET_arm64 := aarch64-unknown-linux-gnu
 TARGET_x86_64 := x86_64-unknown-linux-gnu
 LAMBDA_BUILD = cargo lambda build --release --locked --$(subst x86_64,x86-64,$(ARCH))
 
-# Rust's standard library for ARCH.
+# Checks that Rust's standard library for ARCH is installed.
 .PHONY: rust-target
 rust-target:
 	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET_$(ARCH))/lib" || { \

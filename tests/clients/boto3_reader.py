@@ -1,7 +1,7 @@
-"""Finds an app's data with boto3, where the documents say that it is.
+"""Reads an app's data with boto3 from the places that the documents name.
 
-One JSON object on standard input: the stack's READY line with "app", "apiKey" (its value) and "signingKey" (its id).
-One on standard output: what was found.
+Standard input is one JSON object: the stack's READY line with "app" (id), "apiKey" (value) and "signingKey" (id).
+Standard output is one JSON object with the data.
 """
 
 import hashlib
@@ -12,14 +12,14 @@ import boto3
 from boto3.dynamodb.conditions import Key
 from botocore.config import Config
 
-ask = json.load(sys.stdin)
+query = json.load(sys.stdin)
 session = boto3.Session("local", "local", region_name="us-east-1")
 direct = Config(proxies={})
-table = session.resource("dynamodb", endpoint_url=ask["dynamodb"], config=direct).Table(ask["table"])
-secrets = session.client("secretsmanager", endpoint_url=ask["secretsManager"], config=direct)
+table = session.resource("dynamodb", endpoint_url=query["dynamodb"], config=direct).Table(query["table"])
+secrets = session.client("secretsmanager", endpoint_url=query["secretsManager"], config=direct)
 
-partition = f"APP#{ask['app']}"
-folder = f"{ask['secretPrefix']}/apps/{ask['app']}"
+partition = f"APP#{query['app']}"
+folder = f"{query['secretPrefix']}/apps/{query['app']}"
 
 
 def item(sort_key):
@@ -29,12 +29,12 @@ def item(sort_key):
 app = item("APP")
 writes = Key("pk").eq(partition) & Key("sk").begins_with("IDEMPOTENCY#")
 secret = secrets.get_secret_value(SecretId=f"{folder}/secret", VersionId=app["secretVersionId"])
-private_key = secrets.get_secret_value(SecretId=f"{folder}/signing-keys/{ask['signingKey']}")
+private_key = secrets.get_secret_value(SecretId=f"{folder}/signing-keys/{query['signingKey']}")
 found = {
     "name": "boto3",
     "version": boto3.__version__,
     "app": app,
-    "apiKey": item(f"APIKEY#{hashlib.sha256(ask['apiKey'].encode()).hexdigest()}"),
+    "apiKey": item(f"APIKEY#{hashlib.sha256(query['apiKey'].encode()).hexdigest()}"),
     "writes": table.query(KeyConditionExpression=writes, ConsistentRead=True)["Items"],
     "secret": secret["SecretString"],
     "privateKey": private_key["SecretString"],

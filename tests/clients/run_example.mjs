@@ -1,5 +1,5 @@
-// Runs an example as the API's documentation prints it, with nothing but its placeholders replaced: the file's name as
-// the argument, {"placeholder": "value"} on standard input. Prints what the example logs, as one JSON object.
+// Runs an example of the API's documentation and replaces only its placeholders. The argument is the file's name, and
+// standard input is {"placeholder": "value"}. Prints what the example logs as one JSON object.
 import { readFileSync } from 'node:fs'
 
 let example = readFileSync(new URL(process.argv[2], import.meta.url), 'utf8')

@@ -9,12 +9,12 @@ from ast import literal_eval
 from contextlib import contextmanager
 from pathlib import Path
 
-# None of this machine's AWS settings.
+# The tests must not depend on this machine's AWS settings.
 for name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[name]
 os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
 os.environ |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-# What AWS's own policies say; SAM gives the functions two of them.
+# SAM attaches two AWS managed policies to the functions.
 os.environ["MOTO_IAM_LOAD_MANAGED_POLICIES"] = "true"
 
 import boto3
@@ -23,13 +23,13 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-# SAM's translator warns of its own telemetry.
+# SAM's translator logs warnings about its telemetry.
 logging.disable(logging.WARNING)
 
 TEMPLATE = Path(__file__).parents[2] / "template.yaml"
 NO_VALUE = {"Ref": "AWS::NoValue"}
-# What moto has no model of, and what refers to that, which moto cannot make either: the dashboard and the permissions
-# to call refer to the API and to the functions' aliases.
+# Resources that moto does not model, and resources that refer to them. The dashboard and the invoke permissions refer to
+# the API and to the functions' aliases.
 UNKNOWN_TO_MOTO = {
     "AWS::ApiGatewayV2::Api",
     "AWS::ApiGatewayV2::Stage",
@@ -44,7 +44,7 @@ UNKNOWN_TO_MOTO = {
 
 
 def translate(parameters):
-    """What CloudFormation makes of the template: plain resources, with all conditions decided."""
+    """Returns the template as CloudFormation sees it: plain resources, with all conditions decided."""
     template = yaml_parse(TEMPLATE.read_text(encoding="utf-8"))
     template["Globals"]["Function"]["CodeUri"] = "s3://code/function.zip"
     values = {name: declared.get("Default") for name, declared in template["Parameters"].items()} | parameters
@@ -64,7 +64,7 @@ def translate(parameters):
     declared_conditions = translated.pop("Conditions")
     conditions = {}
 
-    # moto would leave a null in a list where CloudFormation leaves out AWS::NoValue.
+    # CloudFormation removes AWS::NoValue from a list, but moto leaves a null.
     def decided(node):
         match node:
             case {"Ref": name} if name in values:
@@ -90,7 +90,7 @@ def translate(parameters):
 
 @contextmanager
 def created(**parameters):
-    """The translated template, and the stack's resources that moto made of it: its name for each by ours."""
+    """Creates the stack in moto. Returns the translated resources and their physical ids, both by logical id."""
     template = translate(parameters)
     resources, _ = template["Resources"], template.pop("Outputs")
     template["Resources"] = {name: item for name, item in resources.items() if item["Type"] not in UNKNOWN_TO_MOTO}
@@ -107,12 +107,15 @@ def created(**parameters):
             TemplateBody=json.dumps(template),
             Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
         )
-        made = cloudformation.describe_stack_resources(StackName="userdocks")["StackResources"]
-        yield resources, {item["LogicalResourceId"]: item.get("PhysicalResourceId") for item in made}
+        created_resources = cloudformation.describe_stack_resources(StackName="userdocks")["StackResources"]
+        yield resources, {item["LogicalResourceId"]: item.get("PhysicalResourceId") for item in created_resources}
 
 
-def permissions(function, resources, made):
-    """What a function's role allows within its boundary (action, resource and condition), and what it cannot use of that."""
+def permissions(function, resources, physical_ids):
+    """Returns the permissions of a function's role that its boundary allows, and those that the boundary cuts.
+
+    A permission is an action, a resource and a condition. A permission that is cut has no condition.
+    """
     role = resources[f"{function}Role"]["Properties"]
     iam = boto3.client("iam")
 
@@ -120,13 +123,13 @@ def permissions(function, resources, made):
         version = iam.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
         return iam.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"]
 
-    # moto makes managed policies but attaches none; it keeps a role's own as Python prints them.
-    documents = [document(arn if isinstance(arn, str) else made[arn["Ref"]]) for arn in role["ManagedPolicyArns"]]
-    for name in iam.list_role_policies(RoleName=made[f"{function}Role"])["PolicyNames"]:
-        own = iam.get_role_policy(RoleName=made[f"{function}Role"], PolicyName=name)["PolicyDocument"]
+    # moto does not attach managed policies. It stores a role's inline policies as Python prints them.
+    documents = [document(arn if isinstance(arn, str) else physical_ids[arn["Ref"]]) for arn in role["ManagedPolicyArns"]]
+    for name in iam.list_role_policies(RoleName=physical_ids[f"{function}Role"])["PolicyNames"]:
+        own = iam.get_role_policy(RoleName=physical_ids[f"{function}Role"], PolicyName=name)["PolicyDocument"]
         documents.append(literal_eval(own))
     granted = [entry for granting in documents for entry in entries(granting, "Allow")]
-    boundary = document(made[role["PermissionsBoundary"]["Ref"]])
+    boundary = document(physical_ids[role["PermissionsBoundary"]["Ref"]])
     limits = entries(boundary, "Allow")
     denied = [(action, resource) for action, resource, condition in entries(boundary, "Deny") if not condition]
 
@@ -144,7 +147,7 @@ def permissions(function, resources, made):
 
 
 def is_as_narrow(condition, limit):
-    """Whether a condition has all that another one asks for: for each key no other values than that one's."""
+    """Returns whether a condition has every key of the limit, and no values beyond the limit's."""
 
     def values(node, operator, key):
         return {json.dumps(value) for value in listed(node.get(operator, {}).get(key, []))}
@@ -161,7 +164,7 @@ def listed(value):
 
 
 def entries(document, effect):
-    """A policy's statements of one effect, taken apart: action, resource and condition."""
+    """Returns the action, resource and condition of each entry of a policy's statements with that effect."""
 
     return [
         (action, resource, statement.get("Condition", {}))
@@ -173,6 +176,6 @@ def entries(document, effect):
 
 
 def functions(resources):
-    """The functions' names without the environment, by their logical ids."""
+    """Returns the functions' names without the environment, by logical id."""
     of_type = {name: item["Properties"] for name, item in resources.items() if item["Type"] == "AWS::Lambda::Function"}
     return {name: item["FunctionName"]["Fn::Sub"].removeprefix("userdocks-${Environment}-") for name, item in of_type.items()}

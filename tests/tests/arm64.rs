@@ -1,5 +1,5 @@
-//! The functions built for arm64, run natively or under a user-mode emulator, on a fake AWS. `make test-arm64` builds them
-//! and runs this.
+//! The functions' arm64 binaries on a fake AWS, run natively or with a user-mode emulator. `make test-arm64` builds them and
+//! runs these tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::{env, fs, path::PathBuf};
@@ -16,10 +16,10 @@ use userdocks_test_support::{
     project,
 };
 
-/// The C library of the runtime `provided.al2023`.
+/// The version of glibc in the runtime `provided.al2023`.
 const GLIBC: [u32; 2] = [2, 34];
 
-/// The functions that were built, with their files.
+/// Returns the functions with a binary, and their binaries.
 fn built() -> Vec<(&'static str, PathBuf)> {
     let folder = project().join("target/lambda-arm64");
     let file = |name| (name, folder.join(name).join("bootstrap"));
@@ -28,7 +28,7 @@ fn built() -> Vec<(&'static str, PathBuf)> {
     built
 }
 
-/// The command that runs an arm64 binary: none on an arm64 machine.
+/// Returns the command that runs an arm64 binary. It is empty on an arm64 machine.
 fn runner() -> Vec<String> {
     let runner = env::var("ARM64_RUNNER").unwrap_or_default();
     assert!(
@@ -38,7 +38,7 @@ fn runner() -> Vec<String> {
     runner.split_whitespace().map(str::to_owned).collect()
 }
 
-/// The versions of glibc's symbols that a binary needs.
+/// Returns the versions of glibc's symbols that a binary needs.
 fn glibc_versions(header: &FileHeader64<Endianness>, data: &[u8]) -> Vec<[u32; 2]> {
     let endian = header.endian().unwrap();
     let sections = header.sections(endian, data).unwrap();
@@ -56,7 +56,7 @@ fn glibc_versions(header: &FileHeader64<Endianness>, data: &[u8]) -> Vec<[u32; 2
     versions
 }
 
-/// Whether the loader has to change the binary's code.
+/// Returns whether the loader has to change the binary's code.
 fn has_text_relocations(header: &FileHeader64<Endianness>, data: &[u8]) -> bool {
     let endian = header.endian().unwrap();
     let (dynamic, _) =
@@ -87,7 +87,7 @@ async fn every_fixture_gets_exact_response() {
         let command = [runner.clone(), vec![file.display().to_string()]].concat();
         let mut function = Function::start_command(&command, name, &aws.environment()).await;
         for fixture in Fixture::of(name) {
-            // An emulated processor takes longer than the route's deadline to generate a key of 4,096 bits.
+            // On an emulated processor, generating an RSA-4096 key takes longer than the route's deadline.
             if name == "post-app-keys" && fixture.status() == 201 && !runner.is_empty() {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! The stack that SAM deploys to an emulator of AWS: its API, and its functions' aliases and roles.
-//! `make test-deploy` builds the functions and runs this.
+//! The stack that SAM deploys to an emulator of AWS: its API, and its functions' aliases and roles. `make test-deploy` builds
+//! the functions and runs these tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::{
@@ -32,26 +32,27 @@ use userdocks_test_support::{
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let is_whole = arguments.filter.is_none() && arguments.skip.is_empty();
-    // The steps change one stack, in their order.
+    // The steps change one stack and depend on their order.
     run(arguments, true, Stage::deploy, trials, |stage| {
-        let Tried { fixtures, steps, permissions } = &stage.tried;
+        let Counts { fixtures, steps, permissions } = &stage.counts;
         let counts = [fixtures, steps, permissions].map(|count| count.load(Ordering::Relaxed));
         println!("{} fixtures sent, {} steps done, {} permissions removed in turn", counts[0], counts[1], counts[2]);
-        assert!(!is_whole || counts.iter().all(|count| *count > 0), "a part was not tried");
+        assert!(!is_whole || counts.iter().all(|count| *count > 0), "a kind of test did not run");
     })
 }
 
-/// The stack twice: where every call is allowed, and where permissions are enforced.
+/// The stack in two emulators.
 struct Stage {
+    /// The emulator allows every call.
     open: Deployed,
+    /// The emulator enforces permissions.
     enforcing: Deployed,
     roles: Vec<Role>,
-    tried: Tried,
+    counts: Counts,
 }
 
-/// How much was tried.
 #[derive(Default)]
-struct Tried {
+struct Counts {
     fixtures: AtomicUsize,
     steps: AtomicUsize,
     permissions: AtomicUsize,
@@ -84,7 +85,7 @@ const STEPS: [(&str, Step); 12] = [
     ("repeated write changes nothing", repeated_write_changes_nothing),
     ("unchanged response is 304", unchanged_response_is_304),
     ("repeated header is one wrong value", repeated_header_is_one_wrong_value),
-    ("body is read with any content type", body_is_read_whatever_its_content_type),
+    ("body is read with any content type", body_is_read_with_any_content_type),
     ("parallel writes with one key are one change", parallel_writes_with_one_key_are_one_change),
     ("parallel writes with other keys are whole", parallel_writes_with_other_keys_are_whole),
     ("both rotations work with permissions enforced", rotations_work_with_permissions_enforced),
@@ -109,7 +110,7 @@ fn trials(stage: Option<&Arc<Stage>>) -> Vec<Trial> {
     for (name, step) in STEPS {
         trials.push(trial(stage, name.to_owned(), move |stage: &Stage| {
             step(stage);
-            stage.tried.steps.fetch_add(1, Ordering::Relaxed);
+            stage.counts.steps.fetch_add(1, Ordering::Relaxed);
         }));
     }
     trials
@@ -119,15 +120,15 @@ impl Stage {
     fn deploy() -> Self {
         let (open, enforcing) = (Deployed::create(false), Deployed::create(true));
         let roles = workarounds::enforceable_roles(&enforcing.emulator);
-        Self { open, enforcing, roles, tried: Tried::default() }
+        Self { open, enforcing, roles, counts: Counts::default() }
     }
 
     fn send(&self, to: &Deployed, fixture: &Fixture) {
         fixture.assert_response(Request::of(fixture).unwrap().send(&to.api));
-        self.tried.fixtures.fetch_add(1, Ordering::Relaxed);
+        self.counts.fixtures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The function works with its permissions, and does not without any one of them.
+    /// Fails unless the function works with its permissions, and fails without any one of them.
     fn needs_each_permission(&self, function: &str) {
         let emulator = &self.enforcing.emulator;
         let role = self.roles.iter().find(|role| role.function == function).expect("a role for each function");
@@ -137,7 +138,7 @@ impl Stage {
         for action in actions {
             role.allow_all_except(emulator, &action);
             let since = now_in_milliseconds();
-            // On a busy machine a line may come after the response, and so after the look into the log.
+            // On a busy machine, a log line may arrive after the response, and after the log is read.
             let denied = (0..3).find_map(|_| {
                 let _ = self.exercise(function);
                 let lines = emulator.warnings(since);
@@ -145,20 +146,20 @@ impl Stage {
             });
             let denied = denied.unwrap_or_else(|| panic!("{function} works without {action}"));
             println!("{function} without {action}: {denied}");
-            self.tried.permissions.fetch_add(1, Ordering::Relaxed);
+            self.counts.permissions.fetch_add(1, Ordering::Relaxed);
             role.allow_all(emulator);
         }
         assert_eq!(self.exercise(function), Ok(()), "{function} with all its permissions again");
     }
 
-    /// Has a function do everything that takes a permission.
+    /// Makes a function use all its permissions.
     ///
     /// # Errors
-    /// A response is no success, or the function logged that something failed that the response does not depend on.
+    /// The body of a failure, or the warning of a best-effort call that failed.
     fn exercise(&self, function: &str) -> Result<(), String> {
         let Deployed { emulator, api } = &self.enforcing;
         let since = now_in_milliseconds();
-        // The use of an API key is noted when it is new. The functions keep versions of secrets that they have read.
+        // A new API key makes the function record the use. A new version makes it read the secret, because it caches versions.
         let key = |kind: &str| emulator.issue_key(CHANGING_APP, kind);
         let rotate = || emulator.admin(&["secret", "rotate", CHANGING_APP, "--force"]);
         let app = |read_key: String, write_key: String| AppClient {
@@ -169,7 +170,7 @@ impl Stage {
         };
         let reader = || app(key("read"), String::new());
         let writer = || app(String::new(), key("write"));
-        // Remembering a write takes a permission of its own.
+        // An Idempotency-Key needs the permission to store a result.
         let write = |writer: &AppClient, method: &str, resource: &str, body: Option<&str>| {
             let response = writer.request(method, resource, &[("idempotency-key", resource)], body);
             if response.status < 300 { Ok(()) } else { Err(response.body) }
@@ -207,7 +208,7 @@ impl Stage {
                 if first.status != 201 {
                     return Err(first.body);
                 }
-                // Another version of the function is another process, which has not read the secret yet.
+                // Another version of the function is another process, which has not cached the secret.
                 let again = emulator.invoke(function, "$LATEST", &rotation.json());
                 let again = read_payload(&again).0;
                 if again != first {
@@ -221,7 +222,7 @@ impl Stage {
             "get-app-api-keys" => {
                 reader().call("GET", "api-keys", None)?;
             }
-            // An app has room for few API keys.
+            // An app has room for few API keys, so each call needs a new app.
             "post-app-api-keys" => {
                 let app = self.enforcing.create_app();
                 let limited = r#"{"type":"read","name":"a","expiresInSeconds":3600,"allowedCidrs":["192.0.2.0/24"]}"#;
@@ -243,10 +244,10 @@ impl Stage {
                     return Err(response.body);
                 }
             }
-            other => panic!("how is {other} exercised?"),
+            other => panic!("no exercise for {other}"),
         }
         let mut warnings = emulator.warnings(since);
-        // A revocation is a warning, too, with the ids of the keys that the leaked key has created.
+        // A revocation is also a warning. It failed in part if it lacks the ids of the keys that the leaked key has issued.
         warnings.retain(|line| line["issued"].as_str().is_none_or(|issued| issued.starts_with("unknown")));
         if warnings.is_empty() { Ok(()) } else { Err(warnings[0].to_string()) }
     }
@@ -299,8 +300,8 @@ fn repeated_header_is_one_wrong_value(stage: &Stage) {
     }
 }
 
-/// API Gateway encodes in base64 what it does not take for text.
-fn body_is_read_whatever_its_content_type(stage: &Stage) {
+/// API Gateway encodes the bodies of some content types in base64.
+fn body_is_read_with_any_content_type(stage: &Stage) {
     let app = stage.open.create_app();
     let form = ("content-type", "application/x-www-form-urlencoded");
     let json = ("content-type", "application/json");
@@ -311,8 +312,8 @@ fn body_is_read_whatever_its_content_type(stage: &Stage) {
     }
 }
 
-/// The responses to 16 rotations of an app's secret at once, each with the `Idempotency-Key` that `key` gives it.
-fn rotate_16_times_at_once(app: &AppClient, key: fn(usize) -> String) -> Vec<(u16, String)> {
+/// Rotates an app's secret 16 times in parallel, and returns the responses. `key` chooses each one's `Idempotency-Key`.
+fn rotate_16_times_in_parallel(app: &AppClient, key: fn(usize) -> String) -> Vec<(u16, String)> {
     thread::scope(|scope| {
         let rotate = |number| {
             move || {
@@ -331,7 +332,7 @@ fn secret_of(body: &str) -> Value {
 
 fn parallel_writes_with_one_key_are_one_change(stage: &Stage) {
     let app = stage.open.create_app();
-    let responses: BTreeSet<_> = rotate_16_times_at_once(&app, |_| "one".to_owned()).into_iter().collect();
+    let responses: BTreeSet<_> = rotate_16_times_in_parallel(&app, |_| "one".to_owned()).into_iter().collect();
     let [(201, body)] = &responses.iter().collect::<Vec<_>>()[..] else { panic!("{responses:?}") };
     assert_eq!(app.call("GET", "secrets", None).unwrap()["data"]["secret"], secret_of(body));
 }
@@ -339,7 +340,7 @@ fn parallel_writes_with_one_key_are_one_change(stage: &Stage) {
 fn parallel_writes_with_other_keys_are_whole(stage: &Stage) {
     let app = stage.open.create_app();
     workarounds::label_first_version(&stage.open.emulator, &app.id);
-    let responses = rotate_16_times_at_once(&app, |number| format!("key {number}"));
+    let responses = rotate_16_times_in_parallel(&app, |number| format!("key {number}"));
     assert!(responses.iter().all(|(status, _)| [201, 409].contains(status)), "{responses:?}");
     let created = responses.iter().filter(|(status, _)| *status == 201);
     let created: BTreeSet<_> = created.map(|(_, body)| secret_of(body).to_string()).collect();
@@ -361,8 +362,8 @@ fn admin_finds_stack_by_name(stage: &Stage) {
     let ids: Vec<_> = listed["apps"].as_array().unwrap().iter().map(|app| &app["uuid"]).collect();
     assert!(ids.contains(&&json!(app.id)), "{listed}");
     let rotated = stage.open.emulator.admin_of_stack(&["secret", "rotate", &app.id]);
-    assert!(rotated.is_object(), "the prefix of the secrets is the stack's");
-    stage.tried.steps.fetch_add(1, Ordering::Relaxed);
+    assert!(rotated.is_object(), "the command uses the stack's secret prefix");
+    stage.counts.steps.fetch_add(1, Ordering::Relaxed);
 }
 
 fn release_reaches_callers_and_is_undone(stage: &Stage) {
@@ -376,7 +377,7 @@ fn release_reaches_callers_and_is_undone(stage: &Stage) {
     };
     let all_moved =
         |before: &[String], after: &[String]| before.iter().zip(after).all(|(before, after)| before != after);
-    // Parameters that are not given keep their values.
+    // Parameters that the command line omits keep their values.
     let publish = |log_level: &str, release: &str| {
         let command = format!("sam deploy --config-env {STAGE} {}", workarounds::arguments_of_release(release));
         let line = format!("{command} --parameter-overrides 'Release={release} LogLevel={log_level}'");
@@ -391,7 +392,7 @@ fn release_reaches_callers_and_is_undone(stage: &Stage) {
     assert!(all_moved(&first, &second), "{first:?} {second:?}");
     assert_eq!(log_levels(&second), BTreeSet::from(["\"INFO\"".to_owned()]), "callers reach the new level");
 
-    // Old and new versions share one table: each repeats the other's write.
+    // Old and new versions share a table: each replays the other's write.
     let app = stage.open.create_app();
     let function = FUNCTIONS.iter().position(|function| *function == "post-app-secrets").unwrap();
     let [old, new] = [&first, &second].map(|versions| versions[function].as_str());
@@ -403,18 +404,18 @@ fn release_reaches_callers_and_is_undone(stage: &Stage) {
         assert_eq!((written.status, rotate(repeats)), (201, written));
     }
 
-    // Roll back: the same build again, under a new name.
+    // A rollback deploys the same build again under a new name.
     let third = publish("DEBUG", "third");
     assert!(all_moved(&second, &third), "{second:?} {third:?}");
     assert_eq!(log_levels(&third), log_levels(&first));
     app.rotate_signing_key();
 
-    // The next deployment, without a release, uses that of samconfig.toml.
+    // A deployment without a release uses the one in samconfig.toml.
     emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));
     assert!(all_moved(&third, &emulator.live_versions()));
 }
 
-/// What OPERATIONS.md says to type under that heading, for this stage.
+/// Returns OPERATIONS.md's commands under that heading, for this stage.
 fn operations(heading: &str) -> Vec<String> {
     let commands = readme::commands_under("docs/OPERATIONS.md", heading);
     assert!(!commands.is_empty(), "OPERATIONS.md has no commands under {heading}");
@@ -434,15 +435,15 @@ fn deleted_stack_leaves_table_and_secrets(stage: &Stage) {
     delete_stack(emulator);
     assert!(emulator.try_aws(&["cloudformation", "describe-stacks", "--stack-name", STACK]).is_err());
     let show = emulator.admin(&["app", "show", &app.id]);
-    assert_eq!(show["app"]["uuid"], app.id, "the table is still there");
+    assert_eq!(show["app"]["uuid"], app.id, "the table still exists");
 
-    let mut commands = operations("Deploy on a table that is there");
+    let mut commands = operations("Deploy on an existing table");
     let deploy = commands.pop().unwrap();
     assert_eq!(deploy, format!("sam deploy --config-env {STAGE}"));
     emulator.shell(&commands.join("\n")).unwrap_or_else(|error| panic!("{error}"));
     emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));
     let app = AppClient { api: emulator.api(), ..app };
-    assert_eq!(app.call("GET", "secrets", None), Ok(secret), "the app is as it was");
+    assert_eq!(app.call("GET", "secrets", None), Ok(secret), "the app is unchanged");
     app.rotate_secret();
 }
 
@@ -454,7 +455,7 @@ fn failed_first_deployment_can_be_repeated(stage: &Stage) {
     emulator.shell(removal.last().unwrap()).unwrap_or_else(|error| panic!("{error}"));
     assert!(!table_exists());
 
-    // The emulator minds that an event bus of that name exists; of tables and functions it takes over those that do.
+    // The emulator rejects an event bus whose name is taken. It would accept a table or function whose name is taken.
     let _ = emulator.aws(&["events", "create-event-bus", "--name", "taken"]);
     let taken = "  Taken:\n    Type: AWS::Events::EventBus\n    DependsOn: Table\n    Properties: { Name: taken }\n";
     let broken = workarounds::arguments_of_changed_template("\nResources:\n", "", taken);
@@ -466,7 +467,7 @@ fn failed_first_deployment_can_be_repeated(stage: &Stage) {
     let statuses: Vec<_> =
         events.as_array().unwrap().iter().filter(of_table).map(|event| &event["ResourceStatus"]).collect();
     assert!(statuses.contains(&&json!("CREATE_COMPLETE")), "the table was created: {statuses:?}");
-    assert!(!table_exists(), "and deleted again");
+    assert!(!table_exists(), "the table was deleted again");
 
     delete_stack(emulator);
     emulator.deploy("").unwrap_or_else(|error| panic!("{error}"));

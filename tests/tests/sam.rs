@@ -1,5 +1,5 @@
-//! The functions as `sam build` builds them, in containers, with each command of `sam local`, on the local stack.
-//! `make test-sam` builds them and runs this.
+//! The functions that `sam build` builds, in containers with each command of `sam local`, on the local stack. `make test-sam`
+//! builds them and runs these tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::{collections::HashSet, process::ExitCode, sync::Arc};
@@ -21,7 +21,7 @@ fn main() -> ExitCode {
     run(Arguments::from_args(), true, Local::start, trials, |local| drop(local.stack.stop()))
 }
 
-/// The local stack, and SAM's emulators with the functions in containers.
+/// The local stack and SAM's emulators.
 struct Local {
     lambda: Server,
     api: Server,
@@ -38,7 +38,7 @@ impl Local {
         Self { lambda, api, stack, _data: data }
     }
 
-    /// Creates an app and returns a client of SAM's API.
+    /// Creates an app and returns a client of SAM's API Gateway.
     fn create_app(&self) -> AppClient {
         AppClient { api: self.api.endpoint.clone(), ..self.stack.create_app() }
     }
@@ -50,7 +50,7 @@ const TESTS: [(&str, Test); 4] = [
     ("signing key is rotated without gap", |local| local.create_app().rotate_signing_key()),
     ("secret is rotated without gap", |local| local.create_app().rotate_secret()),
     ("functions without endpoints call AWS", functions_without_endpoints_call_aws),
-    // The last one, because it builds again.
+    // The last test, because it rebuilds the functions.
     ("sam commands of README work", commands_of_readme_work),
 ];
 
@@ -63,7 +63,7 @@ fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
             let name = format!("sam local {way}: {} {}", fixture.function, fixture.case);
             trials.push(trial(local, name, move |local| send(&of_trial, local)));
         };
-        // Each takes seconds for a new container: one for each status of each function.
+        // A new container takes seconds, so only one fixture for each status of each function is sent.
         if fixture.is_repeatable() && invoked.insert((fixture.function.clone(), fixture.case[..3].to_owned())) {
             add("invoke", invoke);
         }
@@ -88,22 +88,22 @@ fn call_start_lambda(fixture: &Fixture, local: &Local) {
 fn call_start_api(fixture: &Fixture, local: &Local) {
     let mut response = Request::of(fixture).unwrap().send(&local.api.endpoint);
     if response.status == 304 {
-        // SAM's web server removes it from every response without a body.
+        // SAM's web server removes the header from every response without a body.
         response.headers.push(("content-type".to_owned(), "application/json".to_owned()));
         response.headers.sort();
     }
     fixture.assert_response(response);
 }
 
-/// The endpoints are parameters of the template, with AWS's own as defaults.
+/// The template's endpoint parameters default to AWS's endpoints.
 fn functions_without_endpoints_call_aws(_: &Local) {
     let overrides = ["--parameter-overrides", "Environment=no-endpoints Architecture=x86_64"];
     let server = Server::start("start-lambda", &[&["GetAppSecrets"], &overrides[..]].concat());
     let environments = sam::environments("get-app-secrets");
     let is_ours = |environment: &&Vec<String>| environment.contains(&"TABLE_NAME=userdocks-no-endpoints".to_owned());
-    let environment = environments.iter().find(is_ours).expect("a container of this server's");
+    let environment = environments.iter().find(is_ours).expect("this server has a container");
     for service in ["dynamodb", "secretsmanager"] {
-        // SAM's AWS::URLSuffix is "localhost", where AWS's is "amazonaws.com".
+        // AWS::URLSuffix is "localhost" in SAM and "amazonaws.com" on AWS.
         let endpoint = format!("=https://{service}.us-east-1.localhost");
         assert!(environment.iter().any(|variable| variable.ends_with(&endpoint)), "{environment:?}");
     }
@@ -111,7 +111,7 @@ fn functions_without_endpoints_call_aws(_: &Local) {
 }
 
 fn commands_of_readme_work(local: &Local) {
-    // Commands that deploy are not run.
+    // Commands that deploy are left out.
     let is_local = |text: &str| {
         let finishes = text.starts_with("sam build ") || text.starts_with("sam local invoke ");
         finishes && text.contains(" --config-env local") && !text.contains("&&")
@@ -121,7 +121,7 @@ fn commands_of_readme_work(local: &Local) {
     for typed in commands {
         let mut line = typed.text;
         if line.starts_with("sam local") {
-            // Another stack may run at the ports that samconfig.toml names.
+            // Another stack may use the ports in samconfig.toml.
             let parameters = sam::parameters(&local.stack);
             line += &format!(" --parameter-overrides '{parameters}' {}", sam::image_arguments().concat());
         }

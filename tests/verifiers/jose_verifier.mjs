@@ -1,5 +1,5 @@
-// Verifies tokens with npm's jose, whose remote JWKS is cached for its max-age. Commands as in pyjwt_verifier.py:
-// {"advance": SECONDS} and {"verify": TOKEN}, one a line.
+// Verifies tokens with npm's jose, which caches the remote JWKS for its max-age. Has the commands {"advance": SECONDS}
+// and {"verify": TOKEN} of pyjwt_verifier.py.
 import { createRemoteJWKSet, jwtVerify } from 'jose'
 import { createInterface } from 'node:readline'
 import { readFileSync } from 'node:fs'

@@ -1,10 +1,10 @@
-"""Verifies tokens with PyJWT: by the JWKS, cached as PyJWKClient caches it, and by the keys route's items[0].
+"""Verifies tokens with PyJWT: with the JWKS, which PyJWKClient caches, or with the keys route's items[0].
 
-One JSON command a line on standard input, one JSON result a line on standard output:
+Standard input has one JSON command in each line, and standard output one JSON result:
   {"sign": PEM, "kid": KID}      → {"token": ...}
-  {"advance": SECONDS}           → {}          the verifier's clock goes forward
+  {"advance": SECONDS}           → {}          advances the verifier's clock
   {"verify": TOKEN}              → {"kid": ...} or {"error": ...}
-  {"verify": TOKEN, "with": PEM} → {} or {"error": ...}; RS256, whatever its kid
+  {"verify": TOKEN, "with": PEM} → {} or {"error": ...}; ignores the token's kid
 """
 
 import json

@@ -10,7 +10,7 @@ use userdocks::{
 
 pub const ROUTE: Route = Route::write(Method::DELETE, "/api/v1/apps/{appUuid}/api-keys/{apiKeyUuid}", Envelope::List);
 
-/// Revokes a key, at once and for good. The last active write key is revoked only with `?force=true`.
+/// Revokes a key, at once and permanently. The last active write key is revoked only with `?force=true`.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let write = match cx.begin_write().await? {
         Write::Replay { result, .. } => {

@@ -9,8 +9,8 @@ use userdocks::{
 
 pub const ROUTE: Route = Route::write(Method::DELETE, "/api/v1/apps/{appUuid}/keys/{keyUuid}", Envelope::List);
 
-/// Revokes a key, at once and for good. Revokes the key in use only with `?force=true`. The same request again returns
-/// the same for at least a day.
+/// Revokes a key, at once and permanently. Revokes the key in use only with `?force=true`. A repeated request returns the
+/// same for at least a day.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     cx.write(|app, now| {
         let key_id = cx.signing_key_id()?;

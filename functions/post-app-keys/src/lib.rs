@@ -34,7 +34,7 @@ async fn publish_new_key(cx: &Context) -> Result<String, Failure> {
     let generated = spawn_blocking(GeneratedSigningKey::generate).await.map_err(Failure::internal)?;
     let GeneratedSigningKey { public_key, private_key } = generated?;
     let id = SigningKeyId::random();
-    // Generating the key took seconds, so the checks are made again before the secret is created.
+    // Generating the key took seconds, so the checks are repeated before the secret is created.
     let write = match cx.begin_write().await? {
         Write::Replay { result, .. } => return Ok(result),
         Write::New(write) => write,

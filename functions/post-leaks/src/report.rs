@@ -60,17 +60,29 @@ impl<'a> Report<'a> {
         Ok(())
     }
 
-    /// Replaces all reported tokens in a URL. Decodes the URL if it contains a token.
+    /// Replaces all reported tokens in a URL. Decodes the URL if only that shows a token.
     fn without_tokens(&self, url: &str) -> String {
         const MAX_URL_CHARACTERS: usize = 512;
-        let decoded = percent_decode_str(url).decode_utf8_lossy();
-        let mut tokens: Vec<_> =
-            self.0.values().map(|token| token.text).filter(|text| decoded.contains(text)).collect();
-        // A token may be a part of another one.
-        tokens.sort_unstable_by_key(|text| Reverse(text.len()));
-        let without_tokens = tokens.iter().fold(decoded.into_owned(), |url, token| url.replace(token, "[key]"));
-        let logged = if tokens.is_empty() { url } else { &without_tokens };
+        /// A URL in a parameter of a URL in a parameter of a URL.
+        const MAX_ENCODINGS: usize = 3;
+        let mut logged = self.replace_tokens(url);
+        let mut decoded = logged.clone();
+        for _ in 0..MAX_ENCODINGS {
+            let encoded = decoded;
+            let text = percent_decode_str(&encoded).decode_utf8_lossy();
+            decoded = self.replace_tokens(&text);
+            if decoded != text {
+                logged.clone_from(&decoded);
+            }
+        }
         logged.chars().take(MAX_URL_CHARACTERS).collect()
+    }
+
+    fn replace_tokens(&self, text: &str) -> String {
+        let mut tokens: Vec<_> = self.0.values().map(|token| token.text).filter(|token| text.contains(token)).collect();
+        // A token may be a part of another one.
+        tokens.sort_unstable_by_key(|token| Reverse(token.len()));
+        tokens.iter().fold(text.to_owned(), |text, token| text.replace(token, "[key]"))
     }
 }
 

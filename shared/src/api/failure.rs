@@ -36,7 +36,7 @@ impl FailureKind {
         self.row().0
     }
 
-    /// The contract's code, such as `E4010`.
+    /// Returns the contract's code, such as `E4010`.
     #[must_use]
     pub fn code(self) -> &'static str {
         self.row().1
@@ -80,7 +80,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// The name in the log.
+    /// Returns the name in the log.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

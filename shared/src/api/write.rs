@@ -82,7 +82,7 @@ impl NewWrite<'_> {
         &self.caller
     }
 
-    /// The caller's app, as it was read.
+    /// Returns the caller's app, as it was read.
     #[must_use]
     pub fn app(&self) -> &App {
         self.caller.app()

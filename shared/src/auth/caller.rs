@@ -13,7 +13,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The app, as read when the caller was authenticated.
+    /// Returns the app, as read when the caller was authenticated.
     #[must_use]
     pub fn app(&self) -> &App {
         &self.app
@@ -24,13 +24,13 @@ impl Caller {
         &self.api_key
     }
 
-    /// The id of the write; `None` without an `Idempotency-Key`.
+    /// Returns the id of the write; `None` without an `Idempotency-Key`.
     #[must_use]
     pub fn write_id(&self) -> Option<&WriteId> {
         self.write_id.as_ref()
     }
 
-    /// The result of the first write with this `Idempotency-Key`, if this request is a replay.
+    /// Returns the result of the first write with this `Idempotency-Key`, if this request is a replay.
     #[must_use]
     pub fn stored_result(&self) -> Option<&StoredResult> {
         self.stored_result.as_ref()

@@ -111,7 +111,7 @@ impl Clients {
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
-    /// Signed calls of DynamoDB, if the environment names its endpoint and has credentials that never expire.
+    /// Returns signed calls of DynamoDB, if the environment names its endpoint and has credentials that never expire.
     #[must_use]
     pub fn signed_dynamodb(&self) -> Option<SignedCalls> {
         self.signed_calls(Protocol::DYNAMODB, self.dynamodb_endpoint.as_ref())

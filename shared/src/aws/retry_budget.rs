@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Limits retries, which only add load while most calls fail. A retry costs as much as ten successful calls pay in.
+/// Limits retries, which only add load while most calls fail. Ten successful calls pay for one retry.
 #[derive(Debug)]
 pub struct RetryBudget(AtomicU16);
 

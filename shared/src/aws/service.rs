@@ -56,13 +56,13 @@ impl<Client: Send + 'static> Service<Client> {
 }
 
 impl<Client> Service<Client> {
-    /// The SDK's client, for everything except [`Service::batch_get_item`] and [`Service::get_secret_value`].
+    /// Returns the SDK's client, for everything except [`Service::batch_get_item`] and [`Service::get_secret_value`].
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// The endpoint for error messages.
+    /// Returns the endpoint for error messages.
     #[must_use]
     pub fn endpoint(&self) -> &str {
         self.endpoint.as_deref().unwrap_or("AWS's own endpoint")

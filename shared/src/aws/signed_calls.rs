@@ -68,7 +68,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// The exception's name, if the service returned one.
+    /// Returns the exception's name, if the service returned one.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
         match self {
@@ -153,7 +153,7 @@ impl SignedCalls {
         if status == 200 { Ok(body) } else { Err(refusal(status, &body)) }
     }
 
-    /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>
+    /// Builds a signed request: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html>
     fn signed(&self, operation: &str, body: &str, time: SystemTime) -> Result<HttpRequest, &'static str> {
         let target = format!("{}.{operation}", self.protocol.target_prefix);
         let headers = [("content-type", self.protocol.content_type), ("x-amz-target", target.as_str())];
@@ -191,7 +191,7 @@ impl SignedCalls {
         let request = HttpRequest::get(&self.endpoint).map_err(|_| CallError::Unsigned("the endpoint is not a URI"))?;
         let response =
             self.connector.call(request).await.map_err(|error| CallError::NoResponse(connector_cause(&error)))?;
-        // The connection is free for the next request when the response has been read, whatever it says.
+        // The connection is free for the next request when the response has been read, regardless of its content.
         read(response).await.map(drop)
     }
 }
@@ -232,7 +232,7 @@ mod tests {
         }
     }
 
-    /// The headers that a request of 2026-01-02T03:04:05Z is signed with.
+    /// Returns the headers with which a request of 2026-01-02T03:04:05Z is signed.
     fn signature(protocol: Protocol, operation: &str, body: &str, token: Option<&str>) -> [Option<String>; 3] {
         let key = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY");
         let credentials = Credentials::new(key.0, key.1, token.map(str::to_owned), None, "test");

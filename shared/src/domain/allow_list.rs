@@ -14,7 +14,7 @@ pub enum MalformedAllowList {
     Repeated(usize),
 }
 
-/// The networks from which an API key is accepted. An empty list is no restriction.
+/// The networks from which an API key is accepted. An empty list allows all networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AllowList(Vec<IpNet>);
 
@@ -43,7 +43,7 @@ impl AllowList {
         Ok(Self(parsed))
     }
 
-    /// The networks in the form that [`AllowList::parse`] reads.
+    /// Returns the networks in the form that [`AllowList::parse`] reads.
     pub fn networks(&self) -> impl ExactSizeIterator<Item = impl fmt::Display> {
         self.0.iter()
     }
@@ -164,7 +164,7 @@ mod tests {
         assert!(AllowList::default().is_within(&AllowList::default()));
     }
 
-    /// Small networks, so that neighbours and overlaps are frequent.
+    /// Generates small networks, so that neighbours and overlaps are frequent.
     fn network() -> impl Strategy<Value = IpNet> {
         let ipv4 = (0_u32..16, 28..=31_u8).prop_map(|(low, prefix)| IpNet::new(Ipv4Addr::from(low).into(), prefix));
         let ipv6 = (0_u128..16, 124..=127_u8).prop_map(|(low, prefix)| IpNet::new(Ipv6Addr::from(low).into(), prefix));

@@ -15,7 +15,7 @@ pub struct PreviousSecret {
 pub struct App {
     pub id: AppId,
     pub name: String,
-    /// Whether requests with its API keys fail with E4030.
+    /// If set, requests with its API keys fail with E4030.
     pub is_disabled: bool,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,

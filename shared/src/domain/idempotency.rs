@@ -33,7 +33,7 @@ impl WriteId {
         Self(fingerprint(&[api_key.as_str(), &idempotency_key.0]))
     }
 
-    /// 64 hexadecimal digits.
+    /// Returns 64 hexadecimal digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

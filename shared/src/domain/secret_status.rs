@@ -93,7 +93,7 @@ mod tests {
         ApiKey { last_fetch, ..ApiKey::new(&value, kind, String::new(), start(), None) }
     }
 
-    /// An app after two rotations, and its versions: older, previous, current.
+    /// Returns an app after two rotations, and its versions: older, previous, current.
     fn app() -> (App, [SecretVersionId; 3]) {
         let versions = [(); 3].map(|()| SecretVersionId::random());
         let mut app = App::new(AppId::random(), String::new(), versions[0], SigningKeys::default(), start());

@@ -22,7 +22,7 @@ impl Timestamp {
         Self(OffsetDateTime::UNIX_EPOCH) + since_epoch
     }
 
-    /// Whole seconds since 1970, the unit of DynamoDB's time to live.
+    /// Returns whole seconds since 1970, the unit of DynamoDB's time to live.
     #[must_use]
     pub fn seconds_since_epoch(self) -> u64 {
         self.0.unix_timestamp().try_into().unwrap_or_default()

@@ -1,6 +1,6 @@
 //! Reads events with `lambda_http`'s types, but without its conversion to `http::Request`.
 //!
-//! That conversion panics on events that an anonymous caller can cause.
+//! The conversion panics on events that an anonymous caller can cause.
 
 use std::{collections::HashMap, net::IpAddr};
 

@@ -30,7 +30,7 @@ impl Request {
         Self { id: id.unwrap_or_else(|| invocation_id.to_owned()), event }
     }
 
-    /// API Gateway's id of the request, else the invocation's.
+    /// Returns API Gateway's id of the request, else the invocation's.
     #[must_use]
     pub fn id(&self) -> &str {
         &self.id
@@ -41,7 +41,7 @@ impl Request {
         self.event.format
     }
 
-    /// The caller's address, as API Gateway saw it.
+    /// Returns the caller's address, as API Gateway saw it.
     #[must_use]
     pub fn source_ip(&self) -> Option<IpAddr> {
         self.event.source_ip

@@ -48,7 +48,7 @@ pub fn request(context: &Context, outcome: &Result<Response, Failure>) {
     let subject = subject.or_else(|| context.signing_key_id().ok().map(|id| id.to_string()));
     let source_ip = request.source_ip().map(|address| address.to_string());
     let app_id = context.app_id().map(|id| id.to_string());
-    // `None` leaves the field out of lines that are no replays.
+    // `None` leaves the field out of lines that are not replays.
     let replayed = audit.is_replay().then_some(true);
     let key_id = audit.api_key().map(|id| id.to_string());
     macro_rules! line {

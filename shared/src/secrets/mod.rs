@@ -62,7 +62,7 @@ impl Secrets {
         format!("{}/apps/{app}/secret", self.prefix)
     }
 
-    /// The name of the secret with a signing key's private half.
+    /// Returns the name of the secret with a signing key's private half.
     #[must_use]
     pub fn signing_key_name(&self, app: AppId, key: SigningKeyId) -> String {
         format!("{}/apps/{app}/signing-keys/{key}", self.prefix)

@@ -39,7 +39,7 @@ pub(super) fn one_attempt_at_a_limit() -> Builder {
     Builder::new().retry_classifier(OneAttemptAtALimit)
 }
 
-/// The SDK treats every [`SecretsError::LIMIT_REACHED`] as throttling, which passes soon. A reached quota stays, and
+/// The SDK treats every [`SecretsError::LIMIT_REACHED`] as throttling, which is temporary. A reached quota is not, and
 /// each retry counts against the rate that all apps share.
 #[derive(Debug)]
 struct OneAttemptAtALimit;

@@ -87,7 +87,7 @@ impl Store {
         }
     }
 
-    /// The record of a new key, and its index item.
+    /// Returns the record of a new key and its index item, as actions of a transaction.
     pub(super) fn new_api_key(&self, app: AppId, key: &ApiKey) -> [Result<TransactWriteItem, BuildError>; 2] {
         [into_transaction(self.put_new(item::from_api_key(app, key))), self.put_index(app, key)]
     }

@@ -1,4 +1,4 @@
-//! Reads the table page by page, so that a large table needs no more memory.
+//! Reads the table page by page, so that memory use does not grow with the table.
 
 use aws_sdk_dynamodb::{
     error::SdkError,

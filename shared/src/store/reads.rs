@@ -53,7 +53,7 @@ impl Store {
         Ok(Some(CallerRecords { api_key: item::to_api_key(api_key)?, app: item::to_app(app), stored_result }))
     }
 
-    /// Reads the stored result of a write. It may be past its time: see [`StoredResult::is_kept`].
+    /// Reads the stored result of a write. It may have expired: see [`StoredResult::is_kept`].
     pub async fn find_stored_result(&self, app: AppId, id: &WriteId) -> Result<Option<StoredResult>, StoreError> {
         let mut found = self.find_items(vec![item::stored_result_key(app, id)]).await?;
         Ok(found.pop().map(|item| item::to_stored_result(id.clone(), item)).transpose()?)

@@ -1,4 +1,4 @@
-//! Apps with API keys and signing keys, stored as the library stores them.
+//! Apps with API keys and signing keys, which the library stores.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -12,29 +12,25 @@ use userdocks::{
 
 use crate::{contract::Route, event::Event};
 
-/// An RSA-2048 public key, whose private half is unknown.
+/// An RSA-2048 public key without its private half.
 pub const RSA_2048: &str = include_str!("../../../shared/src/domain/testdata/rsa-2048.pem");
 
 /// An app with a read key, a write key and a signing key in use.
 pub struct TestApp {
-    /// The app as it was created.
+    /// The record as it was created.
     pub record: App,
-    /// An API key that reads.
     pub read: TestKey,
-    /// An API key that writes.
     pub write: TestKey,
 }
 
-/// An API key.
+/// An API key, whether or not it is stored.
 #[derive(Clone)]
 pub struct TestKey {
-    /// The value that a backend presents.
     pub value: ApiKeyValue,
-    /// The key as it was created.
+    /// The record as it was created.
     pub record: ApiKey,
 }
 
-/// The description of an app.
 pub struct AppBuilder {
     name: String,
     secret: Option<String>,
@@ -61,18 +57,17 @@ impl TestApp {
         Self::builder().create(services).await
     }
 
-    /// The app's id.
     #[must_use]
     pub fn id(&self) -> AppId {
         self.record.id
     }
 
-    /// The app's record as it is stored now.
+    /// Reads the app's record.
     pub async fn stored(&self, services: &Services) -> App {
         services.store.find_app(self.id()).await.unwrap().unwrap()
     }
 
-    /// A request of the function's route with the app's own API key.
+    /// Builds a request for the function's route with the app's API key of the required type.
     #[must_use]
     pub fn event(&self, function: &str) -> Event {
         let key = if Route::of(function).key_type == Some("write") { &self.write } else { &self.read };
@@ -81,13 +76,13 @@ impl TestApp {
 }
 
 impl TestKey {
-    /// A new key that is not stored.
+    /// Returns a new key that is not stored.
     #[must_use]
     pub fn new(kind: ApiKeyType) -> Self {
         Self::with_value(ApiKeyValue::issue(kind).unwrap(), kind)
     }
 
-    /// A key from elsewhere that is not stored.
+    /// Returns an imported key that is not stored.
     #[must_use]
     pub fn imported(value: &str, kind: ApiKeyType) -> Self {
         Self::with_value(ApiKeyValue::import(value, kind).unwrap(), kind)
@@ -98,28 +93,28 @@ impl TestKey {
         Self { value, record }
     }
 
-    /// The same key, revoked a while ago.
+    /// Sets the revocation to a minute ago.
     #[must_use]
     pub fn revoked(mut self) -> Self {
-        self.record.revoked_at = Some(a_while_ago());
+        self.record.revoked_at = Some(one_minute_ago());
         self
     }
 
-    /// The same key, accepted from these networks only.
+    /// Restricts the key to these networks.
     #[must_use]
     pub fn allowing(mut self, networks: &[&str]) -> Self {
         self.record.allow_list = AllowList::parse(networks).unwrap();
         self
     }
 
-    /// The same key, expired a while ago.
+    /// Sets the expiry to a minute ago.
     #[must_use]
     pub fn expired(mut self) -> Self {
-        self.record.expires_at = Some(a_while_ago());
+        self.record.expires_at = Some(one_minute_ago());
         self
     }
 
-    /// The same key with that lifetime from its creation.
+    /// Limits the key's lifetime, which begins at its creation.
     #[must_use]
     pub fn lifetime(mut self, lifetime: Duration) -> Self {
         self.record.lifetime = Some(lifetime);
@@ -128,26 +123,24 @@ impl TestKey {
     }
 }
 
-fn a_while_ago() -> Timestamp {
+fn one_minute_ago() -> Timestamp {
     Timestamp::now().before(Duration::from_secs(60))
 }
 
 impl AppBuilder {
-    /// Names the app.
     #[must_use]
     pub fn name(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
         self
     }
 
-    /// Sets the app's secret.
     #[must_use]
     pub fn secret(mut self, secret: &str) -> Self {
         self.secret = Some(secret.to_owned());
         self
     }
 
-    /// Generates the signing key in use, and stores its private half. This takes a second, once for all tests of a process.
+    /// Gives the app a generated signing key and stores its private half. Generating takes a second, once per process.
     #[must_use]
     pub fn private_key(mut self) -> Self {
         self.has_private_key = true;
@@ -183,7 +176,7 @@ impl AppBuilder {
         TestApp { record: app, read, write }
     }
 
-    /// Stores the app's record and its API keys, and neither its secret nor a private key.
+    /// Stores the app's record and its API keys, but no secret and no private key.
     pub async fn create_record(self, services: &Services) -> (App, Vec<TestKey>) {
         let app = self.record();
         let keys: Vec<ApiKey> = self.keys.iter().map(|key| key.record.clone()).collect();
@@ -207,7 +200,7 @@ impl AppBuilder {
     }
 }
 
-/// A signing key that all apps of this process share.
+/// Returns a signing key that all apps of this process share.
 fn generated() -> &'static GeneratedSigningKey {
     static GENERATED: OnceLock<GeneratedSigningKey> = OnceLock::new();
     GENERATED.get_or_init(|| GeneratedSigningKey::generate().unwrap())

@@ -1,4 +1,4 @@
-//! An app over HTTP, as its backend and its owner use it.
+//! A client for an app's routes over HTTP.
 
 use serde_json::Value;
 
@@ -7,20 +7,17 @@ use crate::{
     http::send,
 };
 
-/// A client of the API with an app's keys.
+/// A client with an app's API keys.
 pub struct AppClient {
-    /// The API's address.
+    /// The API's URL.
     pub api: String,
-    /// The app's id.
     pub id: String,
-    /// An API key that reads.
     pub read_key: String,
-    /// An API key that writes.
     pub write_key: String,
 }
 
 impl AppClient {
-    /// The client of an app that `userdocks-admin app create` has printed as JSON.
+    /// Creates the client of an app from the output of `userdocks-admin app create`.
     #[must_use]
     pub fn created(api: &str, printed: &Value) -> Self {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -32,7 +29,7 @@ impl AppClient {
         }
     }
 
-    /// The response to a request with these headers beside the app's own.
+    /// Sends a request with the app's credentials and more headers.
     #[must_use]
     pub fn request(&self, method: &str, resource: &str, headers: &[(&str, &str)], body: Option<&str>) -> Response {
         let (key, kind) = if method == "GET" { (&self.read_key, "read") } else { (&self.write_key, "write") };
@@ -41,7 +38,7 @@ impl AppClient {
         send(method, &url, &[&own[..], headers].concat(), body).0
     }
 
-    /// The body of a successful response.
+    /// Sends a request that should succeed, and returns the body.
     ///
     /// # Errors
     /// The body of a failure.
@@ -50,7 +47,7 @@ impl AppClient {
         if response.status < 300 { Ok(serde_json::from_str(&response.body).unwrap()) } else { Err(response.body) }
     }
 
-    /// The ids of the listed signing keys, and those of the JWKS.
+    /// Returns the ids of the listed signing keys and the ids in the JWKS.
     fn signing_keys(&self) -> (Vec<Value>, Vec<Value>) {
         let ids = |list: &Value, id: &str| list.as_array().unwrap().iter().map(|key| key[id].clone()).collect();
         let listed = self.call("GET", "keys", None).unwrap();
@@ -58,7 +55,7 @@ impl AppClient {
         (ids(&listed["items"], "uuid"), ids(&published["keys"], "kid"))
     }
 
-    /// Rotates the signing key, undoes it, and rotates again.
+    /// Rotates the signing key, undoes the rotation, and rotates again.
     pub fn rotate_signing_key(&self) {
         let old = self.signing_keys().0[0].clone();
         let created = self.call("POST", "keys", None).unwrap();
@@ -75,12 +72,12 @@ impl AppClient {
         assert_eq!(put(&key(&new), r#"{"state":"in_use"}"#), conflict, "published for less than 600 s");
         put(&key(&new), r#"{"state":"in_use","force":true}"#).unwrap();
         let both = vec![new.clone(), old.clone()];
-        assert_eq!(self.signing_keys(), (both.clone(), both), "in use, and previous");
+        assert_eq!(self.signing_keys(), (both.clone(), both), "one key in use and one previous key");
 
         put(&key(&old), r#"{"state":"in_use"}"#).unwrap();
-        assert_eq!(self.signing_keys().0[0], old, "undone in one call");
+        assert_eq!(self.signing_keys().0[0], old, "one call undoes the rotation");
         put(&key(&new), r#"{"state":"in_use"}"#).unwrap();
-        assert_eq!(self.call("DELETE", &key(&new), None), conflict, "it is in use");
+        assert_eq!(self.call("DELETE", &key(&new), None), conflict, "the key is in use");
         self.call("DELETE", &key(&old), None).unwrap();
         assert_eq!(self.signing_keys(), (vec![new.clone()], vec![new]), "revoked");
     }

@@ -1,4 +1,4 @@
-//! A fake AWS: embedded DynamoDB and Secrets Manager behind a proxy that records calls and can let them fail in every way.
+//! A fake AWS: embedded DynamoDB and Secrets Manager behind a proxy, which records calls and makes them fail.
 
 use std::{
     error::Error,
@@ -31,9 +31,7 @@ use userdocks_local::{embedded, fixtures};
 
 use crate::{binary, confidential, function};
 
-/// The table's name.
 pub const TABLE: &str = "table";
-/// The prefix of all secrets' names.
 pub const SECRET_PREFIX: &str = "prefix";
 
 /// The reply to a call.
@@ -41,28 +39,30 @@ pub const SECRET_PREFIX: &str = "prefix";
 pub enum Reply {
     /// The service's own response.
     Forward,
-    /// None, although the service has carried out the call; see [`FakeAws::response_lost`].
+    /// The service's own response, but the call waits until [`FakeAws::while_held`] has done its work.
+    Hold,
+    /// No response, although the service carries out the call. [`FakeAws::response_lost`] waits for it.
     Lose,
     /// The service's own response, with each occurrence of the first text replaced by the second.
     Edit(&'static str, &'static str),
-    /// This status and body; the service is not called.
+    /// This status and body. The service is not called.
     Send(u16, String),
-    /// None; the service is not called.
+    /// No response. The service is not called.
     Never,
-    /// The beginning of a response, and no end.
+    /// The beginning of a response. The connection stays open.
     Stall,
-    /// The beginning of a response, and then the end of the connection.
+    /// The beginning of a response. The connection is closed after it.
     Cut,
 }
 
 impl Reply {
-    /// An error of an AWS service, with that code in the place of its type.
+    /// Returns an AWS service's error with that code.
     #[must_use]
     pub fn error(status: u16, code: &str) -> Self {
         Self::Send(status, json!({ "__type": code, "message": "no" }).to_string())
     }
 
-    /// DynamoDB's refusal of a transaction, for these reasons.
+    /// Returns DynamoDB's error for a transaction that is cancelled for these reasons.
     #[must_use]
     pub fn cancelled_transaction(reasons: &[&str]) -> Self {
         let message = format!(
@@ -77,25 +77,23 @@ impl Reply {
 
 type Interceptor = Box<dyn Fn(&Call) -> Reply + Send + Sync>;
 
-/// A call that arrived.
 #[derive(Clone)]
 pub struct Call {
-    /// The operation, such as `BatchGetItem`.
+    /// For example `BatchGetItem`.
     pub operation: String,
-    /// The number of calls before it since the calls were last intercepted or taken.
+    /// The number of earlier calls since calls were last intercepted or taken.
     pub index: usize,
-    /// The request's body.
     pub body: String,
 }
 
 impl Call {
-    /// The request's body as JSON.
+    /// Returns the request's body as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap()
     }
 
-    /// DynamoDB's response to a `BatchGetItem` of which it has processed nothing.
+    /// Returns DynamoDB's response to a `BatchGetItem` that it has not processed at all.
     #[must_use]
     pub fn unprocessed(&self) -> Reply {
         let response = json!({"Responses": {}, "UnprocessedKeys": self.json()["RequestItems"]});
@@ -105,7 +103,6 @@ impl Call {
 
 /// Both services, in memory, at one endpoint.
 pub struct FakeAws {
-    /// The endpoint of both.
     pub endpoint: String,
     sdk: SdkConfig,
     state: Arc<Proxy>,
@@ -118,10 +115,12 @@ struct Proxy {
     calls: Mutex<Vec<Call>>,
     interceptor: Mutex<Interceptor>,
     response_lost: Notify,
+    held: Notify,
+    released: Notify,
 }
 
 impl FakeAws {
-    /// Starts both services, with an empty table, and the proxy on free ports.
+    /// Starts both services with an empty table, and the proxy. All of them listen on free ports.
     pub async fn start() -> Self {
         let (dynamodb, secrets_manager) = start_embedded().await.unwrap();
         let proxy = TcpListener::bind(FREE_PORT).await.unwrap();
@@ -133,6 +132,8 @@ impl FakeAws {
             calls: Mutex::default(),
             interceptor: Mutex::new(Box::new(|_| Reply::Forward)),
             response_lost: Notify::new(),
+            held: Notify::new(),
+            released: Notify::new(),
         });
         let router = Router::new().fallback(handle).with_state(Arc::clone(&state));
         tokio::spawn(async move { axum::serve(proxy, router).await });
@@ -142,7 +143,7 @@ impl FakeAws {
         aws
     }
 
-    /// Starts the same with the fixtures' apps in it.
+    /// Starts both services with the fixtures' apps.
     pub async fn with_fixtures() -> Self {
         let aws = Self::start().await;
         fixtures::provision(&aws.services(), &aws.dynamodb(), TABLE).await.unwrap();
@@ -150,7 +151,7 @@ impl FakeAws {
         aws
     }
 
-    /// The environment in which a function or `userdocks-admin` calls the fake, as the template would set it.
+    /// Returns the environment of a function or of `userdocks-admin` that calls the fake.
     #[must_use]
     pub fn environment(&self) -> function::Environment {
         function::Environment::new(&[
@@ -164,39 +165,38 @@ impl FakeAws {
         ])
     }
 
-    /// The library's access to the services, through the SDK.
+    /// Returns the library's services. All calls go through the SDK, whose attempts have no timeout.
     #[must_use]
     pub fn services(&self) -> Services {
         let dynamodb = DynamoDb::from_sdk(self.dynamodb(), None);
         Services::new(dynamodb, SecretsManager::from_sdk(self.secrets_manager(), None), resources(TABLE))
     }
 
-    /// The library's access to the services as a function has it: reads are signed calls without the SDK.
+    /// Returns the library's services as a function has them: signed calls for reads, and timeouts.
     #[must_use]
     pub fn signed_services(&self) -> Services {
         signed_services(&self.endpoint, &self.endpoint, TABLE)
     }
 
-    /// DynamoDB, to inspect and corrupt the table.
+    /// Returns a client that can inspect and corrupt the table.
     #[must_use]
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.sdk)
     }
 
-    /// Starts a change of an item that the store does not know of; `APP` is the sort key of the app's record.
+    /// Builds an update of an item of the app that bypasses the store. The app's record has the sort key `APP`.
     #[must_use]
     pub fn update_item(&self, app: impl Display, sk: &str) -> UpdateItemFluentBuilder {
         let update = self.dynamodb().update_item().table_name(TABLE);
         update.key("pk", AttributeValue::S(format!("APP#{app}"))).key("sk", AttributeValue::S(sk.to_owned()))
     }
 
-    /// Secrets Manager, to inspect the secrets.
     #[must_use]
     pub fn secrets_manager(&self) -> aws_sdk_secretsmanager::Client {
         aws_sdk_secretsmanager::Client::new(&self.sdk)
     }
 
-    /// `userdocks-admin` on the fake.
+    /// Returns a `userdocks-admin` command that calls the fake.
     #[must_use]
     pub fn admin(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary("userdocks-admin"));
@@ -205,8 +205,8 @@ impl FakeAws {
         command
     }
 
-    /// Runs a command of `userdocks-admin` and returns its exit code, the JSON that it printed and its errors, in which
-    /// nothing is confidential.
+    /// Runs `userdocks-admin`. Returns its exit code, its output as JSON, and its errors. Checks that the errors contain
+    /// nothing confidential.
     pub async fn run_admin(&self, arguments: &[&str]) -> (i32, Value, String) {
         let output = self.admin(&[&["--output", "json"], arguments].concat()).output().await.unwrap();
         let errors = String::from_utf8(output.stderr).unwrap();
@@ -214,7 +214,7 @@ impl FakeAws {
         (output.status.code().unwrap(), serde_json::from_slice(&output.stdout).unwrap_or_default(), errors)
     }
 
-    /// Runs a command of `userdocks-admin` that must succeed, and returns the JSON that it printed.
+    /// Runs `userdocks-admin`, which must succeed, and returns its output as JSON.
     pub async fn admin_json(&self, arguments: &[&str]) -> Value {
         let (code, printed, errors) = self.run_admin(arguments).await;
         assert_eq!(code, 0, "{arguments:?}: {errors}");
@@ -226,13 +226,23 @@ impl FakeAws {
         self.state.response_lost.notified().await;
     }
 
-    /// Decides the reply to all calls from now on, and counts them from 0 again.
+    /// Waits for a call whose reply is [`Reply::Hold`], does `work`, and then forwards this call and all later ones.
+    ///
+    /// The caller must wait without a timeout, as [`FakeAws::services`] and `userdocks-admin` do.
+    pub async fn while_held(&self, work: impl Future<Output = ()>) {
+        self.state.held.notified().await;
+        work.await;
+        self.forward();
+        self.state.released.notify_one();
+    }
+
+    /// Decides the reply to every call from now on. Restarts the calls' index at 0.
     pub fn intercept(&self, interceptor: impl Fn(&Call) -> Reply + Send + Sync + 'static) {
         *self.state.interceptor.lock().unwrap() = Box::new(interceptor);
         self.state.calls.lock().unwrap().clear();
     }
 
-    /// Decides the reply to all calls of one operation; all others are forwarded.
+    /// Decides the reply to every call of one operation, and forwards all others.
     pub fn intercept_operation(&self, operation: &str, reply: Reply) {
         let operation = operation.to_owned();
         self.intercept(move |call| if call.operation == operation { reply.clone() } else { Reply::Forward });
@@ -243,27 +253,27 @@ impl FakeAws {
         self.intercept(|_| Reply::Forward);
     }
 
-    /// Takes the operations called since they were last taken or intercepted.
+    /// Takes the operations of all calls since calls were last intercepted or taken.
     #[must_use]
     pub fn take_operations(&self) -> Vec<String> {
         self.take_calls().into_iter().map(|call| call.operation).collect()
     }
 
-    /// Takes the calls since they were last taken or intercepted.
+    /// Takes all calls since calls were last intercepted or taken.
     #[must_use]
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.state.calls.lock().unwrap())
     }
 }
 
-/// The SDK's configuration for embedded services at that endpoint.
+/// Returns the SDK's configuration for embedded services at that endpoint.
 #[must_use]
 pub fn sdk_config(endpoint: &str) -> SdkConfig {
     let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(50));
     userdocks_local::sdk_config(endpoint).to_builder().retry_config(retries).build()
 }
 
-/// The library's access to services at these endpoints as a function has it.
+/// Returns the library's services as a function has them, at these endpoints.
 #[must_use]
 pub fn signed_services(dynamodb: &str, secrets_manager: &str, table: &str) -> Services {
     let configuration = Configuration {
@@ -285,7 +295,7 @@ fn resources(table: &str) -> Resources {
 
 const FREE_PORT: &str = "127.0.0.1:0";
 
-/// Starts both services, in memory, on free ports. Returns the addresses of DynamoDB and of Secrets Manager.
+/// Starts both services in memory on free ports. Returns the addresses of DynamoDB and Secrets Manager.
 ///
 /// # Errors
 /// There is no free port or no memory.
@@ -300,7 +310,7 @@ pub async fn start_embedded() -> Result<(SocketAddr, SocketAddr), Box<dyn Error 
 async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    // A function that only connects names no operation.
+    // A function's warm-up only opens a connection: its request names no operation.
     let Some(target) = parts.headers.get("x-amz-target") else { return Response::new(Body::empty()) };
     let target = target.to_str().unwrap().to_owned();
     let (service, operation) = target.split_once('.').unwrap();
@@ -314,7 +324,11 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     };
     let reply = (proxy.interceptor.lock().unwrap())(&call);
     match reply {
-        Reply::Forward | Reply::Lose | Reply::Edit(..) => {
+        Reply::Forward | Reply::Hold | Reply::Lose | Reply::Edit(..) => {
+            if matches!(reply, Reply::Hold) {
+                proxy.held.notify_one();
+                proxy.released.notified().await;
+            }
             let upstream = if service.starts_with("DynamoDB") { &proxy.dynamodb } else { &proxy.secrets_manager };
             let mut headers = parts.headers;
             headers.remove("host");
@@ -325,7 +339,7 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
             let mut body = received.bytes().await.unwrap();
             if let Reply::Edit(from, to) = reply {
                 body = String::from_utf8_lossy(&body).replace(from, to).into();
-                // The service's own describe the body before the change.
+                // These headers describe the body before the change.
                 response.headers_mut().remove("x-amz-crc32");
                 response.headers_mut().remove("content-length");
             }
@@ -348,7 +362,6 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     }
 }
 
-/// The beginning of a response of any service.
 fn beginning() -> Result<Bytes, std::io::Error> {
     Ok(Bytes::from_static(b"{\"Respo"))
 }

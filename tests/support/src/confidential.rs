@@ -1,5 +1,5 @@
-//! Values that no log may contain: every API key, valid or not, every secret and every private key that a test has seen, and
-//! everything that looks like one.
+//! Values that no log may contain: all API keys, secrets and private keys that a test has seen, valid or not. The same is
+//! true of everything that looks like one.
 
 use std::{
     collections::BTreeSet,
@@ -14,14 +14,14 @@ use serde_json::Value;
 static VALUES: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
 static LINES: AtomicUsize = AtomicUsize::new(0);
 
-/// Shorter values are words that may be in a log for other reasons.
+/// Shorter values may be in a log for other reasons.
 const SHORTEST: usize = 8;
 
 /// Beginnings of confidential values that no test has seen.
 const SIGNS: [&str; 7] =
     ["ud_read_", "ud_write_", "PRIVATE KEY", "AWS4-HMAC", "SecretString", "x-api-key", "authorization"];
 
-/// The words of a text that stay the same when a log escapes it.
+/// Returns the words of a text that a log does not escape.
 fn words(text: &str) -> BTreeSet<&str> {
     text.split(|character: char| !character.is_ascii_graphic() || "\"'\\,:;{}[]()".contains(character)).collect()
 }
@@ -31,7 +31,7 @@ fn note(value: &str) {
     VALUES.lock().unwrap().extend(parts);
 }
 
-/// Notes the API key in an event, whatever the case of the header's name, and the tokens of a leak report.
+/// Remembers the API key in an event and the tokens of a leak report. Header names are case-insensitive.
 pub fn note_event(event: &str) {
     let event: Value = serde_json::from_str(event).unwrap_or_default();
     let report: Value = serde_json::from_str(event["body"].as_str().unwrap_or_default()).unwrap_or_default();
@@ -45,7 +45,7 @@ pub fn note_event(event: &str) {
     }
 }
 
-/// Notes every secret in a function's response or in a call of Secrets Manager or its response.
+/// Remembers the secrets in a function's response, or in a Secrets Manager call or response.
 pub fn note_response(response: &str) {
     let response: Value = serde_json::from_str(response).unwrap_or_default();
     for pointer in ["/data/secret", "/data/previousSecret", "/SecretString"] {
@@ -58,7 +58,7 @@ pub fn assert_absent(log: &str) {
     for sign in SIGNS {
         assert!(!log.contains(sign), "{sign} is in a log: {log}");
     }
-    // A copy, because services of other tests wait for the original.
+    // A copy: other tests' services wait for the lock.
     let values = VALUES.lock().unwrap().clone();
     for word in words(log) {
         for value in &values {

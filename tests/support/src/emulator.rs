@@ -1,5 +1,5 @@
-//! An emulator of AWS by another project, MiniStack (<https://github.com/ministackorg/ministack>), without containers, and the
-//! stack that SAM deploys to it.
+//! MiniStack (<https://github.com/ministackorg/ministack>), an emulator of AWS without containers, and the stack that SAM
+//! deploys to it.
 
 use std::{
     env,
@@ -37,19 +37,15 @@ use crate::{
 
 pub mod workarounds;
 
-/// The stage that the tests deploy.
 pub const STAGE: &str = "staging";
-/// Its stack.
 pub const STACK: &str = "userdocks-staging";
-/// Its table.
 pub const TABLE: &str = "userdocks-staging";
 
 /// Access key and secret key of the account's root.
 const ROOT: &str = "test";
 
-/// A running emulator.
 pub struct Emulator {
-    /// The endpoint of all its services.
+    /// The endpoint of all services.
     pub endpoint: String,
     folder: TempDir,
     runtime: Runtime,
@@ -59,7 +55,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts an emulator on a free port and waits until it listens. It allows every call unless it `enforces_permissions`.
+    /// Starts an emulator on a free port and waits until it listens. It allows every call unless `enforces_permissions`.
     #[must_use]
     pub fn start(enforces_permissions: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -84,14 +80,14 @@ impl Emulator {
         let endpoint = format!("http://127.0.0.1:{}", port.number());
         let listens = format!("Running on {endpoint}");
         let started = Program::start(&mut command, Stream::Error, |line| line.contains(&listens).then_some(()));
-        // The emulator knows the account's root by these.
+        // The emulator knows the account's root by these credentials.
         let root = SharedCredentialsProvider::new(Credentials::new(ROOT, ROOT, None, None, "emulator"));
         let sdk = sdk_config(&endpoint).to_builder().credentials_provider(root).build();
         let runtime = Runtime::new().unwrap();
         Self { endpoint, folder, runtime, sdk, _program: started.program, _port: port }
     }
 
-    /// A command in the developer's shell, with the emulator in place of AWS.
+    /// Returns a command of the developer's shell, with the emulator in place of AWS.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
         let mut command = crate::command(program);
@@ -115,10 +111,10 @@ impl Emulator {
         command
     }
 
-    /// Runs a line in the developer's shell and returns what it printed.
+    /// Runs a line in the developer's shell and returns its output.
     ///
     /// # Errors
-    /// Everything that the line printed, if it fails.
+    /// The output and the errors of a line that fails.
     pub fn shell(&self, line: &str) -> Result<String, String> {
         let output = self.command("sh").args(["-ec", line]).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -126,10 +122,10 @@ impl Emulator {
         if output.status.success() { Ok(printed) } else { Err(format!("{line}: {printed}{}", text(&output.stderr))) }
     }
 
-    /// Runs the AWS CLI and returns the JSON that it prints.
+    /// Runs the AWS CLI and returns its output as JSON.
     ///
     /// # Errors
-    /// The cause, if the call fails.
+    /// The cause of a call that fails.
     pub fn try_aws(&self, arguments: &[&str]) -> Result<Value, String> {
         let output = self.command("aws").args(arguments).args(["--output", "json"]).output().unwrap();
         if output.status.success() {
@@ -138,13 +134,13 @@ impl Emulator {
         Err(format!("aws {arguments:?}: {}", String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// Runs the AWS CLI, which must succeed, and returns the JSON that it prints.
+    /// Runs the AWS CLI, which must succeed, and returns its output as JSON.
     #[must_use]
     pub fn aws(&self, arguments: &[&str]) -> Value {
         self.try_aws(arguments).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// A call of a service's API without the CLI, which takes a second to start.
+    /// Builds a call without the AWS CLI, which takes a second to start.
     fn request(&self, service: &str, method: Method, path: &str) -> RequestBuilder {
         let scope = format!("Credential={ROOT}/20260101/us-east-1/{service}/aws4_request");
         // The emulator does not check the signatures of the account's root.
@@ -164,14 +160,14 @@ impl Emulator {
         let _ = succeeded(self.request("iam", Method::POST, "/").form(&form));
     }
 
-    /// A resource of a function in Lambda's API.
+    /// Reads a function's resource from Lambda's API.
     #[must_use]
     pub fn function(&self, function: &str, resource: &str) -> Value {
         let path = format!("/2015-03-31/functions/{STACK}-{function}/{resource}");
         succeeded(self.request("lambda", Method::GET, &path)).json().unwrap()
     }
 
-    /// The payload that a version of a function returns for an event.
+    /// Invokes a version of a function and returns its payload.
     #[must_use]
     pub fn invoke(&self, function: &str, version: &str, event: &Value) -> Value {
         let path = format!("/2015-03-31/functions/{STACK}-{function}/invocations?Qualifier={version}");
@@ -181,7 +177,7 @@ impl Emulator {
     /// Deploys the stage with the README's command, more arguments, and the parameters that the emulator needs.
     ///
     /// # Errors
-    /// Everything that the deployment printed, if it fails.
+    /// The output and the errors of a deployment that fails.
     pub fn deploy(&self, arguments: &str) -> Result<String, String> {
         let command = readme::command(&format!("sam deploy --config-env {STAGE}"));
         let endpoint = &self.endpoint;
@@ -192,7 +188,7 @@ impl Emulator {
         ))
     }
 
-    /// The physical ids of the stack's resources, by their names in the template.
+    /// Returns the physical ids of the stack's resources by logical id.
     #[must_use]
     pub fn resources(&self) -> Value {
         self.aws(&["cloudformation", "describe-stack-resources", "--stack-name", STACK])["StackResources"]
@@ -203,7 +199,7 @@ impl Emulator {
             .collect()
     }
 
-    /// Creates the routes of the stack's API and returns its address.
+    /// Creates the routes of the stack's API and returns its URL.
     #[must_use]
     pub fn api(&self) -> String {
         let api = workarounds::create_routes(self);
@@ -221,7 +217,7 @@ impl Emulator {
         self.runtime.block_on(fixtures::provision(&services, &dynamodb, TABLE)).unwrap();
     }
 
-    /// Runs `userdocks-admin` on the stack and returns the JSON that it printed.
+    /// Runs `userdocks-admin` on the stack and returns its output.
     #[must_use]
     pub fn admin(&self, arguments: &[&str]) -> Value {
         let mut command = self.command("userdocks-admin");
@@ -229,7 +225,7 @@ impl Emulator {
         printed(&command.args(["--output", "json"]).args(arguments).output().unwrap())
     }
 
-    /// Runs `userdocks-admin` with only the name of the stack and returns the JSON that it printed.
+    /// Runs `userdocks-admin` with only the name of the stack and returns its output.
     #[must_use]
     pub fn admin_of_stack(&self, arguments: &[&str]) -> Value {
         let mut command = self.command("userdocks-admin");
@@ -248,7 +244,7 @@ impl Emulator {
         self.admin(&["api-key", "issue", app, "--type", kind])["apiKey"]["value"].as_str().unwrap().to_owned()
     }
 
-    /// The functions' log lines of level WARN and ERROR since then, in milliseconds since 1970.
+    /// Returns the functions' log lines of level WARN and ERROR. `since` is in milliseconds since 1970.
     #[must_use]
     pub fn warnings(&self, since: u128) -> Vec<Value> {
         let request = self.request("logs", Method::POST, "/").header("x-amz-target", "Logs_20140328.FilterLogEvents");
@@ -261,7 +257,7 @@ impl Emulator {
         parsed.filter(|line| line["level"] == "WARN" || line["level"] == "ERROR").collect()
     }
 
-    /// The version of each function that the alias `live` names.
+    /// Returns the version of each function that its alias `live` points to.
     #[must_use]
     pub fn live_versions(&self) -> Vec<String> {
         let version =
@@ -270,7 +266,7 @@ impl Emulator {
     }
 }
 
-/// The AWS CLI's own script does not start from a path with a space.
+/// Replaces the AWS CLI's own script, which does not start from a path with a space.
 fn write_aws_cli(folder: &Path) {
     let (script, python) = (folder.join("aws"), tools("ministack/bin/python"));
     fs::write(&script, format!("#!/bin/sh\nexec '{}' -m awscli \"$@\"\n", python.display())).unwrap();
@@ -286,7 +282,7 @@ fn succeeded(request: RequestBuilder) -> Response {
     response
 }
 
-/// The JSON that a command printed, which must have succeeded.
+/// Returns the output of a command that must have succeeded.
 fn printed(output: &Output) -> Value {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
@@ -297,7 +293,7 @@ fn tools(folder: &str) -> PathBuf {
     project().join(".tools").join(folder)
 }
 
-/// The parameters of the stage in `samconfig.toml`, which `--parameter-overrides` on the command line replaces.
+/// Returns the stage's parameters in `samconfig.toml`, which `--parameter-overrides` would replace.
 fn configured_overrides() -> String {
     let configuration = read_to_string(project().join("samconfig.toml")).unwrap();
     let (_, section) = configuration.split_once(&format!("[{STAGE}.deploy.parameters]")).unwrap();

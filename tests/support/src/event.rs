@@ -1,4 +1,4 @@
-//! Events of API Gateway, built for a function's route or changed from a fixture.
+//! API Gateway events, built for a function's route or changed from a fixture.
 
 use std::fmt::{self, Display};
 
@@ -12,7 +12,7 @@ use crate::contract::Route;
 pub struct Event(Value);
 
 impl Event {
-    /// A request of the function's route without headers, query or body.
+    /// Creates a request for the function's route without headers, query or body.
     #[must_use]
     pub fn new(function: &str) -> Self {
         let route = Route::of(function);
@@ -29,7 +29,7 @@ impl Event {
         Self(event)
     }
 
-    /// The same request by an app's backend, which presents that API key as one of the route's type.
+    /// Adds an app's credentials, and declares the API key as one of the route's type.
     #[must_use]
     pub fn caller(self, app: impl Display, api_key: &str) -> Self {
         let app = app.to_string();
@@ -41,20 +41,20 @@ impl Event {
         }
     }
 
-    /// The same request for another app, without a change of its headers.
+    /// Sets the app in the path only.
     #[must_use]
     pub fn app(self, app: impl Display) -> Self {
         let name = if self.route_key().contains("{appId}") { "appId" } else { "appUuid" };
         self.path_parameter(name, app)
     }
 
-    /// The same request for that signing key.
+    /// Sets the signing key in the path.
     #[must_use]
     pub fn key(self, key: impl Display) -> Self {
         self.path_parameter("keyUuid", key)
     }
 
-    /// The same request for that API key.
+    /// Sets the API key in the path.
     #[must_use]
     pub fn api_key(self, api_key: impl Display) -> Self {
         self.path_parameter("apiKeyUuid", api_key)
@@ -71,27 +71,25 @@ impl Event {
         self
     }
 
-    /// The same request with that header in addition, or with another value of it.
+    /// Adds or replaces a header.
     #[must_use]
     pub fn header(mut self, name: &str, value: impl Display) -> Self {
         member(&mut self.0, "headers").insert(name.to_owned(), value.to_string().into());
         self
     }
 
-    /// The same request without a header.
     #[must_use]
     pub fn without_header(mut self, name: &str) -> Self {
         member(&mut self.0, "headers").remove(name);
         self
     }
 
-    /// The same request as a write of that `Idempotency-Key`.
     #[must_use]
     pub fn idempotency_key(self, key: impl Display) -> Self {
         self.header("idempotency-key", key)
     }
 
-    /// The same request with that parameter in its query, and no other.
+    /// Replaces the query with one parameter.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.0["rawQueryString"] = format!("{name}={value}").into();
@@ -99,7 +97,6 @@ impl Event {
         self
     }
 
-    /// The same request with that text as its body.
     #[must_use]
     pub fn body(mut self, body: impl Display) -> Self {
         self.0["body"] = body.to_string().into();
@@ -107,13 +104,13 @@ impl Event {
         self
     }
 
-    /// The same request with those bytes as its body, which API Gateway encodes in base64.
+    /// Sets a body that API Gateway encodes in base64.
     #[must_use]
     pub fn binary_body(self, body: &[u8]) -> Self {
         self.encoded_body(&STANDARD.encode(body))
     }
 
-    /// The same request with a body that is declared as base64, and may be anything.
+    /// Sets a body that is declared as base64 but may be anything.
     #[must_use]
     pub fn encoded_body(mut self, body: &str) -> Self {
         self.0["body"] = body.into();
@@ -121,21 +118,19 @@ impl Event {
         self
     }
 
-    /// The same request from that address.
     #[must_use]
     pub fn source_ip(mut self, address: impl Display) -> Self {
         self.0["requestContext"]["http"]["sourceIp"] = address.to_string().into();
         self
     }
 
-    /// The same request with that id.
     #[must_use]
     pub fn request_id(mut self, id: impl Display) -> Self {
         self.0["requestContext"]["requestId"] = id.to_string().into();
         self
     }
 
-    /// The same request in an event that names another method and no path.
+    /// Sets another method and removes the path. A function's behaviour must not depend on either.
     #[must_use]
     pub fn without_route(mut self) -> Self {
         self.0["requestContext"] = json!({"http": {"method": "GET"}});
@@ -143,18 +138,17 @@ impl Event {
         self
     }
 
-    /// The event as JSON.
     #[must_use]
     pub fn json(self) -> Value {
         self.0
     }
 
-    /// The same request in payload format 1.0, as a REST API sends it.
+    /// Converts the event to payload format 1.0, which a REST API sends.
     #[must_use]
     pub fn rest_api(&self) -> Value {
         let event = &self.0;
         let http = &event["requestContext"]["http"];
-        // Format 2.0 has joined repeated headers and parameters with commas.
+        // Format 2.0 joins repeated headers and parameters with commas.
         let split = |value: &Value| match value.as_str() {
             Some(text) => text.split(',').map(Value::from).collect::<Vec<_>>(),
             None => vec![value.clone()],
@@ -190,7 +184,6 @@ impl Event {
     }
 }
 
-/// An event that was written by hand.
 impl From<Value> for Event {
     fn from(event: Value) -> Self {
         Self(event)
@@ -203,7 +196,7 @@ impl Display for Event {
     }
 }
 
-/// The object that is a member of the event; it is created if there is none.
+/// Returns a member of the event that is an object. Creates it if it is absent.
 fn member<'a>(event: &'a mut Value, name: &str) -> &'a mut Map<String, Value> {
     let member = &mut event[name];
     if !member.is_object() {

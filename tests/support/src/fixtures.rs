@@ -2,25 +2,24 @@
 
 /// An app with every kind of API key and signing key.
 pub const APP: &str = "11111111-1111-4111-8111-111111111111";
-/// A disabled app.
 pub const DISABLED_APP: &str = "22222222-2222-4222-8222-222222222222";
 /// An app without signing keys.
 pub const KEYLESS_APP: &str = "cccccccc-cccc-4ccc-8ccc-cccccccccccc";
-/// An app whose API keys lack an attribute in the table and whose signing key is not a valid one.
+/// An app with corrupt records: its API keys lack an attribute and its signing key is invalid.
 pub const CORRUPT_APP: &str = "44444444-4444-4444-8444-444444444444";
-/// An app that pins a version of its secret that does not exist.
+/// An app whose record names a version of the secret that does not exist.
 pub const UNPINNED_APP: &str = "55555555-5555-4555-8555-555555555555";
-/// An app whose signing keys are changed.
+/// An app whose signing keys the fixtures change.
 pub const CHANGING_APP: &str = "eeeeeeee-eeee-4eee-8eee-eeeeeeeeeeee";
-/// An app whose secret is changed.
+/// An app whose secret the fixtures rotate.
 pub const ROTATING_APP: &str = "ffffffff-ffff-4fff-8fff-ffffffffffff";
-/// An app whose API keys are listed.
+/// An app whose API keys the fixtures list.
 pub const LISTED_APP: &str = "dddddddd-dddd-4ddd-8ddd-dddddddddddd";
-/// An app whose API keys are created, replaced, revoked and leaked.
+/// An app whose API keys the fixtures create, replace, revoke and report as leaked.
 pub const ISSUING_APP: &str = "33333333-3333-4333-8333-333333333333";
 /// An app whose only API key revokes itself.
 pub const LAST_APP: &str = "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb";
-/// An app of whose API keys one lacks an attribute in the table.
+/// An app with one corrupt API key: its record lacks an attribute.
 pub const PARTLY_CORRUPT_APP: &str = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa";
 
 /// A read key of [`APP`].
@@ -31,9 +30,9 @@ pub const WRITE_KEY: &str = "ud_write_TESTKEYwrite000000000000000000003HU8xA";
 pub const REVOKED_KEY: &str = "ud_read_TESTKEYrevoked0000000000000000004EWumN";
 /// An expired read key of [`APP`].
 pub const EXPIRED_KEY: &str = "ud_read_TESTKEYexpired0000000000000000001f627w";
-/// A read key of [`APP`] that was imported from elsewhere.
+/// An imported read key of [`APP`].
 pub const IMPORTED_KEY: &str = "imported-test-key-read";
-/// A well-formed read key that no app has.
+/// A read key that no app has.
 pub const UNKNOWN_KEY: &str = "ud_read_TESTKEYunknown0000000000000000001xrMjS";
 /// A read key of [`DISABLED_APP`].
 pub const DISABLED_APP_KEY: &str = "ud_read_TESTKEYdisabled000000000000000000ypC7P";
@@ -47,17 +46,12 @@ pub const UNPINNED_APP_KEY: &str = "unpinned-test-key-read";
 pub const REVOKED_WRITE_KEY: &str = "ud_write_TESTKEYrevoked0000000000000000001tbwCQ";
 /// An expired write key of [`APP`].
 pub const EXPIRED_WRITE_KEY: &str = "ud_write_TESTKEYexpired0000000000000000003zwcRF";
-/// A well-formed write key that no app has.
+/// A write key that no app has.
 pub const UNKNOWN_WRITE_KEY: &str = "ud_write_TESTKEYunknown0000000000000000004Jwwit";
-/// A write key of [`DISABLED_APP`].
 pub const DISABLED_APP_WRITE_KEY: &str = "ud_write_TESTKEYdisabled000000000000000003Jmvhe";
-/// A write key of [`CORRUPT_APP`].
 pub const CORRUPT_APP_WRITE_KEY: &str = "ud_write_TESTKEYcorrupt0000000000000000002XEf77";
-/// A write key of [`CHANGING_APP`].
 pub const CHANGING_APP_WRITE_KEY: &str = "ud_write_TESTKEYchanges0000000000000000003CM8gU";
-/// A write key of [`ROTATING_APP`].
 pub const ROTATING_APP_WRITE_KEY: &str = "ud_write_TESTKEYrotates0000000000000000000Mkptx";
-/// A read key of [`ROTATING_APP`].
 pub const ROTATING_APP_READ_KEY: &str = "ud_read_TESTKEYrotates0000000000000000002imhCO";
 /// A read key of [`APP`] that expires and is accepted from 192.0.2.0/24 and 2001:db8::/32 only.
 pub const LIMITED_KEY: &str = "ud_read_TESTKEYlimited0000000000000000001ClsUu";
@@ -67,11 +61,9 @@ pub const LIMITED_WRITE_KEY: &str = "ud_write_TESTKEYlimited0000000000000000003X
 pub const DISABLED_APP_EXPIRING_KEY: &str = "ud_read_TESTKEYdisabledExpiring0000000003KvhzT";
 /// A read key of [`LISTED_APP`].
 pub const LISTED_APP_KEY: &str = "ud_read_TESTKEYlisted00000000000000000004PCF0j";
-/// A write key of [`LISTED_APP`].
 pub const LISTED_APP_WRITE_KEY: &str = "ud_write_TESTKEYlisted000000000000000000023Ni8a";
 /// A read key of [`LISTED_APP`] with the limits of [`LIMITED_KEY`].
 pub const LISTED_APP_LIMITED_KEY: &str = "ud_read_TESTKEYlistedLimited0000000000001oY4rV";
-/// A write key of [`ISSUING_APP`].
 pub const ISSUING_APP_WRITE_KEY: &str = "ud_write_TESTKEYissues00000000000000000001PMam3";
 /// A write key of [`ISSUING_APP`] with the limits of [`LIMITED_KEY`].
 pub const ISSUING_APP_LIMITED_WRITE_KEY: &str = "ud_write_TESTKEYissuesLimited00000000000045X6Y3";
@@ -81,15 +73,15 @@ pub const ISSUING_APP_SELF_REPLACING_KEY: &str = "ud_write_TESTKEYissuesSelf0000
 pub const ISSUING_APP_SELF_REVOKING_KEY: &str = "ud_write_TESTKEYissuesSelfRevoking00000001UGQHh";
 /// A read key of [`ISSUING_APP`] that is reported as leaked.
 pub const LEAKED_KEY: &str = "ud_read_TESTKEYleaked00000000000000000003qZcfE";
-/// A write key of [`ISSUING_APP`] that is reported as leaked, and has created a read key.
+/// A write key of [`ISSUING_APP`] that is reported as leaked and has created a read key.
 pub const LEAKED_WRITE_KEY: &str = "ud_write_TESTKEYleaked00000000000000000001VtUoD";
-/// The write key of [`LAST_APP`].
 pub const LAST_APP_WRITE_KEY: &str = "ud_write_TESTKEYlast0000000000000000000000DNZE8";
 /// A read key of [`PARTLY_CORRUPT_APP`] that expires.
 pub const PARTLY_CORRUPT_APP_KEY: &str = "ud_read_TESTKEYpartlyCorrupt0000000000002SZsKM";
-/// A write key of [`PARTLY_CORRUPT_APP`].
 pub const PARTLY_CORRUPT_APP_WRITE_KEY: &str = "ud_write_TESTKEYpartlyCorrupt00000000000007ic0Z";
-/// A read key of [`PARTLY_CORRUPT_APP`] that lacks an attribute in the table.
+/// A read key of [`PARTLY_CORRUPT_APP`] whose record lacks an attribute.
 pub const CORRUPT_LEAKED_KEY: &str = "ud_read_TESTKEYcorruptLeaked00000000000017Vz7p";
 /// The secret of [`APP`].
 pub const SECRET: &str = "test-secret-of-the-fixture-app";
+/// The version of its secret that each app pins.
+pub const SECRET_VERSION: &str = "66666666-6666-4666-8666-666666666666";

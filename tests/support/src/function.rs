@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{binary, confidential, runtime_api::RuntimeApi};
 
-/// The id that Lambda gives every invocation of these tests.
+/// The id of every invocation in these tests.
 pub const INVOCATION_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
 
 /// The environment variables of a function or of `userdocks-admin`.
@@ -19,13 +19,12 @@ pub const INVOCATION_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
 pub struct Environment(Vec<(String, String)>);
 
 impl Environment {
-    /// An environment with these variables.
     #[must_use]
     pub fn new(variables: &[(&str, &str)]) -> Self {
         Self(variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
-    /// The environment with that variable in addition, or with another value of it.
+    /// Adds or replaces a variable.
     #[must_use]
     pub fn with(self, name: &str, value: impl Display) -> Self {
         let mut changed = self.without(name);
@@ -33,34 +32,32 @@ impl Environment {
         changed
     }
 
-    /// The environment without a variable.
     #[must_use]
     pub fn without(mut self, name: &str) -> Self {
         self.0.retain(|(known, _)| known != name);
         self
     }
 
-    /// Names and values.
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
-/// A running function.
+/// A running function. When it is dropped, its log is searched for confidential values.
 pub struct Function {
     process: Child,
     api: RuntimeApi,
-    /// Its standard output and its standard error.
+    /// Standard output and standard error.
     logs: [NamedTempFile; 2],
 }
 
 impl Function {
-    /// Starts a function in that environment only, and waits until it asks for its first event or ends.
+    /// Starts a function that inherits no other variables. Waits until it asks for its first event or ends.
     pub async fn start(name: &str, environment: &Environment) -> Self {
         Self::start_command(&[binary(name)], name, environment).await
     }
 
-    /// Starts a function by a command, program first.
+    /// Starts a function with a command whose first word is the program.
     pub async fn start_command(command: &[impl AsRef<OsStr>], name: &str, environment: &Environment) -> Self {
         let mut api = RuntimeApi::start().unwrap();
         let logs = [NamedTempFile::new().unwrap(), NamedTempFile::new().unwrap()];
@@ -74,7 +71,7 @@ impl Function {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        // The warm-up before that is part of no test's request.
+        // A test's calls and times must not include those of the warm-up.
         tokio::select! {
             () = api.ready() => {}
             _ = process.wait() => {}
@@ -82,7 +79,7 @@ impl Function {
         Self { process, api, logs }
     }
 
-    /// Sends the function an event and returns its response. A runtime error fails the test.
+    /// Sends an event and returns the response. Fails if the function reports a runtime error.
     pub async fn invoke(&mut self, event: &(impl Display + ?Sized)) -> Value {
         let event = event.to_string();
         confidential::note_event(&event);
@@ -90,7 +87,7 @@ impl Function {
         self.outcome().await.1
     }
 
-    /// Sends the function as many events at a time as it asks for, and returns the responses in the events' order.
+    /// Sends as many events at a time as the function asks for. Returns the responses in the events' order.
     pub async fn invoke_all(&mut self, events: &[String]) -> Vec<Value> {
         for (number, event) in events.iter().enumerate() {
             confidential::note_event(event);
@@ -117,35 +114,33 @@ impl Function {
         (outcome.id, response)
     }
 
-    /// Kills the function and returns every line that it logged, except the one that says that it is ready.
+    /// Kills the function and returns its log lines except the one of its start.
     pub async fn stop(mut self) -> Vec<Value> {
         self.process.kill().await.unwrap();
         let lines = self.lines().into_iter().map(|line| serde_json::from_str(&line).expect("a log line is JSON"));
         lines.filter(|line: &Value| line["message"] != "ready").collect()
     }
 
-    /// Waits until the function ends, and returns its exit status and the lines that it logged.
+    /// Waits until the function ends. Returns its exit status and its log lines.
     pub async fn ended(mut self) -> (ExitStatus, Vec<String>) {
-        /// A function that does not end fails the test, however busy the machine is.
+        /// Long enough for a busy machine.
         const PATIENCE: Duration = Duration::from_secs(60);
         let status = timeout(PATIENCE, self.process.wait()).await.expect("the function does not end").unwrap();
         (status, self.lines())
     }
 
-    /// The process's id.
     #[must_use]
     pub fn process_id(&self) -> u32 {
         self.process.id().unwrap()
     }
 
-    /// Every line that it has logged so far.
+    /// Returns the log lines so far.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         fs::read_to_string(&self.logs[0]).unwrap().lines().map(str::to_owned).collect()
     }
 }
 
-/// Every test that runs a function also checks that it logged nothing confidential.
 impl Drop for Function {
     fn drop(&mut self) {
         if !std::thread::panicking() {

@@ -1,17 +1,17 @@
-//! Requests over HTTP, and responses in the form that the contract's tests compare.
+//! Requests over HTTP, and responses that can be compared with the contract's.
 
 use reqwest::blocking::Client;
 use serde_json::Value;
 
 use crate::contract::{Fixture, Response, Route};
 
-/// A client that sends header names in title case and uses no proxy.
+/// Returns a client that sends header names in title case and uses no proxy.
 #[must_use]
 pub fn client() -> Client {
     Client::builder().no_proxy().http1_title_case_headers().build().unwrap()
 }
 
-/// The response to a request, and its `x-request-id`.
+/// Sends a request. Returns the response and its `x-request-id`.
 #[must_use]
 pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str>) -> (Response, String) {
     let mut request = client().request(method.parse().unwrap(), url);
@@ -25,7 +25,7 @@ pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str
     let status = response.status().as_u16();
     let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
     let request_id = header("x-request-id").expect("every response has an x-request-id");
-    // Headers that servers add, and other names of API Gateway and the emulator for the request's id.
+    // Headers that servers add. API Gateway and the emulator have their own names for the request's id.
     let servers = [
         "apigw-requestid",
         "connection",
@@ -46,14 +46,14 @@ pub fn send(method: &str, url: &str, headers: &[(&str, &str)], body: Option<&str
     (Response { status, body: response.text().unwrap(), headers }, request_id)
 }
 
-/// The response to a fixture's event at an endpoint with Lambda's Invoke API.
+/// Sends a fixture's event to an endpoint with Lambda's Invoke API and returns the payload.
 #[must_use]
 pub fn invoke(endpoint: &str, function: &str, fixture: &Fixture) -> Value {
     let url = format!("{endpoint}/2015-03-31/functions/{function}/invocations");
     client().post(url).body(fixture.event.clone()).send().unwrap().json().unwrap()
 }
 
-/// The HTTP request that an event came from.
+/// The HTTP request that API Gateway turns into an event.
 pub struct Request {
     method: String,
     path: String,
@@ -62,7 +62,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// The request of a fixture's event; none if no client could send it.
+    /// Returns the request of a fixture's event, or `None` if no client can send it.
     #[must_use]
     pub fn of(fixture: &Fixture) -> Option<Self> {
         let event = fixture.json();
@@ -79,7 +79,6 @@ impl Request {
         })
     }
 
-    /// Sends the request and returns the response.
     #[must_use]
     pub fn send(&self, api: &str) -> Response {
         let headers: Vec<_> = self.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -89,7 +88,7 @@ impl Request {
     }
 }
 
-/// The headers that the client sent; none if one of them cannot be sent.
+/// Returns the headers that the client sent, or `None` if one of them cannot be sent.
 fn sendable_headers(event: &Value) -> Option<Vec<(String, String)>> {
     let servers =
         ["content-length", "host", "x-amzn-trace-id", "x-forwarded-for", "x-forwarded-port", "x-forwarded-proto"];

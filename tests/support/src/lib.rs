@@ -1,7 +1,7 @@
-//! The test kit. Tests, benchmarks and fuzz targets stand on it; nothing stands on tests.
+//! The test kit for tests, benchmarks and fuzz targets.
 //!
-//! [`app::TestApp`] builds apps and [`event::Event`] builds events. [`aws::FakeAws`] and [`runtime_api::RuntimeApi`] are the
-//! services around a function; [`function::Function`] runs its real binary and [`in_process::InProcess`] its handler.
+//! [`app::TestApp`] builds apps and [`event::Event`] builds events. [`function::Function`] runs a function's binary, and
+//! [`in_process::InProcess`] its handler. [`aws::FakeAws`] and [`runtime_api::RuntimeApi`] replace the services around it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 pub mod app;
@@ -33,13 +33,13 @@ use std::{
     sync::OnceLock,
 };
 
-/// The project's root.
+/// Returns the project's root.
 #[must_use]
 pub fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
-/// Variables that `make run` and `userdocks-admin` read.
+/// The variables that `make run` and `userdocks-admin` read.
 pub const SETTINGS: [&str; 11] = [
     "API_PORT",
     "AWS_ENDPOINT_URL_DYNAMODB",
@@ -54,7 +54,7 @@ pub const SETTINGS: [&str; 11] = [
     "USERDOCKS_STACK",
 ];
 
-/// A command without this machine's AWS settings and proxies, and without the settings of another stack.
+/// Returns a command that inherits no AWS settings, no proxies and no settings of another stack.
 #[must_use]
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
@@ -69,7 +69,7 @@ pub fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The path of a binary of this workspace. The first call builds all of them from the present sources.
+/// Returns the path of a binary of this workspace. The first call builds all of them.
 pub fn binary(name: &str) -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -77,7 +77,7 @@ pub fn binary(name: &str) -> PathBuf {
         let built = build.args(["build", "--quiet", "--workspace", "--bins"]).current_dir(project()).status();
         assert!(built.unwrap().success(), "the workspace does not build");
     });
-    // A test's own binary is in <target>/<profile>/deps.
+    // The test's own binary is in <target>/<profile>/deps.
     let tests = std::env::current_exe().unwrap();
     tests.parent().unwrap().parent().unwrap().join(name)
 }

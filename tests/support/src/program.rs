@@ -1,4 +1,4 @@
-//! Programs that run beside a test: started, waited for, and interrupted at the end.
+//! Programs that run beside a test.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -12,37 +12,34 @@ use nix::{
     unistd::Pid,
 };
 
-/// How long a program may print nothing before it is ready. Several compilers may be at work.
+/// The longest time without output before a program is ready. It may have to be compiled first.
 pub const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The stream on which a program says that it is ready.
+/// The stream in which a program reports that it is ready.
 #[derive(Debug, Clone, Copy)]
 pub enum Stream {
-    /// Its standard output.
     Output,
-    /// Its standard error.
     Error,
 }
 
-/// A running program. It is interrupted when this is dropped, as Ctrl-C does, so that it can end what it has started.
+/// A running program. Dropping it sends SIGINT, so that the program can stop what it has started.
 pub struct Program {
     process: Child,
 }
 
-/// The start of a program.
+/// A program that is ready.
 pub struct Started<T> {
-    /// The running program.
     pub program: Program,
-    /// The value found in the line that says that the program is ready.
+    /// The value in the line that reports that the program is ready.
     pub ready: T,
-    /// The lines before that one.
+    /// The lines before that line.
     pub printed: String,
-    /// The lines after that one.
+    /// The lines after that line.
     pub lines: Receiver<String>,
 }
 
 impl Program {
-    /// Starts a program and waits for the line in which `find` finds something. Fails if the program ends before, or prints
+    /// Starts a program and waits for the line in which `find` finds a value. Fails if the program ends before, or prints
     /// nothing for [`PATIENCE`].
     pub fn start<T>(command: &mut Command, stream: Stream, find: impl Fn(&str) -> Option<T>) -> Started<T> {
         let name = command.get_program().to_string_lossy().into_owned();
@@ -59,7 +56,7 @@ impl Program {
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // Read on without a receiver: a program that prints into a closed pipe ends.
+                // Reads on without a receiver: a program that prints into a closed pipe ends.
                 let _ = sender.send(line);
             }
         });
@@ -80,14 +77,14 @@ impl Program {
         }
     }
 
-    /// Interrupts the program and waits for its end.
+    /// Interrupts the program and waits until it ends.
     pub fn stop(mut self) -> ExitStatus {
         self.interrupt();
         self.process.wait().unwrap()
     }
 
     fn interrupt(&self) {
-        // It fails only if the program has ended.
+        // Fails only if the program has ended.
         let _ = kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGINT);
     }
 }

@@ -9,23 +9,23 @@ use crate::project;
 pub struct Typed {
     /// The command, without its comment.
     pub text: String,
-    /// The comment after it.
+    /// The comment after the command.
     pub comment: String,
 }
 
-/// All commands of README.md, in order.
+/// Returns the commands of README.md in order.
 #[must_use]
 pub fn commands() -> Vec<Typed> {
     commands_in("README.md")
 }
 
-/// All commands of a document, in order.
+/// Returns the commands of a document in order.
 #[must_use]
 pub fn commands_in(document: &str) -> Vec<Typed> {
     commands_of(&fs::read_to_string(project().join(document)).unwrap())
 }
 
-/// All commands of another document under one heading of the second level.
+/// Returns the commands of a document under one heading of the second level.
 #[must_use]
 pub fn commands_under(document: &str, heading: &str) -> Vec<Typed> {
     let text = fs::read_to_string(project().join(document)).unwrap();
@@ -46,7 +46,7 @@ fn commands_of(text: &str) -> Vec<Typed> {
     commands.filter(|command| !command.text.is_empty() && !command.text.starts_with('#')).collect()
 }
 
-/// The first command with that beginning.
+/// Returns the first command of README.md with that beginning.
 #[must_use]
 pub fn command(beginning: &str) -> String {
     let found = commands().into_iter().find(|command| command.text.starts_with(beginning));

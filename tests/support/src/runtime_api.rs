@@ -1,7 +1,7 @@
-//! A fake Lambda Runtime API for one function, which notes the time of every step.
+//! A fake Lambda Runtime API for one function, which records the time of every step.
 //!
-//! Each connection has a blocking thread: the thread that reads a response's last byte also reads the clock, so that a
-//! benchmark measures nothing but the function, loopback and two system calls.
+//! Each connection has a blocking thread. The thread that reads a response's last byte also reads the clock: a benchmark
+//! measures only the function, loopback and two system calls.
 //!
 //! <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
@@ -20,7 +20,7 @@ use std::{
 
 use tokio::sync::{mpsc as async_mpsc, watch};
 
-/// The id of an invocation and its event.
+/// An invocation's id and event.
 type Invocation = (String, String);
 
 /// Sends events to a function from any thread.
@@ -37,19 +37,17 @@ impl EventSender {
     }
 }
 
-/// The end of an invocation.
 pub struct Outcome {
-    /// The invocation's id.
     pub id: String,
-    /// The function's response, or the runtime error that it reported.
+    /// The response, or the runtime error that the function reported.
     pub body: Result<Vec<u8>, Vec<u8>>,
-    /// The time from the event's first byte to the response's last.
+    /// The time from the event's first byte to the response's last byte.
     pub took: Duration,
     /// The time at which the response's last byte arrived.
     pub at: Instant,
 }
 
-/// The API. It is stopped when this is dropped.
+/// A running API. Dropping it stops it.
 pub struct RuntimeApi {
     address: SocketAddr,
     invocations: Sender<Invocation>,
@@ -88,14 +86,14 @@ impl RuntimeApi {
             for connection in listener.incoming() {
                 let (Ok(connection), false) = (connection, stopped.load(Relaxed)) else { return };
                 let queue = Arc::clone(&queue);
-                // The connection ends when the function does.
+                // Reading fails when the function ends.
                 thread::spawn(move || serve(&connection, &queue).ok());
             }
         });
         Ok(Self { address, invocations, outcomes, ready, is_stopped })
     }
 
-    /// The variables in which Lambda tells a function about the API and itself.
+    /// Returns the variables that Lambda sets for a function.
     #[must_use]
     pub fn environment(&self, function: &str) -> [(&'static str, String); 4] {
         [
@@ -106,7 +104,7 @@ impl RuntimeApi {
         ]
     }
 
-    /// Sends an event to the worker that asks next.
+    /// Sends an event to the next worker that asks for one.
     ///
     /// # Errors
     /// The API has stopped.
@@ -120,7 +118,7 @@ impl RuntimeApi {
         EventSender(self.invocations.clone())
     }
 
-    /// Waits for the next outcome; none if the API has stopped.
+    /// Waits for the next outcome. Returns `None` if the API has stopped.
     pub async fn outcome(&mut self) -> Option<Outcome> {
         self.outcomes.recv().await
     }
@@ -130,7 +128,7 @@ impl RuntimeApi {
         let _ = self.ready.wait_for(Option::is_some).await;
     }
 
-    /// The time of the first request for an event, if there was one.
+    /// Returns the time of the first request for an event.
     #[must_use]
     pub fn ready_at(&self) -> Option<Instant> {
         *self.ready.borrow()
@@ -140,7 +138,7 @@ impl RuntimeApi {
 impl Drop for RuntimeApi {
     fn drop(&mut self) {
         self.is_stopped.store(true, Relaxed);
-        // Wakes the thread that accepts.
+        // Wakes the thread that accepts connections.
         let _ = TcpStream::connect(self.address);
     }
 }
@@ -174,14 +172,14 @@ fn serve(connection: &TcpStream, queue: &Queue) -> io::Result<()> {
             let sent = queue.sent.lock().unwrap().remove(id);
             let sent = sent.ok_or_else(|| io::Error::other(format!("no invocation of that id: {line}")))?;
             let body = if outcome == "response" { Ok(body) } else { Err(body) };
-            // The receiver is gone if the test does not wait for the response.
+            // Fails if the test does not wait for the response.
             let _ = queue.outcomes.send(Outcome { id: id.to_owned(), body, took: at - sent, at });
             writer.write_all(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")?;
         }
     }
 }
 
-/// Reads a request: its first line, and its body in either framing (RFC 9112, section 6).
+/// Reads a request's first line, and its body in either framing (RFC 9112, section 6).
 fn read_request(reader: &mut impl BufRead) -> io::Result<(String, Vec<u8>)> {
     let (mut first, mut length, mut is_chunked) = (String::new(), 0, false);
     loop {

@@ -1,4 +1,4 @@
-//! SAM's own local Lambda and API Gateway, with the functions in containers, against a running local stack.
+//! SAM's local Lambda and API Gateway, with the functions in containers, on a running local stack.
 
 use std::{
     net::{IpAddr, Ipv4Addr},
@@ -15,14 +15,14 @@ use crate::{
     stack::Stack,
 };
 
-/// The template's name of a function.
+/// Returns a function's logical id in the template.
 #[must_use]
 pub fn logical_id(function: &str) -> String {
     let capitalised = |word: &str| word[..1].to_uppercase() + &word[1..];
     function.split('-').map(capitalised).collect()
 }
 
-/// A command in a shell without the stack's variables, which would take precedence over `samconfig.toml`.
+/// Returns a command without the stack's variables, which would take precedence over `samconfig.toml`.
 #[must_use]
 pub fn command(program: &str) -> Command {
     let mut command = crate::command(program);
@@ -30,7 +30,7 @@ pub fn command(program: &str) -> Command {
     command
 }
 
-/// The arguments of `sam local` for the functions' image. If it is installed, no registry is asked for it.
+/// Returns the arguments of `sam local` for the functions' image. An installed image is not pulled again.
 #[must_use]
 pub fn image_arguments() -> &'static [&'static str] {
     let image = "public.ecr.aws/lambda/provided:al2023-x86_64";
@@ -38,8 +38,8 @@ pub fn image_arguments() -> &'static [&'static str] {
     if found.status.success() { &["--skip-pull-image"] } else { &[] }
 }
 
-/// The address of this machine that containers reach as `host.docker.internal`. It is the address of Docker's bridge, or any
-/// address of this machine if the bridge is on another one.
+/// Returns the address that containers reach as `host.docker.internal`: that of Docker's bridge, or loopback if Docker runs
+/// on another machine.
 #[must_use]
 pub fn host_gateway() -> IpAddr {
     let format = r#"{{index .Options "com.docker.network.bridge.name"}}"#;
@@ -51,7 +51,7 @@ pub fn host_gateway() -> IpAddr {
     addresses.next().unwrap_or(Ipv4Addr::LOCALHOST).into()
 }
 
-/// The template's parameters for functions in containers that call the stack, whatever its ports.
+/// Returns the template's parameters for functions in containers that call the stack at its ports.
 #[must_use]
 pub fn parameters(stack: &Stack) -> String {
     let endpoint = |service: &str| {
@@ -80,17 +80,17 @@ pub fn invoke(function: &str, case: &str, stack: &Stack) -> Value {
     })
 }
 
-/// A running `sam local start-lambda` or `sam local start-api`, with a container for each function. It removes its
-/// containers when it is dropped.
+/// A running `sam local start-lambda` or `sam local start-api` with a container for each function. Dropping it removes the
+/// containers.
 pub struct Server {
-    /// Its URL.
+    /// The server's URL.
     pub endpoint: String,
     _program: Program,
     _port: ReservedPort,
 }
 
 impl Server {
-    /// Starts it on a free port, with more arguments, and waits until it listens.
+    /// Starts a server on a free port, and waits until it listens.
     #[must_use]
     pub fn start(subcommand: &str, arguments: &[&str]) -> Self {
         let port = ReservedPort::new();
@@ -107,7 +107,7 @@ impl Server {
     }
 }
 
-/// The environments of the running containers of a function.
+/// Returns the environments of a function's running containers.
 #[must_use]
 pub fn environments(function: &str) -> Vec<Vec<String>> {
     let docker = |arguments: &[&str]| {

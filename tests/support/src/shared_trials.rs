@@ -1,10 +1,10 @@
-//! Trials that share something that is started once, such as a stack.
+//! Trials that share a resource that is started once, such as a stack.
 
 use std::{process::ExitCode, sync::Arc};
 
 use libtest_mimic::{Arguments, Trial};
 
-/// Starts what all trials share, runs them, and ends it. To list the trials, nothing is started.
+/// Starts the shared resource, runs the trials, and stops the resource. Listing the trials starts nothing.
 pub fn run<S: Send + Sync + 'static>(
     mut arguments: Arguments,
     is_sequential: bool,
@@ -24,7 +24,7 @@ pub fn run<S: Send + Sync + 'static>(
     conclusion.exit_code()
 }
 
-/// A trial of what all trials share. Without that, it can only be listed.
+/// Returns a trial that uses the shared resource. Without the resource, it can only be listed.
 #[must_use]
 pub fn trial<S: Send + Sync + 'static>(
     shared: Option<&Arc<S>>,
@@ -33,7 +33,7 @@ pub fn trial<S: Send + Sync + 'static>(
 ) -> Trial {
     let shared = shared.map(Arc::clone);
     Trial::test(name, move || {
-        test(shared.as_deref().expect("what all trials share is started"));
+        test(shared.as_deref().expect("the shared resource is started"));
         Ok(())
     })
 }

@@ -19,7 +19,7 @@ use crate::{
     project, sam,
 };
 
-/// A running stack with its own data.
+/// A running stack with its own data folder.
 pub struct Stack {
     program: Program,
     ports: Ports,
@@ -27,14 +27,14 @@ pub struct Stack {
     emulator: Option<String>,
     /// The JSON in the `READY` line.
     pub ready: Value,
-    /// Everything that was printed before that line.
+    /// The output before that line.
     pub printed: String,
     lines: Mutex<Receiver<String>>,
 }
 
 impl Stack {
-    /// Starts a stack on free ports and waits until it is ready. An emulator at that endpoint, if one is given, replaces both
-    /// embedded services.
+    /// Starts a stack on free ports and waits until it is ready. An emulator at the given endpoint replaces both embedded
+    /// services.
     #[must_use]
     pub fn start(data: &Path, emulator: Option<&str>) -> Self {
         let services = ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL_SECRETS_MANAGER"];
@@ -57,7 +57,7 @@ impl Stack {
         Self::start_with(data, Ports::default(), |command| command.envs(environment.iter().copied()))
     }
 
-    /// Starts a stack of another project's functions.
+    /// Starts a stack with the functions of another copy of the project.
     #[must_use]
     pub fn start_in(project: &Path, environment: &[(&str, &Path)], data: &Path) -> Self {
         Self::start_with(data, Ports::default(), |command| {
@@ -85,7 +85,7 @@ impl Stack {
         Self { program, ports, data, emulator: None, ready, printed, lines }
     }
 
-    /// Waits for a line with all of these texts and returns it. A line is found once.
+    /// Waits for a line with all of these texts and returns it. Each line is returned once.
     pub fn wait_for_line(&self, texts: &[&str]) -> String {
         let lines = self.lines.lock().unwrap();
         loop {
@@ -96,25 +96,25 @@ impl Stack {
         }
     }
 
-    /// The API's address.
+    /// Returns the API's URL.
     #[must_use]
     pub fn api(&self) -> &str {
         self.ready["api"].as_str().unwrap()
     }
 
-    /// The folder of its data.
+    /// Returns the data folder.
     #[must_use]
     pub fn data(&self) -> &Path {
         &self.data
     }
 
-    /// The endpoint of the emulator that replaces both embedded services, if one does.
+    /// Returns the endpoint of the emulator that replaces both embedded services.
     #[must_use]
     pub fn emulator(&self) -> Option<String> {
         self.emulator.clone()
     }
 
-    /// Runs `userdocks-admin` against the stack, as its printed line says.
+    /// Runs `userdocks-admin` on the stack with the environment that the stack prints.
     #[must_use]
     pub fn admin(&self, arguments: &[&str], standard_input: &str) -> Output {
         let script = ". \"$1\" && shift && exec \"$@\"";
@@ -128,7 +128,7 @@ impl Stack {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        // A command that does not read its input may end before it is written.
+        // Fails if the command ends without reading its input.
         let _ = std::io::Write::write_all(&mut process.stdin.take().unwrap(), standard_input.as_bytes());
         process.wait_with_output().unwrap()
     }
@@ -142,20 +142,19 @@ impl Stack {
         AppClient::created(self.api(), &created)
     }
 
-    /// The SDK's configuration for one of the stack's services, by its name in the `READY` line.
+    /// Returns the SDK's configuration for a service, by its name in the `READY` line.
     #[must_use]
     pub fn sdk_config(&self, service: &str) -> aws_config::SdkConfig {
         sdk_config(self.ready[service].as_str().unwrap())
     }
 
-    /// Interrupts the stack, which must end with success, and returns its ports.
+    /// Interrupts the stack, which must succeed, and returns its ports.
     pub fn stop(self) -> Ports {
         assert!(self.program.stop().success(), "the stack fails when it is interrupted");
         self.ports
     }
 }
 
-/// The ports of a stack.
 #[derive(Default)]
 pub struct Ports {
     api: ReservedPort,
@@ -163,7 +162,7 @@ pub struct Ports {
     secrets_manager: ReservedPort,
 }
 
-/// Starts a stack that cannot start. Returns whether it ended with success, and its errors.
+/// Starts a stack that cannot start. Returns whether it succeeded, and its errors.
 #[must_use]
 pub fn fails_to_start(data: &Path, environment: &[(&str, &str)]) -> (bool, String) {
     let mut command = command(data, &Ports::default());

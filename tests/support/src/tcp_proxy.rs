@@ -1,4 +1,4 @@
-//! A proxy in front of a service whose connections can fail in several ways and work again.
+//! A TCP proxy whose connections can fail and recover.
 
 use std::{
     net::SocketAddr,
@@ -17,12 +17,11 @@ use tokio::{
 
 use crate::port::ReservedPort;
 
-/// A way in which connections fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TcpFault {
     /// Connections are refused.
     Refused,
-    /// Connections are accepted, and no byte ever comes back.
+    /// Connections are accepted, but no byte is ever sent back.
     Silent,
     /// Connections are reset at the first byte.
     Reset,
@@ -31,11 +30,9 @@ pub enum TcpFault {
 }
 
 impl TcpFault {
-    /// Every fault.
     pub const ALL: [Self; 4] = [Self::Refused, Self::Silent, Self::Reset, Self::ResetInResponse];
 }
 
-/// A proxy that forwards to a service, unless it is set to fail.
 pub struct TcpProxy {
     port: ReservedPort,
     service: SocketAddr,
@@ -44,31 +41,31 @@ pub struct TcpProxy {
 }
 
 impl TcpProxy {
-    /// Starts to forward to the service.
+    /// Starts a proxy that forwards to the service.
     pub async fn start(service: SocketAddr) -> Self {
         let mut proxy = Self { port: ReservedPort::new(), service, accepted: Arc::default(), serving: None };
         proxy.restore().await;
         proxy
     }
 
-    /// The URL of the service behind the proxy.
+    /// Returns the proxy's URL.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port.number())
     }
 
-    /// The number of connections that were accepted so far.
+    /// Returns the number of connections that were accepted so far.
     #[must_use]
     pub fn accepted(&self) -> usize {
         self.accepted.load(Relaxed)
     }
 
-    /// Closes all connections, and lets new ones fail.
+    /// Closes all connections and makes new ones fail.
     pub async fn fail(&mut self, fault: TcpFault) {
         self.serve(Some(fault)).await;
     }
 
-    /// Closes all connections, and forwards new ones.
+    /// Closes all connections and forwards new ones.
     pub async fn restore(&mut self) {
         self.serve(None).await;
     }
@@ -76,7 +73,7 @@ impl TcpProxy {
     async fn serve(&mut self, fault: Option<TcpFault>) {
         if let Some(serving) = self.serving.take() {
             serving.abort();
-            // The listener and its connections are closed when the task has ended.
+            // Waits until the task has closed the listener and its connections.
             let _ = serving.await;
         }
         if fault != Some(TcpFault::Refused) {
@@ -102,7 +99,7 @@ async fn serve(listener: TcpListener, service: SocketAddr, accepted: Arc<AtomicU
     let mut connections = JoinSet::new();
     while let Ok((client, _)) = listener.accept().await {
         accepted.fetch_add(1, Relaxed);
-        // A broken connection is an error of its client.
+        // The client sees a broken connection.
         connections.spawn(async move { forward(client, service, fault).await.ok() });
     }
 }

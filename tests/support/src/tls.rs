@@ -1,4 +1,4 @@
-//! TLS in front of a plain service, with its own certificate authority.
+//! TLS in front of a plain HTTP service, with its own certificate authority.
 
 use std::{
     io,
@@ -23,10 +23,10 @@ use tokio_rustls::{
     },
 };
 
-/// Receives each piece of what a client sends.
+/// Receives each part that a client sends.
 pub type Observer = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
-/// An authority, and a certificate of it for `localhost`.
+/// A certificate authority and its certificate for `localhost`.
 pub struct Authority {
     /// The certificate that clients have to trust.
     pub pem: String,
@@ -34,13 +34,13 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new authority, whose servers accept every key exchange of rustls.
+    /// Creates an authority whose servers accept every key exchange of rustls.
     #[must_use]
     pub fn new() -> Self {
         Self::with(default_provider())
     }
 
-    /// A new authority, whose servers accept a post-quantum key exchange only.
+    /// Creates an authority whose servers accept only a post-quantum key exchange.
     #[must_use]
     pub fn post_quantum() -> Self {
         let mut provider = default_provider();
@@ -51,7 +51,7 @@ impl Authority {
     fn with(provider: tokio_rustls::rustls::crypto::CryptoProvider) -> Self {
         let authority_key = KeyPair::generate().unwrap();
         let mut authority = CertificateParams::new(vec![]).unwrap();
-        // The default is also the name of the certificate for `localhost`, which would look self-signed.
+        // With the default name, the certificate for `localhost` would have the same name and look self-signed.
         authority.distinguished_name.push(DnType::CommonName, "test authority");
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let pem = authority.self_signed(&authority_key).unwrap().pem();
@@ -69,7 +69,7 @@ impl Authority {
         Self { pem, config }
     }
 
-    /// Starts to forward to `service`.
+    /// Starts a server that forwards to `service`.
     ///
     /// # Errors
     /// There is no free port.
@@ -83,7 +83,7 @@ impl Authority {
         let acceptor = TlsAcceptor::from(Arc::new(self.config.clone()));
         let (key_exchanges, attempts) = (Arc::clone(&front.key_exchanges), Arc::clone(&front.attempts));
         tokio::spawn(async move {
-            // Connected before its client comes, so that the client waits for TLS only.
+            // Connects before the client does, so that the client waits for TLS only.
             while let Ok(service) = TcpStream::connect(service).await
                 && let Ok((client, _)) = listener.accept().await
             {
@@ -93,7 +93,7 @@ impl Authority {
                     key_exchanges: Arc::clone(&key_exchanges),
                     observer: Arc::clone(&observer),
                 };
-                // A broken connection is an error of its client.
+                // The client sees a broken connection.
                 tokio::spawn(async move { connection.forward(client, service).await.ok() });
             }
         });
@@ -109,20 +109,20 @@ impl Default for Authority {
 
 /// A service behind TLS.
 pub struct Front {
-    /// Its URL.
+    /// The server's URL.
     pub endpoint: String,
     key_exchanges: Arc<Mutex<Vec<NamedGroup>>>,
     attempts: Arc<AtomicUsize>,
 }
 
 impl Front {
-    /// The key exchange of each connection so far.
+    /// Returns the key exchange of each connection so far.
     #[must_use]
     pub fn key_exchanges(&self) -> Vec<NamedGroup> {
         self.key_exchanges.lock().unwrap().clone()
     }
 
-    /// The number of connections so far, whether or not their handshake was completed.
+    /// Returns the number of connections so far, including incomplete handshakes.
     #[must_use]
     pub fn attempts(&self) -> usize {
         self.attempts.load(Ordering::SeqCst)

@@ -1,8 +1,8 @@
-//! `userdocks-admin api-key`: allow lists, keys that were found somewhere, and keys that a stolen key created.
+//! `userdocks-admin api-key`: allow lists, looking up a key by its value, and revoking the keys that a stolen key created.
 
 use std::{
     process::Stdio,
-    sync::atomic::{AtomicUsize, Ordering::Relaxed},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
 };
 
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use userdocks_test_support::{
 use crate::commands::{assert_refused, create_app, id, run_with_input, text};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn allow_list_is_issued_taken_over_and_changed() {
+async fn allow_list_is_issued_inherited_and_changed() {
     let aws = FakeAws::start().await;
     let created = create_app(&aws).await;
     let app = id(&created["app"]);
@@ -47,7 +47,7 @@ async fn allow_list_is_issued_taken_over_and_changed() {
         let listed = listed["apiKeys"].as_array().unwrap().iter().find(|listed| id(listed) == key).unwrap().clone();
         assert_eq!(listed, changed["apiKey"]);
     }
-    assert_eq!(version().await, before + 4, "a repeated addition changes nothing");
+    assert_eq!(version().await, before + 4, "adding a network again changes nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +80,7 @@ async fn malformed_or_dangerous_allow_list_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn contended_change_of_allow_list_is_tried_again() {
+async fn contended_change_of_allow_list_is_retried() {
     let aws = FakeAws::start().await;
     let created = create_app(&aws).await;
     let attempts = AtomicUsize::new(0);
@@ -92,6 +92,43 @@ async fn contended_change_of_allow_list_is_tried_again() {
     });
     let allow = ["api-key", "allow", id(&created["app"]), id(&created["apiKeys"][0]), "--add", "10.0.0.0/8"];
     assert_eq!(aws.admin_json(&allow).await["apiKey"]["allowedCidrs"], json!(["10.0.0.0/8"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn change_of_allow_list_that_loses_race_fails_whole() {
+    let aws = FakeAws::start().await;
+    for wins in ["allow", "revoke"] {
+        let created = create_app(&aws).await;
+        let (app, key) = (id(&created["app"]), id(&created["apiKeys"][0]));
+        let is_first = AtomicBool::new(true);
+        aws.intercept(move |call| match call.operation.as_str() {
+            "TransactWriteItems" if is_first.swap(false, Relaxed) => Reply::Hold,
+            _ => Reply::Forward,
+        });
+        let allow = |network| ["api-key", "allow", app, key, "--add", network];
+        let (first, second) = ("10.0.0.0/8", "192.0.2.0/24");
+        let winner = async {
+            let (allow, revoke) = (allow(second), ["api-key", "revoke", app, key]);
+            aws.admin_json(if wins == "allow" { &allow } else { &revoke }).await;
+        };
+        let arguments = allow(first);
+        let (loser, ()) = tokio::join!(run_with_input(&aws, &arguments, b""), aws.while_held(winner));
+        assert_eq!(loser.status.code(), Some(1), "{wins}");
+        assert_refused(&loser, "a concurrent change won, or the record does not exist; nothing was changed");
+
+        let keys = aws.services().store.list_api_keys(app.parse().unwrap()).await.unwrap().0;
+        let stored = keys.iter().find(|stored| stored.id.to_string() == key).unwrap();
+        let networks: Vec<_> = stored.allow_list.networks().map(|network| network.to_string()).collect();
+        assert_eq!(networks, if wins == "allow" { vec![second] } else { vec![] });
+        assert_eq!(stored.revoked_at.is_some(), wins == "revoke");
+        let again = run_with_input(&aws, &arguments, b"").await;
+        if wins == "allow" {
+            let again: Value = serde_json::from_slice(&again.stdout).unwrap();
+            assert_eq!(again["apiKey"]["allowedCidrs"], json!([second, first]));
+        } else {
+            assert_refused(&again, "the API key is revoked");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,7 +183,8 @@ async fn key_is_imported_by_hash() {
     }
 }
 
-/// An app whose write key created a second write key, which created a read key. A third write key is the operator's.
+/// Creates an app whose write key created a second write key, which created a read key. The operator created a third write
+/// key.
 async fn app_of_stolen_key(aws: &FakeAws) -> (TestApp, [TestKey; 3]) {
     let created = [ApiKeyType::Write, ApiKeyType::Read, ApiKeyType::Write].map(TestKey::new);
     let app = TestApp::builder().keys(created.clone()).create(&aws.services()).await;
@@ -203,14 +241,14 @@ async fn keys_of_stolen_key_are_shown_then_revoked() {
     }
 }
 
-/// The first reading of the keys does not tell which key created which, as if they had been created after it.
+/// The first read hides which key created which, as if the new keys had been created after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn key_created_during_revocation_is_revoked() {
     let aws = FakeAws::start().await;
     let (app, [write, read, _]) = app_of_stolen_key(&aws).await;
-    let readings = AtomicUsize::new(0);
+    let reads = AtomicUsize::new(0);
     aws.intercept(move |call| match call.operation.as_str() {
-        "Query" if readings.fetch_add(1, Relaxed) == 0 => Reply::Edit("\"issuedBy\"", "\"other\""),
+        "Query" if reads.fetch_add(1, Relaxed) == 0 => Reply::Edit("\"issuedBy\"", "\"other\""),
         _ => Reply::Forward,
     });
     let (app_id, stolen) = (app.id().to_string(), app.write.record.id.to_string());
@@ -235,7 +273,7 @@ async fn killed_revocation_completes_when_repeated() {
         aws.admin_json(&revoke).await;
         assert_revoked(&aws, &app, &[&app.write, &write, &read]).await;
         if is_over {
-            assert!(index > 4, "a reading, and two calls for each key");
+            assert!(index > 4, "one read, and two calls for each key");
             break;
         }
     }

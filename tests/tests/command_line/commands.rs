@@ -1,4 +1,4 @@
-//! Running commands with input, and checking their output.
+//! Runs commands with input and checks their output.
 
 use std::{
     os::fd::OwnedFd,
@@ -23,18 +23,18 @@ pub fn id(value: &Value) -> &str {
     value["uuid"].as_str().unwrap()
 }
 
-/// Runs a command with that standard input.
+/// Runs a command with that standard input and JSON output.
 pub async fn run_with_input(aws: &FakeAws, arguments: &[&str], input: &[u8]) -> Output {
     let mut command = aws.admin(&[&["--output", "json"], arguments].concat());
     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = process.stdin.take().unwrap();
-    // A command that reads no input may have ended.
+    // Fails if the command ends without reading its input.
     let _ = stdin.write_all(input).await;
     drop(stdin);
     process.wait_with_output().await.unwrap()
 }
 
-/// Fails unless the command failed with exit code 1 or 2 and that cause, and printed nothing.
+/// Fails unless the command had exit code 1 or 2, reported that cause and printed no output.
 pub fn assert_refused(output: &Output, cause: &str) {
     let errors = text(&output.stderr);
     assert!(matches!(output.status.code(), Some(1 | 2)), "{:?}: {errors}", output.status);

@@ -1,4 +1,4 @@
-//! `userdocks-admin doctor`: every inconsistency is found, repaired if that is safe, and then no longer found.
+//! `userdocks-admin doctor` finds every inconsistency and repairs what is safe to repair.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use userdocks_test_support::{
 
 use crate::commands::run_with_input;
 
-/// An app with a secret, two API keys and an imported signing key.
+/// Creates an app with a secret, two API keys and an imported signing key.
 async fn new_app(aws: &FakeAws) -> App {
     TestApp::create(&aws.services()).await.record
 }
@@ -35,12 +35,13 @@ fn secret() -> Secret {
     Secret::from("secret".to_owned())
 }
 
-/// The operations that change something, of all that `doctor` may call.
+/// The operations of `doctor` that change data.
 const CHANGES: [&str; 5] =
     ["TransactWriteItems", "UpdateSecretVersionStage", "DeleteSecret", "RestoreSecret", "PutSecretValue"];
 
-/// Runs `doctor` and returns the kind of each finding and whether it is repaired. Checks that it reads no value, that it changes
-/// nothing without `--repair`, and that its exit code is 0 if nothing remains.
+/// Runs `doctor`. Returns the kind of each finding and whether it is repaired.
+///
+/// Checks that it reads no secret value and changes nothing without `--repair`. Its exit code must be 0 if nothing remains.
 async fn doctor(aws: &FakeAws, arguments: &[&str]) -> Vec<(String, bool)> {
     let _ = aws.take_operations();
     let (code, response, errors) = aws.run_admin(&[&["doctor"], arguments].concat()).await;
@@ -65,7 +66,7 @@ async fn doctor(aws: &FakeAws, arguments: &[&str]) -> Vec<(String, bool)> {
     kinds
 }
 
-/// Fails unless these kinds of findings of an app are found, the repairable ones repaired, and the others found again.
+/// Fails unless `doctor` finds exactly these kinds for an app and repairs only the repairable ones.
 async fn assert_found(aws: &FakeAws, app: AppId, repairable: &[&str], lasting: &[&str]) {
     let id = app.to_string();
     let all = |is_repaired: bool| {
@@ -86,7 +87,7 @@ async fn change(aws: &FakeAws, app: &App, change: impl FnOnce(&mut App)) -> App 
     aws.services().store.update_app(app, changed, Timestamp::now(), None).await.unwrap()
 }
 
-/// Changes an item in a way that the store would not.
+/// Changes an item as the store never does.
 async fn update_item(aws: &FakeAws, app: AppId, sk: &str, expression: &str) {
     let update = aws
         .update_item(app, sk)
@@ -129,7 +130,7 @@ async fn healthy_table_has_no_findings() {
     for arguments in [&[][..], &["--repair"], &["--app", &app.to_string()]] {
         assert_eq!(doctor(&aws, arguments).await, []);
     }
-    // Later, neither a revoked key's private half nor the version of an ended overlap is needed.
+    // After the minimum age, a revoked key's private half and the version of an ended overlap are no longer needed.
     let orphans = ["orphaned-private-key", "orphaned-version"].map(|kind| (kind.to_owned(), true));
     assert_eq!(doctor(&aws, &["--min-age", "0s", "--repair"]).await, orphans);
     assert_eq!(doctor(&aws, &["--min-age", "0s"]).await, []);
@@ -150,7 +151,7 @@ async fn versions_inconsistent_with_record_are_found() {
     secrets.release_app_secret(app.id, app.secret_version_id).await.unwrap();
     assert_found(&aws, app.id, &["unlabelled-version"], &[]).await;
 
-    // If the pinned version is missing, another one may be the last.
+    // If the pinned version is missing, the orphaned one may be the only secret left.
     let app = new_app(&aws).await;
     change(&aws, &app, |app| app.secret_version_id = SecretVersionId::random()).await;
     assert_found(&aws, app.id, &[], &["orphaned-version", "pinned-version-missing"]).await;
@@ -165,7 +166,7 @@ async fn versions_inconsistent_with_record_are_found() {
     assert_found(&aws, app.id, &[], &[]).await;
 }
 
-/// Stores a new value with AWSCURRENT or another label.
+/// Stores a new value with that label, as an operator does in the console.
 async fn store_by_hand(aws: &FakeAws, app: &App, label: &str) {
     let name = aws.services().secrets.app_secret_name(app.id);
     let put = aws.secrets_manager().put_secret_value().secret_id(name).secret_string("by hand");
@@ -182,14 +183,14 @@ async fn labels_on_other_versions_are_found() {
     let aws = FakeAws::start().await;
     let services = aws.services();
 
-    // A version of a change that lost: the label is restored.
+    // A change that lost the race left its version: the label is restored.
     let app = new_app(&aws).await;
     services.secrets.create_app_secret(app.id, SecretVersionId::random(), &secret()).await.unwrap();
-    assert_eq!(doctor(&aws, &["--repair"]).await, [], "it may belong to a running change");
+    assert_eq!(doctor(&aws, &["--repair"]).await, [], "the version may belong to a running change");
     assert_found(&aws, app.id, &["misplaced-current-label", "orphaned-version"], &[]).await;
     assert_eq!(current_version(&aws, &app).await, app.secret_version_id.to_string());
 
-    // A rotation whose labels were not moved.
+    // A rotation committed without moving its labels.
     let app = new_app(&aws).await;
     let version = SecretVersionId::random();
     services.secrets.put_app_secret(app.id, version, &secret()).await.unwrap();
@@ -198,7 +199,7 @@ async fn labels_on_other_versions_are_found() {
     assert_found(&aws, app.id, &["misplaced-current-label"], &[]).await;
     assert_eq!(current_version(&aws, &app).await, version.to_string());
 
-    // A value that a person stored stays until another one is set.
+    // A value that an operator stored stays until the next `secret set`.
     let app = new_app(&aws).await;
     store_by_hand(&aws, &app, "AWSCURRENT").await;
     assert_found(&aws, app.id, &[], &["foreign-current-version"]).await;
@@ -236,7 +237,7 @@ async fn secrets_inconsistent_with_table_are_found() {
     let app = new_app(&aws).await;
     secrets.schedule_deletion(Purpose::AppSecret(app.id)).await.unwrap();
     assert_found(&aws, app.id, &["secret-scheduled-for-deletion"], &[]).await;
-    // A half-deleted app is deleted, not restored.
+    // A disabled app may be half deleted, so its secret is not restored.
     secrets.schedule_deletion(Purpose::AppSecret(app.id)).await.unwrap();
     change(&aws, &app, |app| app.is_disabled = true).await;
     assert_found(&aws, app.id, &[], &["secret-scheduled-for-deletion"]).await;
@@ -273,7 +274,7 @@ async fn inconsistent_records_are_found() {
     assert_found(&aws, app.id, &["api-key-without-app", "api-key-without-app", "secret-without-app"], &[]).await;
     assert_eq!(aws.services().store.list_api_keys(app.id).await.unwrap(), (vec![], vec![]));
 
-    // A corrupt record names nothing, and nothing of its app is changed.
+    // A corrupt record does not say what belongs to the app, so nothing of the app is changed.
     let app = new_app(&aws).await;
     let (keys, _) = aws.services().store.list_api_keys(app.id).await.unwrap();
     update_item(&aws, app.id, "APP", "SET #name = :name").await;
@@ -283,14 +284,15 @@ async fn inconsistent_records_are_found() {
     aws.services().secrets.create_signing_key(app.id, SigningKeyId::random(), &secret()).await.unwrap().settled();
     assert_found(&aws, app.id, &[], &["corrupt-item"; 4]).await;
 
-    // The whole table: what is wrong with one app is in no other's way.
+    // Findings of one app do not stop the examination of the whole table.
     new_app(&aws).await;
     let kinds = doctor(&aws, &["--min-age", "0s"]).await;
     assert_eq!(kinds, vec![("corrupt-item".to_owned(), false); 4]);
     let (_, response, errors) = aws.run_admin(&["doctor", "--min-age", "0s"]).await;
     assert_eq!(errors, "userdocks-admin: 4 findings remain\n");
-    let of_app = response["findings"].as_array().unwrap().iter().all(|finding| finding["app"] == app.id.to_string());
-    assert!(of_app, "{response}");
+    let are_of_app =
+        response["findings"].as_array().unwrap().iter().all(|finding| finding["app"] == app.id.to_string());
+    assert!(are_of_app, "{response}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -302,10 +304,10 @@ async fn versions_of_running_change_are_not_repaired() {
     secrets.create_signing_key(app, SigningKeyId::random(), &secret()).await.unwrap().settled();
     secrets.create_app_secret(AppId::random(), SecretVersionId::random(), &secret()).await.unwrap();
     assert_eq!(doctor(&aws, &["--repair"]).await, []);
-    assert_eq!(doctor(&aws, &["--min-age", "0s", "--repair"]).await.len(), 3, "it is younger than a day");
+    assert_eq!(doctor(&aws, &["--min-age", "0s", "--repair"]).await.len(), 3, "the findings were younger than a day");
 }
 
-/// Its keys have the times that they had elsewhere, and those beyond a hundred are there before the app.
+/// Imported keys keep their old times. An import stores the keys of a large app before its record.
 #[tokio::test(flavor = "multi_thread")]
 async fn api_keys_of_running_import_are_not_repaired() {
     let aws = FakeAws::start().await;
@@ -326,16 +328,16 @@ async fn api_keys_of_running_import_are_not_repaired() {
     assert_eq!(doctor(&aws, &["--min-age", "0s"]).await.len(), 3, "both keys, and the app's secret");
 }
 
-/// It is looked at once more just before its secrets are taken for orphans.
+/// `doctor` reads an unknown app again before it reports the app's secrets as orphans.
 #[tokio::test(flavor = "multi_thread")]
 async fn new_app_keeps_its_secrets() {
     let aws = FakeAws::start().await;
     let app = new_app(&aws).await.id;
     aws.services().secrets.create_signing_key(app, SigningKeyId::random(), &secret()).await.unwrap().settled();
-    let is_made = AtomicBool::new(false);
+    let is_hidden = AtomicBool::new(false);
     aws.intercept(move |call| match call.operation.as_str() {
-        // Not the one of index items.
-        "BatchGetItem" if call.body.contains("APP#") && !is_made.swap(true, Relaxed) => {
+        // Other reads are of index items.
+        "BatchGetItem" if call.body.contains("APP#") && !is_hidden.swap(true, Relaxed) => {
             Reply::Send(200, r#"{"Responses":{}}"#.to_owned())
         }
         _ => Reply::Forward,
@@ -344,7 +346,7 @@ async fn new_app_keeps_its_secrets() {
     assert_eq!(kinds, [("orphaned-private-key".to_owned(), true)]);
 }
 
-/// The same app in two stages, and the table of the one looked at with the secrets of the other.
+/// The app exists in two stages. `doctor` examines one stage's table with the other stage's secrets.
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_of_another_table_are_not_repaired() {
     let aws = FakeAws::start().await;

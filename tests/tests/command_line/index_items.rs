@@ -1,4 +1,4 @@
-//! Index items, which find an API key's app: `doctor` examines them, and exports and imports keep what they need.
+//! Index items map an API key to its app. `doctor` examines them; exports and imports keep what they need.
 
 use std::collections::HashMap;
 
@@ -32,7 +32,7 @@ fn text_attribute(text: &impl ToString) -> AttributeValue {
     AttributeValue::S(text.to_string())
 }
 
-/// Runs `doctor`. Returns the kind and the app of each finding, and whether it is repaired.
+/// Runs `doctor`. Returns each finding's kind and app, and whether it is repaired.
 async fn doctor(aws: &FakeAws, arguments: &[&str]) -> Vec<(String, String, bool)> {
     let (_, printed, _) = aws.run_admin(&[&["doctor", "--min-age", "0s"], arguments].concat()).await;
     let field = |finding: &Value, name: &str| finding[name].as_str().unwrap_or_default().to_owned();
@@ -77,7 +77,7 @@ async fn missing_index_items_are_written() {
 
 /// Earlier versions let two apps have the same key.
 #[tokio::test(flavor = "multi_thread")]
-async fn value_of_two_apps_is_named() {
+async fn key_of_two_apps_is_reported() {
     let aws = FakeAws::start().await;
     let key = TestKey::imported("a key of two apps", ApiKeyType::Read);
     let mut apps = Vec::new();
@@ -127,7 +127,7 @@ async fn index_item_without_key_is_deleted() {
     let key = TestKey::imported("a key that is gone", ApiKeyType::Read);
     let past = AttributeValue::N("1".to_owned());
     put_index(&aws, &key, &[("app", text_attribute(&deleted)), ("ttl", past)]).await;
-    assert_eq!(doctor(&aws, &[]).await, [], "DynamoDB is about to delete it");
+    assert_eq!(doctor(&aws, &[]).await, [], "DynamoDB deletes the expired item");
     put_index(&aws, &key, &[("app", text_attribute(&deleted))]).await;
     assert_eq!(doctor(&aws, &[]).await, [finding("index-item-without-api-key", &deleted, false)]);
     let import = ["api-key", "import", &app_id, "--type", "read"];
@@ -138,7 +138,7 @@ async fn index_item_without_key_is_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn corrupt_index_item_is_named_once() {
+async fn corrupt_index_item_is_reported_once() {
     let aws = FakeAws::start().await;
     let app = TestApp::create(&aws.services()).await;
     put_index(&aws, &app.read, &[("app", AttributeValue::Bool(true))]).await;
@@ -150,7 +150,7 @@ async fn corrupt_index_item_is_named_once() {
     assert_refused(&output, "attribute app is not a string");
 }
 
-/// The line of an exported app.
+/// Returns the line of an exported app.
 async fn exported(aws: &FakeAws, app: &TestApp) -> Value {
     let output = aws.admin(&["app", "export", "--app", &app.id().to_string()]).output().await.unwrap();
     serde_json::from_slice(&output.stdout).unwrap()

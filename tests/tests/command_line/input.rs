@@ -1,4 +1,4 @@
-//! Values and files that the operator types or pipes in.
+//! Values and files from standard input.
 
 use std::{fs, path::Path};
 
@@ -41,7 +41,7 @@ async fn unprintable_name_is_rejected_and_stored_one_escaped() {
         assert!(!printed.lines().any(|line| line.trim_start().starts_with("11111111-")), "{arguments:?}: {printed}");
     }
     let (_, listed, _) = aws.run_admin(&["app", "show", &stored.id.to_string()]).await;
-    assert_eq!(listed["app"]["name"], name, "JSON has the same text");
+    assert_eq!(listed["app"]["name"], name, "JSON keeps the name");
 
     let exported = aws.admin(&["app", "export", "--all"]).output().await.unwrap();
     let target = FakeAws::start().await;
@@ -119,9 +119,9 @@ async fn same_secret_or_key_is_not_imported_twice() {
     assert!(run_with_input(&aws, &set, b"the-secret\n").await.status.success());
     let (_, before, _) = aws.run_admin(&["app", "show", &app]).await;
     assert_refused(&run_with_input(&aws, &set, b"the-secret").await, "already has this value");
-    assert_eq!(aws.run_admin(&["app", "show", &app]).await.1, before, "the overlap goes on");
+    assert_eq!(aws.run_admin(&["app", "show", &app]).await.1, before, "a refused command keeps the overlap");
     assert!(run_with_input(&aws, &set, b"another").await.status.success());
-    assert!(run_with_input(&aws, &set, b"the-secret").await.status.success(), "the previous one can be put back");
+    assert!(run_with_input(&aws, &set, b"the-secret").await.status.success(), "the previous secret can be set again");
 
     let import = ["api-key", "import", &app, "--type", "read"];
     assert!(run_with_input(&aws, &import, b"a key from elsewhere").await.status.success());
@@ -135,7 +135,7 @@ async fn same_secret_or_key_is_not_imported_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn strange_secret_is_set_with_warning() {
+async fn unusual_secret_is_set_with_warning() {
     let aws = FakeAws::start().await;
     let app = create_app(&aws).await["app"]["uuid"].as_str().unwrap().to_owned();
     for (secret, warning) in [
@@ -179,7 +179,7 @@ async fn api_key_pasted_with_more_is_recognised() {
     }
 }
 
-/// Copies of an exported app, each with another id and other API keys.
+/// Returns a function that copies an exported app with a new id and new API keys.
 async fn exported(aws: &FakeAws) -> impl Fn() -> String {
     let app = create_app(aws).await["app"]["uuid"].as_str().unwrap().to_owned();
     let line = text(&aws.admin(&["app", "export", "--app", &app]).output().await.unwrap().stdout);
@@ -221,7 +221,7 @@ async fn import_reads_pipe_and_dash() {
     }
 }
 
-/// A key that OpenSSL and Node.js read is imported as the same key. One of them refuses every key that is not imported.
+/// A PEM is imported if both OpenSSL and Node.js read it, and as the same key.
 #[test]
 fn pem_that_openssl_and_node_read_is_imported() {
     let body: String = RSA_2048.lines().filter(|line| !line.starts_with('-')).collect();
@@ -234,7 +234,7 @@ fn pem_that_openssl_and_node_read_is_imported() {
     let decode = |text: &str| base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).unwrap();
     let encode = |der: &[u8]| base64::Engine::encode(&base64::engine::general_purpose::STANDARD, der);
     let der = decode(&body);
-    // 30 82 hh ll: the length of the whole; then 30 0d …: rsaEncryption and NULL; then 03 82 hh ll 00: the key.
+    // An SPKI in DER: `30 82 hh ll` is the whole, `30 0d …` is rsaEncryption and NULL, `03 82 hh ll 00` is the key.
     let pkcs1 = &der[24..];
     let no_null = [&[0x30, 0x82, 1, 0x20, 0x30, 11], &der[6..17], &der[19..]].concat();
     let forms = [
@@ -245,7 +245,7 @@ fn pem_that_openssl_and_node_read_is_imported() {
         ("CRLF", RSA_2048.replace('\n', "\r\n"), true),
         ("byte order mark", format!("\u{feff}{RSA_2048}"), true),
         ("text before", format!("Our key:\n# 2026\n\n{RSA_2048}"), true),
-        ("text behind", format!("{RSA_2048}\nRegards\n"), true),
+        ("text after", format!("{RSA_2048}\nRegards\n"), true),
         ("no line end", RSA_2048.trim_end().to_owned(), true),
         ("white space in lines", RSA_2048.replace("\n", " \t\n").replacen("MII", "M II", 1), true),
         ("blank line inside", spki(&format!("\n{}", wrapped(&body, 64))), true),
@@ -253,10 +253,10 @@ fn pem_that_openssl_and_node_read_is_imported() {
         ("PKCS#1", block("RSA PUBLIC KEY", &wrapped(&encode(pkcs1), 64)), true),
         ("PKCS#1 in one line", block("RSA PUBLIC KEY", &encode(pkcs1)), true),
         ("no NULL", spki(&encode(&no_null)), true),
-        ("more DER behind", spki(&encode(&[&der, &b"xx"[..]].concat())), true),
-        ("length longer than need be", spki(&encode(&[&[0x30, 0x83, 0], &der[2..]].concat())), true),
+        ("more DER after", spki(&encode(&[&der, &b"xx"[..]].concat())), true),
+        ("length longer than necessary", spki(&encode(&[&[0x30, 0x83, 0], &der[2..]].concat())), true),
         ("open length", spki(&encode(&[&[0x30, 0x80], &der[4..], &[0, 0]].concat())), true),
-        ("NUL behind", format!("{RSA_2048}\0"), true),
+        ("NUL after", format!("{RSA_2048}\0"), true),
         ("only PKCS#1's label", RSA_2048.replace("PUBLIC KEY", "RSA PUBLIC KEY"), false),
         ("only SPKI's label", spki(&encode(pkcs1)), false),
         ("cut", RSA_2048[..200].to_owned(), false),
@@ -281,7 +281,7 @@ fn pem_that_openssl_and_node_read_is_imported() {
     }
 }
 
-/// The RSA key as OpenSSL writes it again.
+/// Returns the RSA key as OpenSSL writes it.
 fn openssl(file: &Path) -> Option<String> {
     let output = std::process::Command::new("openssl").args(["rsa", "-pubin", "-in"]).arg(file).output().unwrap();
     output.status.success().then(|| text(&output.stdout))

@@ -1,4 +1,4 @@
-//! `userdocks-admin` keeps the data consistent: after races, after an app is deleted, and with ids that are not unique.
+//! `userdocks-admin` keeps data consistent after races, after deletions, and if ids are not unique.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -16,7 +16,7 @@ use userdocks_test_support::{
 
 use crate::commands::run_with_input;
 
-/// The status and body of a write with the function's name as its `Idempotency-Key`.
+/// Sends a write with the function's name as its `Idempotency-Key`. Returns the status and body.
 async fn post(aws: &FakeAws, function: &str, app: &str, key: &str) -> (u16, Value) {
     let event = Event::new(function).caller(app, key).idempotency_key(function);
     let mut function = Function::start(function, &aws.environment()).await;
@@ -24,7 +24,7 @@ async fn post(aws: &FakeAws, function: &str, app: &str, key: &str) -> (u16, Valu
     (response.status, serde_json::from_str(&response.body).unwrap())
 }
 
-/// The sort keys of an app's items.
+/// Returns the sort keys of an app's items.
 async fn items(aws: &FakeAws, app: &str) -> Vec<String> {
     let query = aws.dynamodb().query().table_name(TABLE).key_condition_expression("pk = :app");
     let query = query.expression_attribute_values(":app", AttributeValue::S(format!("APP#{app}")));
@@ -56,10 +56,10 @@ async fn stored_results_are_deleted_with_app() {
     let _ = aws.take_operations();
     assert_eq!(aws.run_admin(&["app", "delete", app, "--yes"]).await.0, 0);
     let deletions: Vec<_> = aws.take_calls().into_iter().filter(|call| call.operation == "DeleteItem").collect();
-    assert!(deletions.last().unwrap().body.contains(r#""APP""#), "the record goes last");
+    assert!(deletions.last().unwrap().body.contains(r#""APP""#), "the app's record is deleted last");
     assert_eq!(items(&aws, app).await, [] as [String; 0]);
 
-    // A crash left them, and an API key without an app.
+    // Restores the stored results and adds an API key, as if a crash had left them behind.
     for sk in stored.iter().map(String::as_str).chain([format!("APIKEY#{}", "0".repeat(64)).as_str()]) {
         let update = aws.update_item(app, sk).update_expression("SET #name = :name");
         let update = update.expression_attribute_names("#name", "name");
@@ -76,7 +76,7 @@ async fn stored_results_are_deleted_with_app() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn create_with_id_deletes_remains_of_crash() {
+async fn app_created_with_id_replaces_items_of_crash() {
     let aws = FakeAws::start().await;
     let app = AppId::random().to_string();
     for sk in ["IDEMPOTENCY#x".to_owned(), format!("APIKEY#{}", "0".repeat(64))] {
@@ -93,7 +93,7 @@ async fn assert_nothing_left_behind(aws: &FakeAws) {
     assert_eq!(code, 0, "{findings}");
 }
 
-/// The version of the app's secret with the label AWSCURRENT.
+/// Returns the version of the app's secret with the label AWSCURRENT.
 async fn current_version(aws: &FakeAws, app: &str) -> String {
     let name = format!("{SECRET_PREFIX}/apps/{app}/secret");
     let described = aws.secrets_manager().describe_secret().secret_id(name).send().await.unwrap();
@@ -117,12 +117,12 @@ async fn parallel_creates_create_one_app_and_no_orphan() {
         }
         issued += usize::from(created["apiKeys"][0]["value"].is_string());
     }
-    assert_eq!(issued, 1, "one of them issued the API keys");
+    assert_eq!(issued, 1, "only one command issued the API keys");
     assert_eq!(current_version(&aws, &app).await, first["secret"]["versionId"].as_str().unwrap());
     assert_nothing_left_behind(&aws).await;
 }
 
-/// The command does not see the app at first, and loses the race.
+/// The command's first read does not find the app, so that it loses the race.
 #[tokio::test(flavor = "multi_thread")]
 async fn create_that_loses_shows_winner_and_cleans_up() {
     let aws = FakeAws::start().await;
@@ -190,7 +190,7 @@ async fn revoking_repeated_id_revokes_all_keys() {
     assert!(keys.len() == 2 && keys.iter().all(|key| key.revoked_at.is_some()), "{keys:?}");
     assert_nothing_left_behind(&aws).await;
 
-    // The same in a file is refused.
+    // A file with the repeated id is refused.
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("app.jsonl");
     let exported = aws.admin(&["app", "export", "--app", app]).output().await.unwrap();
@@ -200,7 +200,7 @@ async fn revoking_repeated_id_revokes_all_keys() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_signing_key_id_twice_is_found() {
+async fn repeated_signing_key_id_is_found() {
     let aws = FakeAws::start().await;
     let (_, created, _) = aws.run_admin(&["app", "create", "--name", "App"]).await;
     let app = created["app"]["uuid"].as_str().unwrap();

@@ -1,4 +1,4 @@
-//! Output into closed pipes, full disks and terminals.
+//! Output into closed pipes and full disks, and prompts at a terminal.
 
 use std::{
     fs::{self, File},
@@ -8,7 +8,7 @@ use std::{
 };
 
 use nix::pty::{Winsize, openpty};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::process::Command;
 use userdocks::domain::AppId;
 use userdocks_test_support::{
@@ -46,7 +46,7 @@ async fn new_key_is_not_created_for_closed_output() {
         let broken = broken.stdout(writer_without_reader()).stderr(Stdio::piped()).spawn().unwrap();
         assert_refused(&broken.wait_with_output().await.unwrap(), "its reader has closed it; nothing was changed");
         assert!(aws.take_operations().is_empty(), "{arguments:?}");
-        // The null device is not a mistake.
+        // Output into /dev/null is deliberate.
         assert!(aws.admin(arguments).stdout(Stdio::null()).status().await.unwrap().success());
         let _ = aws.take_operations();
     }
@@ -87,7 +87,10 @@ async fn new_key_whose_printing_fails_is_named() {
         for revocation in revocations {
             let (code, revoked, errors) = aws.run_admin(&revocation).await;
             assert_eq!((code, &revoked["apiKey"]["status"]), (0, &json!("revoked")), "{errors}");
-            assert!(known.iter().all(|key| key.id.to_string() != id(&revoked["apiKey"])), "the new one");
+            assert!(
+                known.iter().all(|key| key.id.to_string() != id(&revoked["apiKey"])),
+                "only the new key is revoked"
+            );
         }
     }
 }
@@ -130,25 +133,25 @@ async fn completions_of_each_shell_name_commands() {
     }
 }
 
-/// A terminal with a command at one end and the test at the other.
+/// A pseudo-terminal: the command has one end and the test the other.
 struct Terminal {
     master: File,
     shown: String,
 }
 
 impl Terminal {
-    /// Starts the command; its standard output stays a pipe.
+    /// Starts the command. Its standard output is a pipe.
     fn start(command: &mut Command) -> (Self, tokio::process::Child) {
         let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
         let terminal = openpty(&size, None).unwrap();
         command.stdin(terminal.slave.try_clone().unwrap()).stderr(terminal.slave).stdout(Stdio::piped());
         let process = command.spawn().unwrap();
-        // The command has the last handles to the terminal.
+        // Reading ends when the process closes the last handles to its end.
         command.stdin(Stdio::null()).stderr(Stdio::null());
         (Self { master: terminal.master.into(), shown: String::new() }, process)
     }
 
-    /// Waits for a prompt, and types.
+    /// Waits for a prompt and types an input.
     fn type_at(&mut self, question: &str, typed: &str) {
         let from = self.shown.len();
         while !self.shown[from..].contains(question) {
@@ -159,7 +162,7 @@ impl Terminal {
 
     fn read(&mut self) -> bool {
         let mut part = [0; 1024];
-        // EIO: the command has ended.
+        // Fails with EIO once the command has ended.
         let count = self.master.read(&mut part).unwrap_or_default();
         self.shown.push_str(&String::from_utf8_lossy(&part[..count]));
         count > 0
@@ -215,6 +218,25 @@ async fn imports_at_terminal_prompt_for_input() {
     let output = tokio::task::spawn_blocking(|| terminal.rest());
     assert!(process.wait_with_output().await.unwrap().status.success());
     output.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn key_to_find_is_typed_and_not_shown() {
+    let aws = FakeAws::start().await;
+    let created = create_app(&aws).await;
+    let key = created["apiKeys"][0]["value"].as_str().unwrap();
+    let wrong = format!("{key}x");
+    for (typed, code) in [(key, 0), (&wrong, 1)] {
+        let (mut terminal, process) = Terminal::start(&mut aws.admin(&["--output", "json", "api-key", "find"]));
+        terminal.type_at("API key: ", &format!("{typed}\n"));
+        let shown = tokio::task::spawn_blocking(|| terminal.rest());
+        let (output, shown) = (process.wait_with_output().await.unwrap(), shown.await.unwrap());
+        assert_eq!(output.status.code(), Some(code), "{shown}");
+        assert!(!shown.contains(key) && shown.contains("checksum") == (code == 1), "{shown}");
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        let expected = if code == 0 { created["app"]["uuid"].clone() } else { Value::Null };
+        assert_eq!(found["app"]["uuid"], expected);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,5 @@
-//! `userdocks-admin secret`: which key has which version of the secret, and changes that would cut keys off. And
-//! `signing-key import --standby`.
+//! `userdocks-admin secret`: the version that each key has, and changes that would leave a key without a valid secret.
+//! `signing-key import --standby` is tested here, too.
 
 use serde_json::{Value, json};
 use userdocks::domain::{SecretFetch, Timestamp};
@@ -10,7 +10,7 @@ use userdocks_test_support::{
 
 use crate::commands::{assert_refused, create_app, id, run_with_input};
 
-/// Notes that the app's read key fetched the current version, as the GET route does. Returns the time.
+/// Records that the app's read key fetched the current version. Returns the recorded time.
 async fn fetch(aws: &FakeAws, app: &TestApp) -> Timestamp {
     let services = aws.services();
     let fetch = SecretFetch { version_id: app.stored(&services).await.secret_version_id, at: Timestamp::now() };

@@ -102,7 +102,7 @@ async fn hostile_input_never_panics() {
     for mut command in commands {
         assert_refused(&command.output().await.unwrap(), "");
     }
-    // Errors and warnings that cannot be written.
+    // Standard error may be full or closed.
     for errors in [File::create("/dev/full").unwrap().into(), Stdio::from(writer_without_reader())] {
         let mut command = aws.admin(&["app", "show", &app]);
         command.env("AWS_USE_FIPS_ENDPOINT", "perhaps").stderr(errors).stdout(Stdio::null());
@@ -110,7 +110,7 @@ async fn hostile_input_never_panics() {
     }
 }
 
-/// Starts a CloudFormation that describes one stack.
+/// Starts a fake CloudFormation that describes one stack. Returns its endpoint.
 async fn start_cloudformation() -> String {
     async fn describe(State(()): State<()>, body: String) -> (StatusCode, String) {
         assert!(body.contains("Action=DescribeStacks"), "{body}");
@@ -189,16 +189,16 @@ async fn secret_prefix_with_extra_slash_is_rejected() {
             assert_eq!(output.status.code(), Some(2));
         }
     }
-    assert!(aws.take_operations().iter().all(|call| call == "CreateTable"), "nothing was called");
+    assert!(aws.take_operations().iter().all(|call| call == "CreateTable"), "the command made no call");
 }
 
-/// The cache that `aws login` leaves: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-login-credentials.html>
+/// The cache of `aws login`: <https://docs.aws.amazon.com/sdkref/latest/guide/feature-login-credentials.html>
 #[tokio::test(flavor = "multi_thread")]
 async fn profile_of_aws_login_is_used() {
     let aws = FakeAws::start().await;
     let directory = tempfile::tempdir().unwrap();
     let session = "arn:aws:iam::123456789012:user/operator";
-    // Its SHA-256.
+    // The file is named after the session's SHA-256.
     let name = session.parse::<ApiKeyValue>().unwrap().hash().as_str().to_owned() + ".json";
     let token = json!({
         "accessToken": {"accessKeyId": "AKIAOPERATOR", "secretAccessKey": "key", "sessionToken": "token",

@@ -1,4 +1,4 @@
-//! `userdocks-admin app export` and `app import`: an app moves to another stack unchanged, except for its secret.
+//! `userdocks-admin app export` and `app import` move an app to another stack. Only its secret changes.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use userdocks_test_support::{
 
 use crate::commands::run_with_input;
 
-/// The status and body of a GET with a read key.
+/// Sends a GET with a read key. Returns the status and body.
 async fn get(aws: &FakeAws, resource: &str, app: &str, key: &str) -> (u16, String) {
     let name = format!("get-app-{resource}");
     let event = Event::new(&name).caller(app, key);
@@ -56,25 +56,33 @@ async fn exported_app_is_imported_with_new_secret_only() {
     assert_eq!((code, errors.as_str()), (0, ""));
     assert_eq!((&imported["apps"][0]["uuid"], &imported["apps"][0]["isImported"]), (&json!(app), &json!(true)));
     assert!(imported["note"].as_str().unwrap().contains("new random secret"));
-    assert_eq!(get(&target, "keys", app, key).await, get(&source, "keys", app, key).await, "the same bytes");
+    assert_eq!(
+        get(&target, "keys", app, key).await,
+        get(&source, "keys", app, key).await,
+        "both stacks return the same bytes"
+    );
     let (status, body) = get(&target, "secrets", app, key).await;
     let new: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, new["data"]["secret"].as_str().unwrap().len()), (200, 64));
     assert_ne!(new["data"]["secret"], secret);
-    assert_eq!(get(&target, "keys", app, revoked["value"].as_str().unwrap()).await.0, 401, "revoked is revoked");
-    assert_eq!(target.run_admin(&["doctor", "--min-age", "0s"]).await.0, 0, "what is imported fits together");
+    assert_eq!(
+        get(&target, "keys", app, revoked["value"].as_str().unwrap()).await.0,
+        401,
+        "a revoked key stays revoked"
+    );
+    assert_eq!(target.run_admin(&["doctor", "--min-age", "0s"]).await.0, 0, "the import is consistent");
     let again = target.admin(&["app", "export", "--all"]).output().await.unwrap();
     let mut times_of_use: Value = serde_json::from_slice(&again.stdout).unwrap();
     for key in times_of_use["apiKeys"].as_array_mut().unwrap() {
         key["lastUsedAt"] = Value::Null;
     }
-    assert_eq!(times_of_use.to_string() + "\n", exported, "and is exported the same");
+    assert_eq!(times_of_use.to_string() + "\n", exported, "exporting again gives the same");
 
     let (code, _, errors) = target.run_admin(&import).await;
     assert!(code == 1 && errors.contains("nothing was imported"), "{errors}");
     let (code, again, _) = target.run_admin(&[&import[..], &["--if-not-exists"]].concat()).await;
     assert_eq!((code, &again["apps"][0]["isImported"]), (0, &json!(false)));
-    assert_eq!(get(&target, "secrets", app, key).await.1, body, "it keeps its secret");
+    assert_eq!(get(&target, "secrets", app, key).await.1, body, "the app keeps its secret");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,13 +128,17 @@ async fn import_killed_after_any_call_completes_when_repeated() {
         target.forward();
         let store = target.services().store;
         if store.find_app(app.id).await.unwrap().is_some() {
-            assert_eq!(store.list_api_keys(app.id).await.unwrap().0.len(), KEYS, "whole, or not there");
+            assert_eq!(
+                store.list_api_keys(app.id).await.unwrap().0.len(),
+                KEYS,
+                "the app has all keys or does not exist"
+            );
         }
         let (code, _, errors) = target.run_admin(&import).await;
         assert_eq!((code, errors.as_str()), (0, ""), "killed after call {index}");
         assert_eq!(store.list_api_keys(app.id).await.unwrap().0.len(), KEYS);
         if !was_killed {
-            assert!(index >= 6, "it makes calls to be killed after");
+            assert!(index >= 6, "the import makes several calls");
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! Both implementations of the library's reads of AWS, the signed call and the SDK: the same results for the same replies.
+//! The library reads from AWS with signed calls or with the SDK. Both must have the same results.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -14,7 +14,7 @@ use userdocks_test_support::{
     aws::{Call, FakeAws, Reply, TABLE},
 };
 
-/// An app on a fake AWS, and one of the implementations.
+/// One implementation, and an app on a fake AWS.
 struct Reader {
     name: &'static str,
     aws: FakeAws,
@@ -23,7 +23,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Both implementations, each on its own fake AWS with the secret "the-secret".
+    /// Creates both implementations, each on its own fake AWS. The app's secret is "the-secret".
     async fn both() -> [Self; 2] {
         let read = async |name, services: fn(&FakeAws) -> Services| {
             let aws = FakeAws::start().await;
@@ -35,7 +35,7 @@ impl Reader {
         [read("signed call", FakeAws::signed_services).await, read("SDK", FakeAws::services).await]
     }
 
-    /// Reads the records of the app and one of its keys. Returns whether they are found.
+    /// Reads the app and one of its keys. Returns whether both are found.
     async fn read_caller(&self, key: &TestKey) -> Result<bool, StoreError> {
         let found = self.services.store.find_caller(self.app.id(), &key.record.hash, None).await?;
         let Some(found) = found else { return Ok(false) };
@@ -54,7 +54,7 @@ impl Reader {
     }
 }
 
-/// Replies that no implementation takes for a success, with a part of the cause.
+/// Returns replies that both implementations must treat as failures, each with a part of the cause.
 fn failures() -> [(Reply, &'static str); 8] {
     [
         (Reply::error(400, "AccessDeniedException"), "AccessDeniedException"),
@@ -138,7 +138,7 @@ async fn failed_read_has_same_cause_in_both_implementations() {
             );
             assert!(!is_other && error.to_string().contains(cause), "{}: {error}", reader.name);
         }
-        // A failed read leaves nothing in the cache.
+        // A failed read must not be cached.
         reader.aws.forward();
         assert_eq!(reader.read_secret(reader.pinned()).await.unwrap(), "the-secret", "{}", reader.name);
     }

@@ -1,5 +1,5 @@
-//! Every combination of values of the three headers, addresses of the caller, states of the app and routes, against a model of the contract's table
-//! that was written without the code.
+//! Every combination of credentials, compared with a second implementation of the contract's checks. A combination is a
+//! value of each of the three headers, a caller's address, a state of the app, and a route.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use userdocks_test_support::{
 enum Presented {
     Absent,
     Blank,
-    /// Well-formed, and of no app.
+    /// Well-formed, but no app has it.
     Wrong,
     /// With this system's prefix and a wrong checksum.
     WrongChecksum,
@@ -28,7 +28,7 @@ enum Presented {
     Repeated,
     OverLong,
     Right,
-    /// Of another shape, imported.
+    /// An imported key without the system's prefix.
     Imported,
 }
 
@@ -122,14 +122,14 @@ enum Address {
 const ADDRESSES: [Address; 5] =
     [Address::Unrestricted, Address::Listed, Address::ListedMapped, Address::NotListed, Address::Absent];
 
-/// The failure by the contract's checks, in its order, and whether the table is read.
+/// Returns the failure of the first of the contract's checks that applies, and whether the table is read.
 fn model(Request { presented, declared, client, path, address }: Request) -> (Option<&'static str>, bool) {
     use Presented as Key;
     // 1. `x-api-key` or `x-client-id` missing or blank
     if matches!(presented, Key::Absent | Key::Blank) || matches!(client, Client::Absent | Client::Blank) {
         return (Some("E4010"), false);
     }
-    // 2. `x-api-key-type` missing, or anything but the route's type, exactly
+    // 2. `x-api-key-type` missing, or not exactly the route's type
     if declared != Declared::Right {
         return (Some("E4011"), false);
     }
@@ -141,8 +141,8 @@ fn model(Request { presented, declared, client, path, address }: Request) -> (Op
     if !matches!(client, Client::Right | Client::UpperCase) {
         return (Some("E4010"), false);
     }
-    // 5. over 256 characters, or this system's prefix and a wrong checksum. A repeated key ends in another key's
-    // checksum, which is not that of all before it.
+    // 5. over 256 characters, or this system's prefix and a wrong checksum. API Gateway joins a repeated key with a comma,
+    // and the joined text has a wrong checksum.
     if matches!(presented, Key::OverLong | Key::WrongChecksum | Key::Repeated) {
         return (Some("E4010"), false);
     }
@@ -164,7 +164,6 @@ fn model(Request { presented, declared, client, path, address }: Request) -> (Op
     (None, true)
 }
 
-/// A combination.
 #[derive(Debug, Clone, Copy)]
 struct Request {
     presented: Presented,
@@ -175,8 +174,8 @@ struct Request {
 }
 
 impl Request {
-    /// All combinations, with each address if the other parts pass the checks before the look-up. Otherwise the address cannot
-    /// matter, and the next one is taken in turn.
+    /// Returns all combinations. If an earlier check fails without reading the table, the address does not matter, and only
+    /// one address is taken.
     fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for presented in PRESENTED {
@@ -200,8 +199,8 @@ impl Request {
 /// The API keys to present to routes of one type.
 type Keys = BTreeMap<&'static str, String>;
 
-/// An enabled and a disabled app with every kind of key, by the state of the app, the type of the route and whether the keys
-/// have an allow list.
+/// An enabled and a disabled app with every kind of key. The map's key is the state of the app, the type of the route, and
+/// whether the keys have an allow list.
 struct Apps {
     enabled: AppId,
     disabled: AppId,
@@ -306,7 +305,7 @@ impl Apps {
         let client_id = match client {
             Client::Absent => None,
             Client::Blank => Some("  ".to_owned()),
-            Client::Wrong => Some("nobody".to_owned()),
+            Client::Wrong => Some("no-app".to_owned()),
             Client::OtherApps => Some("12345678-1234-4234-8234-123456789abc".to_owned()),
             Client::WithoutHyphens => Some(app.replace('-', "")),
             Client::Repeated => Some(format!("{app},{app}")),
@@ -315,7 +314,7 @@ impl Apps {
             Client::UpperCase => Some(app.to_uppercase()),
         };
         let headers = [("x-api-key", api_key), ("x-api-key-type", api_key_type), ("x-client-id", client_id)];
-        // Neither the key's id nor the body is valid, so that an accepted write changes nothing.
+        // An accepted write must change nothing, so the key's id and the body are invalid.
         let event = Event::new(function).app(&app).key("no key's id");
         let mut event = event.api_key("no key's id").body("[]");
         event = match address {
@@ -333,7 +332,7 @@ impl Apps {
     }
 }
 
-/// The failure of an accepted request, whose body and key are not valid.
+/// Returns the failure of an accepted request, which has an invalid body and an invalid key id.
 fn accepted(kind: ApiKeyType) -> Option<&'static str> {
     match kind {
         ApiKeyType::Read => None,
@@ -367,7 +366,7 @@ async fn compare(name: &'static str, key_type: &str) -> usize {
             None => assert_eq!(response.status, 200, "{combination}"),
         }
         let mut calls = aws.take_operations();
-        // An accepted request also notes the key's use, and may read more.
+        // An accepted request makes other calls, too, for example to record the key's use.
         if code.is_none() {
             calls.retain(|call| call == "BatchGetItem");
         }

@@ -1,4 +1,4 @@
-//! Hostile input without the fuzzer: its committed corpus (`fuzz/corpus`), and random changes of it.
+//! Hostile input without the fuzzer: the corpus in `fuzz/corpus`, and random changes of it.
 
 use std::{fmt, fs};
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use userdocks_test_support::{fixtures, hostile, project};
 
-/// Changed inputs for each kind of input.
+/// The number of changed inputs of each kind.
 const CASES: u32 = 10_000;
 
 #[test]
@@ -42,7 +42,7 @@ fn hostile_writes_fail_whole_or_change_once() {
 
 fn check(target: &str, check: fn(&[u8])) {
     let corpus = corpus(target);
-    assert!(corpus.len() > 10, "the corpus of {target} is gone");
+    assert!(corpus.len() > 10, "the corpus of {target} is missing");
     for Input(input) in &corpus {
         check(input);
     }
@@ -75,7 +75,8 @@ enum Change {
     Overwrite(Index, Vec<u8>),
     Insert(Index, Vec<u8>),
     Remove(Index, usize),
-    /// A change of a value in the JSON after the first byte, or of any bytes if that is not JSON. None removes something.
+    /// Replaces a value of the JSON after the first byte, or removes it if the new value is `None`. Changes bytes if there is
+    /// no JSON.
     Value(Index, Option<Value>),
 }
 
@@ -158,7 +159,7 @@ fn split_json(input: &[u8]) -> Option<(u8, Value)> {
     Some((*first, serde_json::from_slice(text).ok()?))
 }
 
-/// The place of each value: a pointer to its parent, and its name or index there.
+/// Collects the place of each value: a pointer to its parent, and its name or index.
 fn find_places(json: &Value, pointer: &str, places: &mut Vec<(String, String)>) {
     let inner: Vec<(String, &Value)> = match json {
         Value::Object(members) => members.iter().map(|(name, value)| (name.clone(), value)).collect(),

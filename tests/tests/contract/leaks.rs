@@ -1,4 +1,4 @@
-//! Leak reports: what is revoked and logged.
+//! Leak reports: the keys that they revoke, and their log lines.
 
 use serde_json::{Value, json};
 use userdocks_test_support::{
@@ -8,7 +8,7 @@ use userdocks_test_support::{
     function::Function,
 };
 
-/// Sends fixtures to one process. Returns the lines about revoked keys.
+/// Sends fixtures to one process. Returns the log lines of revoked keys.
 async fn revocations(aws: &FakeAws, cases: &[&str]) -> Vec<Value> {
     let mut function = Function::start("post-leaks", &aws.environment()).await;
     for case in cases {
@@ -54,7 +54,7 @@ async fn logged_url_is_cut_and_contains_no_key() {
 async fn inactive_and_impossible_keys_cost_no_write() {
     let aws = FakeAws::with_fixtures().await;
     let mut function = Function::start("post-leaks", &aws.environment()).await;
-    assert_eq!(aws.take_operations(), ["BatchGetItem"], "the warm-up's look-up of a token that is no key");
+    assert_eq!(aws.take_operations(), ["BatchGetItem"], "the warm-up looks up a token that is not a key");
     let mut operations = async |case: &str| {
         let _ = aws.take_operations();
         function.invoke(&Fixture::event("post-leaks", case)).await;
@@ -68,6 +68,6 @@ async fn inactive_and_impossible_keys_cost_no_write() {
     }
     assert_eq!(operations("202-most-tokens").await, ["BatchGetItem"; 10]);
     for case in ["202-already-revoked", "202-expired"] {
-        assert_eq!(operations(case).await, ["BatchGetItem"; 2], "{case}: the index, and the key");
+        assert_eq!(operations(case).await, ["BatchGetItem"; 2], "{case}: the index item and the key");
     }
 }

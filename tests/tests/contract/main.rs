@@ -1,4 +1,4 @@
-//! The contract: each function's real binary over the Lambda Runtime API, on a fake AWS.
+//! Tests of the contract: each function's binary, with a fake Lambda Runtime API and a fake AWS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod aws_reads;

@@ -1,11 +1,12 @@
-//! The response to each fixture, to malformed events and to incomplete environments, with its calls of AWS and log lines.
+//! The response to each fixture, to malformed events and in incomplete environments, with its AWS calls and log lines.
+
+use std::net::IpAddr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-
 use userdocks_test_support::{
     aws::{FakeAws, Reply},
-    contract::{self, FUNCTIONS, Fixture, READING, Route, read_payload},
+    contract::{self, FUNCTIONS, Fixture, Route, read_payload, reading_functions},
     event::Event,
     fixtures,
     function::{Function, INVOCATION_ID},
@@ -61,9 +62,9 @@ async fn request_makes_one_dynamodb_call_and_secret_is_read_once() {
         let response = keys.invoke(&Fixture::event("get-app-keys", "200-ok")).await;
         assert_eq!(response["statusCode"], 200);
     }
-    assert_eq!(aws.take_operations(), ["BatchGetItem", "UpdateItem", "BatchGetItem"], "a use is noted once an hour");
+    assert_eq!(aws.take_operations(), ["BatchGetItem", "UpdateItem", "BatchGetItem"], "a use is recorded once an hour");
     secrets.invoke(&Fixture::event("get-app-secrets", "200-ok")).await;
-    assert_eq!(aws.take_operations(), ["BatchGetItem", "GetSecretValue", "UpdateItem"], "a fetch is noted once");
+    assert_eq!(aws.take_operations(), ["BatchGetItem", "GetSecretValue", "UpdateItem"], "a fetch is recorded once");
     for case in ["200-ok", "304-not-modified"] {
         secrets.invoke(&Fixture::event("get-app-secrets", case)).await;
         assert_eq!(aws.take_operations(), ["BatchGetItem"]);
@@ -77,9 +78,9 @@ async fn request_makes_one_dynamodb_call_and_secret_is_read_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn rejected_keys_cost_one_read_and_malformed_keys_none() {
     let aws = FakeAws::with_fixtures().await;
-    for name in READING {
+    for name in reading_functions() {
         let mut function = Function::start(name, &aws.environment()).await;
-        assert_eq!(aws.take_operations(), ["BatchGetItem"], "the warm-up's read of an app that does not exist");
+        assert_eq!(aws.take_operations(), ["BatchGetItem"], "the warm-up reads an app that does not exist");
         for case in ["unknown-app", "unknown-api-key", "other-apps-api-key", "revoked-api-key", "expired-api-key"] {
             function.invoke(&Fixture::event(name, &format!("401-E4010-{case}"))).await;
             assert_eq!(aws.take_operations(), ["BatchGetItem"], "{case}");
@@ -95,7 +96,7 @@ async fn rejected_keys_cost_one_read_and_malformed_keys_none() {
 async fn first_failing_check_decides() {
     type Change = fn(Event) -> Event;
     let aws = FakeAws::with_fixtures().await;
-    // The checks without a read, in the contract's order, each with a change that makes it fail.
+    // The checks before the read, in the contract's order. Each has a change that makes it fail.
     let changes: [(&str, Change); 5] = [
         ("E4010", |event| event.without_header("x-api-key")),
         ("E4011", |event| event.header("x-api-key-type", "write")),
@@ -103,7 +104,7 @@ async fn first_failing_check_decides() {
         ("E4010", |event| event.header("x-client-id", fixtures::KEYLESS_APP)),
         ("E4010", |event| event.header("x-api-key", "ud_read_wrong")),
     ];
-    for name in READING {
+    for name in reading_functions() {
         let mut function = Function::start(name, &aws.environment()).await;
         for (index, (code, first)) in changes.iter().enumerate() {
             for (_, later) in &changes[index..] {
@@ -147,8 +148,11 @@ async fn checks_of_key_come_before_checks_of_app() {
 async fn malformed_event_gets_response_of_contract() {
     let aws = FakeAws::with_fixtures().await;
     for name in FUNCTIONS {
-        let (key, kind) =
-            if READING.contains(&name) { (fixtures::READ_KEY, "read") } else { (fixtures::WRITE_KEY, "write") };
+        let (key, kind) = if Route::of(name).key_type == Some("read") {
+            (fixtures::READ_KEY, "read")
+        } else {
+            (fixtures::WRITE_KEY, "write")
+        };
         let context = json!({"http": {"method": "GET"}});
         let headers = json!({"x-api-key": key, "x-api-key-type": kind, "x-client-id": fixtures::APP});
         let mut malformed = vec![
@@ -207,7 +211,7 @@ async fn missing_or_empty_variable_is_named_at_start() {
     }
 }
 
-/// `sam local` passes one if its user's credentials have no session token.
+/// `sam local` sets an empty token if its user's credentials have none.
 #[tokio::test(flavor = "multi_thread")]
 async fn empty_session_token_is_ignored() {
     let aws = FakeAws::with_fixtures().await;
@@ -227,7 +231,7 @@ async fn request_logs_one_line_with_ids_and_no_value() {
         for fixture in &fixtures {
             function.invoke(&fixture.event).await;
         }
-        // AWS responses that cannot be read are not logged either.
+        // An unreadable AWS response must not be logged either.
         let unreadable = Reply::Send(200, format!(r#"{{"SecretString":"{}"#, fixtures::SECRET));
         aws.intercept_operation("GetSecretValue", unreadable);
         let unread = Fixture::of(name).into_iter().find(|fixture| fixture.case == "200-upper-case-ids");
@@ -247,14 +251,14 @@ async fn request_logs_one_line_with_ids_and_no_value() {
             assert_eq!(line["route"], format!("{} {}", route.method, route.path));
             let level = match code {
                 "E0000" => "ERROR",
-                _ if fixture.case.contains("E4010-browser") || is_rejected_address(fixture) => "WARN",
+                _ if is_rejected_browser(fixture) || is_rejected_address(fixture) => "WARN",
                 _ => "INFO",
             };
             assert_eq!(line["level"], level, "{}", fixture.case);
             assert!(code != "E4090" || line["cause"].is_string(), "the broken rule is logged: {line}");
             let source = fixture.json()["requestContext"]["http"]["sourceIp"].clone();
-            let is_readable = fixture.is_readable() && !fixture.case.contains("address-with");
-            let source = if is_readable { source } else { Value::Null };
+            let is_address = source.as_str().is_some_and(|source| source.parse::<IpAddr>().is_ok());
+            let source = if fixture.is_readable() && is_address { source } else { Value::Null };
             assert_eq!(line["sourceIp"], source, "{}", fixture.case);
             if status < "400" && route.key_type.is_some() {
                 assert!(line["appId"].is_string() && line["keyId"].as_str().unwrap().starts_with("apikey_"), "{line}");
@@ -284,7 +288,11 @@ async fn request_logs_one_line_with_ids_and_no_value() {
     }
 }
 
-/// Whether the key's allow list rejects the caller's address, which the log explains.
+fn is_rejected_browser(fixture: &Fixture) -> bool {
+    fixture.status() == 401 && fixture.is_from_browser() && fixture.function.ends_with("-app-secrets")
+}
+
+/// Returns whether the key's allow list rejects the caller's address. No other check rejects a fixture with a list.
 fn is_rejected_address(fixture: &Fixture) -> bool {
     fixture.status() == 401 && fixture.depends_on_address()
 }

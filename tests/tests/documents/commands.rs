@@ -13,7 +13,7 @@ use userdocks_test_support::{
 
 const DOCUMENTS: [&str; 3] = ["README.md", "docs/API.md", "CONTRIBUTING.md"];
 
-/// How a command is tested.
+/// The test of a command.
 enum Treatment {
     /// Runs it against the test's own stack.
     Run,

@@ -56,7 +56,7 @@ fn generate(openapi: &Document, part: &str) -> String {
     }
 }
 
-/// The numbered list in the document's description.
+/// Returns the numbered list in the document's description.
 fn checks(openapi: &Document) -> String {
     let lines = openapi.0["info"]["description"].as_str().unwrap().lines();
     let list = lines.skip_while(|line| !line.starts_with("0. ")).take_while(|line| !line.is_empty());
@@ -126,7 +126,7 @@ fn describe(openapi: &Document, operation: &Operation) -> String {
     description
 }
 
-/// A table of the fields of a request's body. Empty if the body has none.
+/// Returns a table of the fields of a request's body. It is empty if the body has none.
 fn fields(openapi: &Document, schema: &Value) -> String {
     let schema = openapi.resolve(schema);
     if let Some(alternatives) = schema["oneOf"].as_array() {
@@ -181,7 +181,7 @@ fn values_of_type(schema: &Value, name: &str) -> String {
     }
 }
 
-/// A block with a body. Long texts and lists are shortened.
+/// Returns a block with a body. Shortens long texts and lists.
 fn example(body: &Value) -> String {
     let lines = pretty(body, 0);
     let language = if lines.lines().any(|line| line.trim() == "…") { "text" } else { "json" };
@@ -209,7 +209,7 @@ fn pretty(value: &Value, indent: usize) -> String {
     }
 }
 
-/// A value in one line.
+/// Returns a value in one line.
 fn short(value: &Value) -> String {
     const MAX_CHARACTERS: usize = 64;
     match value {

@@ -36,7 +36,7 @@ fn has_anchor(document: &Path, anchor: &str) -> bool {
     text.lines().filter(|line| line.starts_with('#')).any(|heading| slug(heading.trim_start_matches('#')) == anchor)
 }
 
-/// The anchor that GitHub gives a heading.
+/// Returns the anchor that GitHub gives a heading.
 fn slug(heading: &str) -> String {
     let kept = heading.trim().to_lowercase().replace(' ', "-");
     kept.chars().filter(|character| character.is_alphanumeric() || "-_".contains(*character)).collect()

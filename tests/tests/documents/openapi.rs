@@ -17,8 +17,8 @@ use super::document::Document;
 const AFTER_OTHER_REQUESTS: [(&str, &str); 3] =
     [("post-app-keys", "E4090"), ("post-app-secrets", "E4090"), ("delete-previous-app-secret", "E4090")];
 
-/// Malformed requests that no schema rejects: a repeated field, a length in bytes, the value of a network, and rules that
-/// depend on the caller or the replaced key.
+/// Malformed requests that no schema rejects. They have a repeated field, a wrong length in bytes or a wrong value of a
+/// network. Others break rules that depend on the caller or the replaced key.
 const BEYOND_SCHEMAS: [&str; 11] = [
     "400-E4000-repeated-field",
     "400-E4000-body-too-long",

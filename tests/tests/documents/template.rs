@@ -16,7 +16,7 @@ use userdocks_test_support::{
     project,
 };
 
-/// The permissions of each function in the template: actions on kinds of resources, with their conditions.
+/// Returns the permissions of each function in the template: actions on kinds of resources, with their conditions.
 fn granted() -> BTreeMap<String, BTreeMap<String, Vec<Value>>> {
     let python = env::var("TRANSLATOR_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let output = command(python).arg(project().join("tests/template/permissions.py")).output().unwrap();
@@ -24,7 +24,8 @@ fn granted() -> BTreeMap<String, BTreeMap<String, Vec<Value>>> {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The permissions that a call needs, in the words of `permissions.py`. A transaction needs those of what is in it.
+/// Returns the permissions that a call needs, in the words of `permissions.py`. A transaction needs those of its
+/// actions.
 ///
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html>
 fn needed(call: &Call) -> Vec<String> {
@@ -59,7 +60,7 @@ fn needed(call: &Call) -> Vec<String> {
 /// The attributes that a function writes, by permission and by whether it is in a transaction.
 type Writes = BTreeMap<(String, bool), BTreeSet<String>>;
 
-/// The attributes of the table's items that calls write, or name in a condition.
+/// Returns the attributes of the table's items that calls write, or name in a condition.
 fn seen_writes(calls: &[Call]) -> Writes {
     let mut seen = Writes::new();
     for call in calls {
@@ -84,7 +85,7 @@ fn seen_writes(calls: &[Call]) -> Writes {
     seen
 }
 
-/// The same in the policies' conditions.
+/// Returns the attributes that the policies' conditions allow.
 fn granted_writes(granted: &BTreeMap<String, Vec<Value>>) -> Writes {
     let mut writes = Writes::new();
     for (permission, conditions) in
@@ -101,7 +102,7 @@ fn granted_writes(granted: &BTreeMap<String, Vec<Value>>) -> Writes {
     writes
 }
 
-/// A write that changes the app's record in every way that the function can.
+/// Returns a write that changes the app's record in every way that the function can.
 async fn real_change(name: &str, aws: &FakeAws) -> Event {
     match name {
         "put-app-key" => {
@@ -119,8 +120,8 @@ async fn real_change(name: &str, aws: &FakeAws) -> Event {
     }
 }
 
-/// All calls of a function: for each fixture, for a write with an `Idempotency-Key`, for its replay in another process, and after a
-/// secret's creation whose response was lost.
+/// Returns all calls of a function: for each fixture, and for a write with an `Idempotency-Key` and its replay in
+/// another process. Includes the calls after a secret's creation whose response was lost.
 async fn all_calls(name: &str) -> Vec<Call> {
     let aws = FakeAws::with_fixtures().await;
     let environment = aws.environment();

@@ -1,4 +1,4 @@
-//! The functions on a fake AWS, as an app's owner and backend call them.
+//! The functions' binaries on a fake AWS.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,11 +13,11 @@ use userdocks_test_support::{
     function::Function,
 };
 
-/// The functions that write.
+/// The functions that change an app's secret or its signing keys.
 pub const WRITES: [&str; 5] =
     ["post-app-keys", "post-app-secrets", "put-app-key", "delete-app-key", "delete-previous-app-secret"];
 
-/// The functions, each call in a new process.
+/// The functions. Each call starts a new process.
 pub struct Api {
     pub aws: FakeAws,
 }
@@ -45,7 +45,7 @@ impl Api {
         body["data"]["secret"].as_str().unwrap().to_owned()
     }
 
-    /// The versions of an app's secret that have labels, with these.
+    /// Returns the labels of each labelled version of the app's secret.
     pub async fn labels(&self, app: &TestApp) -> BTreeMap<String, Vec<String>> {
         let name = format!("{SECRET_PREFIX}/apps/{}/secret", app.id());
         let versions = self.aws.secrets_manager().list_secret_version_ids().secret_id(name).send().await.unwrap();
@@ -60,14 +60,14 @@ impl Api {
         body["data"].clone()
     }
 
-    /// The ids of the keys route, the one in use first.
+    /// Returns the ids that the keys route lists. The key in use is the first.
     pub async fn listed(&self, app: &TestApp) -> Vec<String> {
         let (status, body) = self.call("get-app-keys", &app.event("get-app-keys")).await;
         assert_eq!(status, 200, "{body}");
         body["items"].as_array().unwrap().iter().map(|key| key["uuid"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// The ids of the JWKS.
+    /// Returns the ids in the JWKS.
     pub async fn published(&self, app: &TestApp) -> Vec<String> {
         let (status, body) = self.call("get-app-jwks", &app.event("get-app-jwks")).await;
         assert_eq!(status, 200, "{body}");
@@ -89,7 +89,7 @@ impl Api {
         self.call("delete-app-key", &app.event("delete-app-key").key(key)).await
     }
 
-    /// Changes attributes of the app's record, as if time had passed.
+    /// Changes attributes of the app's record, for example its times.
     pub async fn update(&self, app: &TestApp, expression: &str, values: &[(&str, &str)]) {
         let mut update = self.aws.update_item(app.id(), "APP").update_expression(expression);
         for (name, value) in values {

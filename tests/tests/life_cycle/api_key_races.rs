@@ -1,18 +1,16 @@
-//! Changes of API keys that happen at once, or are killed after each call of AWS.
+//! Concurrent changes of API keys, and changes that are killed after each AWS call.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering::Relaxed},
-};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use userdocks::domain::{ApiKeyType, Timestamp};
 use userdocks_test_support::{
     app::{TestApp, TestKey},
     aws::Reply,
+    contract::read_payload,
     event::Event,
+    in_process::InProcess,
 };
 
 use crate::{
@@ -20,28 +18,24 @@ use crate::{
     key_routes::{Created, KeyRoutes, delete, post},
 };
 
-/// Calls the function, and does `work` when it is about to commit. Its transaction is carried out after that.
+/// Calls the function, and does `work` before its transaction is carried out.
 async fn call_around(
     routes: &KeyRoutes,
     function: &str,
     event: &Event,
     work: impl Future<Output = ()>,
 ) -> (u16, Value) {
-    let (is_held, held) = (AtomicBool::new(false), Arc::new(Notify::new()));
-    let notify = Arc::clone(&held);
-    routes.aws.intercept(move |call| {
-        if call.operation == "TransactWriteItems" && !is_held.swap(true, Relaxed) {
-            notify.notify_one();
-            // The function sends it again.
-            return Reply::Never;
-        }
-        Reply::Forward
+    let is_first = AtomicBool::new(true);
+    routes.aws.intercept(move |call| match call.operation.as_str() {
+        "TransactWriteItems" if is_first.swap(false, Relaxed) => Reply::Hold,
+        _ => Reply::Forward,
     });
-    let work = async {
-        held.notified().await;
-        work.await;
-    };
-    tokio::join!(routes.call(function, event), work).0
+    // A function whose calls have no timeout waits for `work`, however long it takes.
+    let function = InProcess::new(function, routes.aws.services());
+    let event = event.to_string();
+    let (payload, ()) = tokio::join!(function.respond(&event), routes.aws.while_held(work));
+    let (response, _) = read_payload(&payload);
+    (response.status, serde_json::from_str(&response.body).unwrap())
 }
 
 async fn active_write_keys(routes: &KeyRoutes, app: &TestApp) -> usize {
@@ -65,7 +59,6 @@ async fn last_two_write_keys_do_not_revoke_each_other() {
             assert_eq!(status, 200, "{body}");
         };
         assert_eq!(call_around(&routes, "delete-app-api-key", &first, during).await.0, 409);
-        routes.aws.forward();
         assert_eq!(active_write_keys(&routes, &app).await, 1);
     }
 }
@@ -94,8 +87,7 @@ async fn one_of_two_replacements_of_key_wins_whole() {
         assert_eq!(status, 201, "{body}");
     };
     assert_eq!(call_around(&routes, "post-app-api-keys", &event(0), during).await.0, 409);
-    routes.aws.forward();
-    assert!(routes.is_accepted(id, app.read.value.expose()).await, "the overlap of the winner");
+    assert!(routes.is_accepted(id, app.read.value.expose()).await, "the overlap that the winner asked for");
     assert_eq!(routes.list(id, app.read.value.expose()).await.len(), 3);
     routes.assert_keys_are_whole().await;
 }
@@ -118,7 +110,6 @@ async fn write_by_key_revoked_meanwhile_fails() {
         update.update_expression("REMOVE revokedAt").send().await.unwrap();
         let (status, body) = call_around(&routes, function, &event, during).await;
         assert_eq!(status, 409, "{function}: {body}");
-        routes.aws.forward();
     }
     assert!(!routes.is_accepted(app.id(), app.write.value.expose()).await);
     assert_eq!(active_write_keys(&routes, &app).await, 1);
@@ -151,21 +142,21 @@ async fn parallel_changes_succeed_or_fail_whole() {
             201 => {
                 let key = Created::new((*status, body.clone()));
                 let is_active = find(&key.item["uuid"])["status"] == "active";
-                assert!(is_active && (routes.is_accepted(id, &key.value).await), "each 201 is there: {body}");
+                assert!(is_active && (routes.is_accepted(id, &key.value).await), "each created key is active: {body}");
                 created += 1;
             }
             200 => {
-                assert_eq!(find(&body["items"][0]["uuid"])["status"], "revoked", "each 200 is there");
+                assert_eq!(find(&body["items"][0]["uuid"])["status"], "revoked", "each revoked key stays revoked");
             }
             _ => {}
         }
         changes += u64::from(*status < 300);
     }
-    assert!(changes > 0, "the first to commit wins: {responses:?}");
+    assert!(changes > 0, "the first commit succeeds: {responses:?}");
     assert_eq!(listed.len(), keys.len() + 3 + created, "nothing else was created");
     assert!(routes.is_accepted(id, write).await);
     let counted = app.stored(&routes.aws.services()).await.version - app.record.version;
-    // A key that was revoked before is not revoked again.
+    // A 200 for a key that is revoked already changes nothing.
     assert!((created as u64..=changes).contains(&counted), "{counted} of {changes}");
     routes.assert_keys_are_whole().await;
 }
@@ -204,7 +195,11 @@ async fn change_of_api_keys_killed_after_any_call_completes() {
             routes.assert_keys_are_whole().await;
             let (after, changed) = find(&target).await;
             let is_done = changed["updatedAt"] != changed["createdAt"];
-            assert_eq!(after - before, usize::from(is_done && function == "post-app-api-keys"), "nothing half done");
+            assert_eq!(
+                after - before,
+                usize::from(is_done && function == "post-app-api-keys"),
+                "a change fails or succeeds whole"
+            );
             assert_eq!(changed["expiresAt"].is_null(), !is_done || function != "post-app-api-keys");
             assert_eq!(changed["revokedAt"].is_null(), !is_done || function == "post-app-api-keys");
 
@@ -226,6 +221,6 @@ async fn change_of_api_keys_killed_after_any_call_completes() {
             }
             index += 1;
         }
-        assert!(index >= 3, "{function} makes calls to be killed after");
+        assert!(index >= 3, "{function} makes several calls");
     }
 }

@@ -1,4 +1,4 @@
-//! The rules for new, replaced and revoked API keys, each with its failure. No failure changes anything.
+//! The rules for creating, replacing and revoking API keys. A refused request changes nothing.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const ADDRESS: &str = "192.0.2.7";
 
 impl KeyRoutes {
-    /// Fails unless the request fails with that code and changes nothing, apart from notes of the key's use.
+    /// Fails unless the request fails with that code and changes nothing except the key's last use.
     async fn assert_refused(&self, function: &str, event: &Event, code: &str) {
         let before = self.items_without_last_use().await;
         let response = self.respond(function, event).await;
@@ -43,12 +43,6 @@ impl KeyRoutes {
 
 fn write(app: &TestApp) -> &str {
     app.write.value.expose()
-}
-
-/// A key for the test of a rule, in no status but the one that its name says.
-fn keys() -> [TestKey; 3] {
-    let key = || TestKey::new(ApiKeyType::Read);
-    [key(), key().revoked(), key().expired()]
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -139,7 +133,7 @@ async fn unknown_and_foreign_keys_are_not_found() {
     let (app, foreign) = (routes.create_app().await, routes.create_app().await);
     for id in [ApiKeyId::random().to_string(), foreign.read.record.id.to_string()] {
         routes.assert_post_refused(app.id(), write(&app), json!({"replaces": id}), "E4040").await;
-        // A body that is malformed is refused before the look-up, a type that does not fit after it.
+        // A malformed body is refused before the key is looked up, a wrong type after it.
         let malformed = json!({"replaces": id, "type": "admin"});
         routes.assert_post_refused(app.id(), write(&app), malformed, "E4000").await;
         let other_type = json!({"replaces": id, "type": "write"});
@@ -154,12 +148,13 @@ async fn unknown_and_foreign_keys_are_not_found() {
 #[tokio::test(flavor = "multi_thread")]
 async fn ended_key_is_revoked_and_not_replaced() {
     let routes = KeyRoutes::start().await;
-    let [active, revoked, expired] = keys();
+    let key = || TestKey::new(ApiKeyType::Read);
+    let (active, revoked, expired) = (key(), key().revoked(), key().expired());
     let app = routes.create_app_with(&[&active, &revoked, &expired]).await;
     for key in [&revoked, &expired] {
         let id = key.record.id.to_string();
         routes.assert_post_refused(app.id(), write(&app), json!({"replaces": id}), "E4090").await;
-        // A type that does not fit is refused first.
+        // A wrong type is refused before a wrong status.
         let other_type = json!({"replaces": id, "type": "write"});
         routes.assert_post_refused(app.id(), write(&app), other_type, "E4000").await;
         let (status, body) = routes.delete(app.id(), write(&app), &id).await;
@@ -172,7 +167,7 @@ async fn ended_key_is_revoked_and_not_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn caller_cannot_replace_itself_and_be_locked_out() {
+async fn caller_is_not_locked_out_by_replacing_itself() {
     let routes = KeyRoutes::start().await;
     let app = routes.create_app().await;
     let own = app.write.record.id.to_string();
@@ -191,7 +186,7 @@ async fn caller_cannot_replace_itself_and_be_locked_out() {
     assert_eq!(routes.call("post-app-api-keys", &event).await.0, 201);
     let other =
         json!({"replaces": app.read.record.id.to_string(), "overlapSeconds": 0, "allowedCidrs": ["198.51.100.0/24"]});
-    assert_eq!(routes.post(app.id(), write(&app), other).await.0, 201, "another key is not bound");
+    assert_eq!(routes.post(app.id(), write(&app), other).await.0, 201, "the rule applies only to the caller's own key");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,7 +260,7 @@ async fn write_key_does_not_outlive_its_creator() {
         new("read", None),
         new("write", Some(two_days - 600)),
         json!({"replaces": "self", "expiresInSeconds": two_days - 600}),
-        // Its expiry is now that of the overlap, but not the lifetime it was issued with.
+        // The overlap now limits the caller's expiry, but the caller keeps the lifetime that it was issued with.
         json!({"replaces": "self", "expiresInSeconds": two_days - 600}),
     ] {
         routes.create(app.id(), value, body).await;
@@ -286,7 +281,7 @@ async fn limits_of_active_and_ended_keys_are_kept() {
     routes.add_keys(app.id(), (51..99).map(|_| key())).await;
     let last = routes.create(app.id(), write(&app), replacement()).await;
     routes.assert_post_refused(app.id(), write(&app), replacement(), "E4090").await;
-    // Below 100 active keys again, and 199 with those that ended.
+    // The app now has 99 active keys. Expired and revoked keys make it 199.
     assert_eq!(routes.delete(app.id(), write(&app), &last.id).await.0, 200);
     let ended = (0..98).map(|number| if number % 2 == 0 { key().revoked() } else { key().expired() });
     routes.add_keys(app.id(), ended.chain([key().revoked()])).await;
@@ -303,7 +298,7 @@ async fn limits_of_active_and_ended_keys_are_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn read_key_of_each_route_manages_nothing() {
+async fn key_of_wrong_type_is_refused_by_each_route() {
     let routes = KeyRoutes::start().await;
     let app = routes.create_app().await;
     let read = app.read.value.expose();

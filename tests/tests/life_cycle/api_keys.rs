@@ -1,4 +1,4 @@
-//! API keys: the last use, and rotation against revocation.
+//! The last use of API keys, and a rotation that loses to a revocation.
 
 use std::time::Duration;
 
@@ -40,10 +40,10 @@ async fn last_use_of_key_is_noted_best_effort() {
     assert_eq!(last_used().await, Some(noted + hour));
     store.revoke_api_key(app.id(), &app.read.record, Timestamp::now()).await.unwrap();
     store.note_use(app.id(), &hash, noted + hour + hour).await.unwrap();
-    assert_eq!(last_used().await, Some(noted + hour + hour), "a revocation is no condition of it");
+    assert_eq!(last_used().await, Some(noted + hour + hour), "the use of a revoked key is recorded");
     store.delete_app(app.id()).await.unwrap();
     store.note_use(app.id(), &hash, noted + hour + hour).await.unwrap();
-    assert_eq!(store.list_api_keys(app.id()).await.unwrap(), (vec![], vec![]), "nor is a record created");
+    assert_eq!(store.list_api_keys(app.id()).await.unwrap(), (vec![], vec![]), "no record is created");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! API keys that an app's own keys list, create, replace and revoke.
+//! The routes that list, create, replace and revoke API keys.
 
 use std::time::Duration;
 
@@ -79,11 +79,11 @@ async fn list_shows_keys_of_last_30_days_oldest_first() {
         key
     };
     let mut caller = created(90);
-    // A use is noted once an hour.
+    // The request does not change a last use that is less than an hour old.
     caller.record.last_used_at = Some(now);
     let recently = [revoked(created(80), DAY * 30 - minute), created(79).lifetime(DAY * 49 + minute)];
     let long_ago = [revoked(created(78), DAY * 30 + minute), created(77).lifetime(DAY * 47 - minute)];
-    // Ended by its expiry long ago, whatever was revoked later.
+    // The earlier of expiry and revocation counts.
     let both = revoked(created(76).lifetime(DAY * 40), DAY);
     let app = routes.create_app_with(&[&recently[1], &long_ago[0], &caller, &long_ago[1], &both, &recently[0]]).await;
 
@@ -139,7 +139,7 @@ async fn list_costs_one_read_and_one_query() {
     let routes = KeyRoutes::start().await;
     let app = routes.create_app().await;
     let [read, _] = values(&app);
-    // The first use is noted as well.
+    // Recording the first use is one more call.
     routes.list(app.id(), read).await;
     let _ = routes.aws.take_calls();
     let second = routes.list(app.id(), read).await;
@@ -149,26 +149,26 @@ async fn list_costs_one_read_and_one_query() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn replacement_takes_over_absent_fields() {
+async fn replacement_inherits_absent_fields() {
     let routes = KeyRoutes::start().await;
     let old = TestKey::new(ApiKeyType::Read).allowing(&["192.0.2.0/24", "2001:db8::/32"]).lifetime(DAY);
     let app = routes.create_app_with(&[&old]).await;
     let (id, [_, write], old_id) = (app.id(), values(&app), old.record.id.to_string());
-    let taken_over = |item: &Value| {
+    let inherited = |item: &Value| {
         let lifetime = time(&item["expiresAt"]).since(time(&item["createdAt"]));
         (item["name"].clone(), item["allowedCidrs"].clone(), lifetime)
     };
     let networks = json!(["192.0.2.0/24", "2001:db8::/32"]);
     let same = routes.create(id, write, json!({"replaces": old_id, "overlapSeconds": 60, "type": "read"})).await;
-    assert_eq!(taken_over(&same.item), ("read".into(), networks.clone(), DAY));
-    // The overlap has shortened the life of the replaced key, not the lifetime that the next one takes over.
+    assert_eq!(inherited(&same.item), ("read".into(), networks.clone(), DAY));
+    // The overlap shortens the replaced key's life, but not the lifetime that the next replacement inherits.
     let absent =
         json!({"replaces": old_id, "name": null, "allowedCidrs": null, "expiresInSeconds": null, "type": null});
     let again = routes.create(id, write, absent).await;
-    assert_eq!(taken_over(&again.item), ("read".into(), networks, DAY));
+    assert_eq!(inherited(&again.item), ("read".into(), networks, DAY));
     let other = json!({"replaces": old_id, "name": "other", "allowedCidrs": [], "expiresInSeconds": 3600});
     let other = routes.create(id, write, other).await;
-    assert_eq!(taken_over(&other.item), ("other".into(), json!([]), Duration::from_secs(3600)));
+    assert_eq!(inherited(&other.item), ("other".into(), json!([]), Duration::from_secs(3600)));
 
     let listed = routes.list(id, &other.value).await;
     let replaced = listed.iter().find(|key| key["uuid"] == old_id).unwrap();
@@ -180,7 +180,7 @@ async fn replacement_takes_over_absent_fields() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn value_of_new_key_is_shown_once() {
-    // Processes, whose logs are searched for keys when they end.
+    // Each call starts a process, whose log is searched for keys when it ends.
     let api = Api::start().await;
     let app = api.create_app().await;
     let [read, write] = values(&app);
@@ -194,7 +194,11 @@ async fn value_of_new_key_is_shown_once() {
     }
     let other = post(app.id(), write, json!({"replaces": "self", "overlapSeconds": 3600})).idempotency_key("once");
     let (status, body) = api.call("post-app-api-keys", &other).await;
-    assert_eq!((status, &body["errors"][0]["code"]), (409, &"[E4090]".into()), "the key named another request");
+    assert_eq!(
+        (status, &body["errors"][0]["code"]),
+        (409, &"[E4090]".into()),
+        "another request has this Idempotency-Key"
+    );
 
     let list = Event::new("get-app-api-keys").caller(app.id(), read);
     let (_, listed) = api.call("get-app-api-keys", &list).await;
@@ -250,7 +254,7 @@ async fn caller_that_revokes_itself_is_rejected_with_replays() {
     assert_eq!(again.0, 200, "revoked again");
     assert_eq!(again.1["items"][0]["revokedAt"], body["items"][0]["revokedAt"]);
 
-    // The last write key, and then none is left to list its revocation but the read key.
+    // No other write key is left.
     assert_eq!(routes.delete(id, &other.value, "self").await.0, 409);
     assert_eq!(routes.delete(id, &other.value, &other.id).await.0, 409, "by its id as well");
     let forced = delete(id, &other.value, "self").query("force", "true");

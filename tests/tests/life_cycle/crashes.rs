@@ -1,4 +1,4 @@
-//! Functions and commands that are killed after each call of AWS, and repeated.
+//! Functions and commands that are killed after each AWS call, and repeated.
 
 use std::process::Stdio;
 
@@ -14,8 +14,8 @@ use userdocks_test_support::{
 
 use crate::api::{Api, WRITES};
 
-/// Calls a function, and kills it after its call of AWS with that index is carried out. Returns the status and body if the function
-/// responds before.
+/// Calls a function and kills it once its AWS call with that index is carried out. Returns the status and body if the
+/// function responds first.
 pub async fn killed_after(aws: &FakeAws, function: &str, event: &Event, index: usize) -> Option<(u16, Value)> {
     let mut process = Function::start(function, &aws.environment()).await;
     aws.intercept(move |call| if call.index == index { Reply::Lose } else { Reply::Forward });
@@ -42,7 +42,7 @@ async fn write_killed_after_any_call_completes_when_repeated() {
         for idempotency_key in [None, Some("killed")] {
             let mut index = 0;
             loop {
-                // The function notes the use of the write key again, which is one more call to be killed after.
+                // The function then records the use again: one more call to be killed after.
                 forget_last_use(&api, &app).await;
                 let idempotency_key = idempotency_key.map(|key| format!("{key} {function} {index}"));
                 let in_use = api.listed(&app).await.remove(0);
@@ -73,7 +73,7 @@ async fn write_killed_after_any_call_completes_when_repeated() {
                 let published = api.published(&app).await;
                 assert!(generated.iter().all(|key| published.contains(key)), "no key is lost");
                 api.assert_nothing_is_lost(&app, &generated).await;
-                // Keeps the number of keys below what an app may have.
+                // Keeps the number of keys below the limit.
                 for key in published.iter().filter(|key| ![&first, &second].contains(key)) {
                     assert_eq!(api.revoke(&app, key).await.0, 200);
                 }
@@ -83,7 +83,7 @@ async fn write_killed_after_any_call_completes_when_repeated() {
                 }
                 index += 1;
             }
-            assert!(index >= 2, "{function} makes calls to be killed after");
+            assert!(index >= 2, "{function} makes several calls");
         }
     }
 }
@@ -97,7 +97,7 @@ async fn forget_last_use(api: &Api, app: &TestApp) {
 async fn deleted_app_leaves_no_secret() {
     let api = Api::start().await;
     let app = api.create_app().await;
-    // The private half of a key whose record was never written.
+    // An orphan: no record names the key.
     let orphan = Secret::from("orphan".to_owned());
     let orphaned = api.aws.services().secrets.create_signing_key(app.id(), SigningKeyId::random(), &orphan).await;
     orphaned.unwrap().settled();
@@ -107,7 +107,7 @@ async fn deleted_app_leaves_no_secret() {
         listed.secret_list().iter().map(|secret| secret.name().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(names().await.len(), 5);
-    // The listing may lag by minutes. Secrets that the record names are deleted even if it lacks them.
+    // ListSecrets is eventually consistent: secrets that the record names are deleted even if the listing lacks them.
     let young = api.create_app().await;
     api.aws.intercept(|call| match call.operation.as_str() {
         "ListSecrets" => Reply::Send(200, r#"{"SecretList":[]}"#.to_owned()),
@@ -122,8 +122,8 @@ async fn deleted_app_leaves_no_secret() {
     assert!(left.len() == 2 && left.iter().all(|name| name.contains(&other.id().to_string())), "{left:?}");
 }
 
-/// Runs a command of `userdocks-admin`, and kills it after its call of AWS with that index is carried out. Returns whether it
-/// succeeded and the JSON that it printed if it ends before.
+/// Runs `userdocks-admin` and kills it once its AWS call with that index is carried out. If the command ends first, returns
+/// whether it succeeded, and its output.
 async fn admin(api: &Api, arguments: &[&str], killed_after: Option<usize>) -> Option<(bool, Value)> {
     if let Some(index) = killed_after {
         api.aws.intercept(move |call| if call.index == index { Reply::Lose } else { Reply::Forward });
@@ -162,7 +162,7 @@ async fn command_killed_after_any_call_completes_when_repeated() {
             let (succeeds, response) = admin(&api, &arguments, None).await.unwrap();
             let shown = admin(&api, &["app", "show", &id], None).await.unwrap();
             match command {
-                "app delete" => assert!(!shown.0, "killed after call {index}: the app is gone, whichever run did it"),
+                "app delete" => assert!(!shown.0, "killed after call {index}: the app is deleted"),
                 _ => assert!(succeeds && shown.0, "{command}, killed after call {index}: {response}"),
             }
             match command {
@@ -179,6 +179,6 @@ async fn command_killed_after_any_call_completes_when_repeated() {
             }
             index += 1;
         }
-        assert!(index >= 2, "{command} makes calls to be killed after");
+        assert!(index >= 2, "{command} makes several calls");
     }
 }

@@ -1,4 +1,4 @@
-//! Records of API keys from before they had a lifetime, an allow list, an issuer and an index item.
+//! API keys of earlier versions, which have no lifetime, allow list, issuer or index item.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::key_routes::{KeyRoutes, time};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Removes what earlier versions did not store.
+/// Removes the attributes and the index item that earlier versions did not store.
 async fn make_earlier(routes: &KeyRoutes, app: AppId, key: &TestKey) {
     let hash = key.record.hash.as_str();
     let new = "lifetimeSeconds, issuedBy, allowedCidrs, fetchedVersionId, fetchedAt, #ttl";
@@ -41,7 +41,7 @@ fn aged(key: TestKey, days: u32) -> TestKey {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn record_from_before_is_accepted_and_listed() {
+async fn earlier_record_is_accepted_and_listed() {
     let routes = KeyRoutes::start().await;
     let expiring = aged(TestKey::new(ApiKeyType::Read), 5).lifetime(DAY * 10);
     let expired = aged(TestKey::new(ApiKeyType::Read), 5).lifetime(DAY);
@@ -60,13 +60,13 @@ async fn record_from_before_is_accepted_and_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn lifetime_of_record_from_before_is_expiry_minus_creation() {
+async fn earlier_records_lifetime_is_expiry_minus_creation() {
     let routes = KeyRoutes::start().await;
     let expiring = aged(TestKey::new(ApiKeyType::Read), 5).lifetime(DAY * 10);
     let app = create(&routes, &[&expiring]).await;
     let (id, write) = (app.id(), app.write.value.expose());
     let replaced = expiring.record.id.to_string();
-    // The first replacement changes the expiry, from which the lifetime can't be read any more.
+    // The first replacement changes the expiry, so the lifetime can no longer be derived from it.
     for _ in 0..2 {
         let new = routes.create(id, write, json!({"replaces": replaced, "overlapSeconds": 60})).await;
         assert_eq!(time(&new.item["expiresAt"]).since(time(&new.item["createdAt"])), DAY * 10);
@@ -74,12 +74,12 @@ async fn lifetime_of_record_from_before_is_expiry_minus_creation() {
     let endless = routes.create(id, write, json!({"replaces": app.read.record.id.to_string()})).await;
     assert_eq!(endless.item["expiresAt"], Value::Null);
     let again = routes.create(id, write, json!({"replaces": app.read.record.id.to_string()})).await;
-    assert_eq!(again.item["expiresAt"], Value::Null, "an overlap gives it no lifetime");
+    assert_eq!(again.item["expiresAt"], Value::Null, "an overlap is not a lifetime");
     assert_eq!(routes.create(id, write, json!({"replaces": "self"})).await.item["expiresAt"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn write_key_from_before_binds_its_keys_to_implied_lifetime() {
+async fn earlier_write_key_limits_its_keys_to_implied_lifetime() {
     let routes = KeyRoutes::start().await;
     let expiring = aged(TestKey::new(ApiKeyType::Write), 5).lifetime(DAY * 10);
     let app = create(&routes, &[&expiring]).await;
@@ -89,7 +89,7 @@ async fn write_key_from_before_binds_its_keys_to_implied_lifetime() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn key_from_before_is_revoked_without_index_item() {
+async fn earlier_key_is_revoked_without_index_item() {
     let routes = KeyRoutes::start().await;
     let key = TestKey::new(ApiKeyType::Read);
     let app = create(&routes, &[&key]).await;
@@ -97,7 +97,7 @@ async fn key_from_before_is_revoked_without_index_item() {
     assert_eq!(status, 200, "{body}");
     assert!(!routes.is_accepted(app.id(), key.value.expose()).await);
     let items = routes.items().await;
-    assert!(items.keys().all(|(_, sk)| sk != "APIKEY"), "no index item is created that finds nothing");
+    assert!(items.keys().all(|(_, sk)| sk != "APIKEY"), "no index item is created");
     let record = items.iter().find(|((_, sk), _)| sk.ends_with(key.record.hash.as_str())).unwrap().1;
     let ttl: u64 = record["ttl"].as_n().unwrap().parse().unwrap();
     let revoked_at: Timestamp = record["revokedAt"].as_s().unwrap().parse().unwrap();

@@ -1,4 +1,4 @@
-//! The routes of API keys on a fake AWS, as an app's pipelines and backends call them.
+//! The functions in the test's process on a fake AWS, with helpers for the routes of API keys.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +16,6 @@ use userdocks_test_support::{
 /// The table's items by `pk` and `sk`.
 pub type Items = BTreeMap<(String, String), HashMap<String, AttributeValue>>;
 
-/// All functions, in this process.
 pub struct KeyRoutes {
     pub aws: FakeAws,
     functions: HashMap<&'static str, InProcess>,
@@ -26,7 +25,7 @@ pub struct KeyRoutes {
 pub struct Created {
     pub id: String,
     pub value: String,
-    /// The item of the response.
+    /// The key in the response.
     pub item: Value,
 }
 
@@ -64,7 +63,7 @@ impl KeyRoutes {
         TestApp::builder().keys(keys.iter().map(|key| (*key).clone())).create(&self.aws.services()).await
     }
 
-    /// Stores more API keys than the transaction that creates an app takes.
+    /// Stores API keys one by one, because the transaction that creates an app has room for few.
     pub async fn add_keys(&self, app: AppId, keys: impl IntoIterator<Item = TestKey>) {
         let store = self.aws.services().store;
         for key in keys {
@@ -76,7 +75,7 @@ impl KeyRoutes {
         read_payload(&self.functions[function].respond(&event.to_string()).await).0
     }
 
-    /// The status and the body of the response.
+    /// Calls a function. Returns the status and the body.
     pub async fn call(&self, function: &str, event: &Event) -> (u16, Value) {
         let response = self.respond(function, event).await;
         (response.status, serde_json::from_str(&response.body).unwrap())
@@ -94,7 +93,7 @@ impl KeyRoutes {
         self.call("delete-app-api-key", &delete(app, key, id)).await
     }
 
-    /// The app's keys as a read key lists them.
+    /// Returns the app's keys as the route lists them.
     pub async fn list(&self, app: AppId, key: &str) -> Vec<Value> {
         let (status, body) = self.call("get-app-api-keys", &Event::new("get-app-api-keys").caller(app, key)).await;
         assert_eq!(status, 200, "{body}");
@@ -107,7 +106,7 @@ impl KeyRoutes {
         items
     }
 
-    /// Whether a request with the key passes the authentication of its type's routes. It changes nothing.
+    /// Returns whether a key is accepted. The request that finds out changes nothing.
     pub async fn is_accepted(&self, app: AppId, key: &str) -> bool {
         let (function, success) =
             if key.starts_with("ud_write_") { ("delete-app-api-key", 400) } else { ("get-app-keys", 200) };
@@ -116,7 +115,7 @@ impl KeyRoutes {
         response.status == success
     }
 
-    /// All items of the table by their keys.
+    /// Returns all items of the table by key.
     pub async fn items(&self) -> Items {
         let mut pages = self.aws.dynamodb().scan().table_name(TABLE).into_paginator().items().send();
         let mut items = BTreeMap::new();
@@ -128,14 +127,14 @@ impl KeyRoutes {
         items
     }
 
-    /// All items of the table, without the notes of the last use, which are stored in the background.
+    /// Returns all items of the table without the last use, which functions record in the background.
     pub async fn items_without_last_use(&self) -> Items {
         let mut items = self.items().await;
         items.values_mut().for_each(|item| drop(item.remove("lastUsedAt")));
         items
     }
 
-    /// Fails unless each API key has its index item, and each index item its key.
+    /// Fails unless API keys and index items correspond one to one.
     pub async fn assert_keys_are_whole(&self) {
         let items = self.items().await;
         let keys = items.keys().filter_map(|(pk, sk)| Some((sk.strip_prefix("APIKEY#")?, pk.strip_prefix("APP#")?)));

@@ -1,4 +1,4 @@
-//! Leak reports: which keys they revoke, and what they tell.
+//! Leak reports: the keys that they revoke, and what responses and logs reveal.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -45,7 +45,6 @@ impl KeyRoutes {
         self.respond("post-leaks", &leaks(tokens.iter().copied())).await
     }
 
-    /// Changes the index item of a key.
     async fn update_index(&self, key: &TestKey, expression: &str, app: Option<&str>) {
         let dynamodb = self.aws.dynamodb();
         let mut update = dynamodb.update_item().table_name(TABLE).update_expression(expression);
@@ -62,7 +61,7 @@ impl KeyRoutes {
         delete.key("sk", AttributeValue::S("APIKEY".to_owned())).send().await.unwrap();
     }
 
-    /// The keys that are not revoked.
+    /// Returns the number of keys that are still accepted.
     async fn count_accepted(&self, app: &TestApp, keys: &[TestKey]) -> usize {
         let mut accepted = 0;
         for key in keys {
@@ -72,15 +71,15 @@ impl KeyRoutes {
     }
 }
 
-/// Real and made-up tokens, alternately.
+/// Returns each key's value, followed by a token that is not a key.
 fn mixed(keys: &[TestKey]) -> Vec<String> {
-    let made_up = keys.iter().enumerate().map(|(number, key)| match number % 4 {
+    let invented = keys.iter().enumerate().map(|(number, key)| match number % 4 {
         0 => TestKey::new(ApiKeyType::Read).value.expose().to_owned(),
         1 => format!("{}x", value(key)),
         2 => format!("ghp_{number:036}"),
         _ => String::new(),
     });
-    keys.iter().map(|key| value(key).to_owned()).zip(made_up).flat_map(<[String; 2]>::from).collect()
+    keys.iter().map(|key| value(key).to_owned()).zip(invented).flat_map(<[String; 2]>::from).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,15 +98,15 @@ async fn reported_keys_are_rejected_at_next_request() {
     }
     let unknown = vec![TestKey::new(ApiKeyType::Read); 100];
     let of_unknown = routes.respond("post-leaks", &leaks(unknown.iter().map(value))).await;
-    assert_eq!(response, of_unknown, "the response tells nothing");
+    assert_eq!(response, of_unknown, "the response does not depend on what is found");
 
-    // The last write key as well: a leak report is not bound by that rule.
+    // The rule about the last write key does not apply to leak reports.
     assert_received(&routes.report(&[value(&app.write)]).await, 1);
     assert!(!routes.is_accepted(app.id(), value(&app.write)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn report_costs_two_reads_for_100_keys_and_write_for_each_active() {
+async fn report_costs_two_reads_and_one_write_per_active_key() {
     let routes = KeyRoutes::start().await;
     let app = routes.create_app().await;
     let keys: Vec<_> = (0..3).map(|_| TestKey::new(ApiKeyType::Read)).collect();
@@ -135,7 +134,7 @@ async fn report_costs_two_reads_for_100_keys_and_write_for_each_active() {
     let tokens = unknown[..98].iter().map(String::as_str).chain(rest).collect();
     let two = operations(tokens).await;
     assert_eq!(two, ["BatchGetItem", "BatchGetItem", "UpdateItem", "UpdateItem"]);
-    // What a write key has issued is looked up for the log.
+    // The log names the keys that a write key has issued, which takes a query.
     assert_eq!(operations(vec![value(&app.write)]).await, ["BatchGetItem", "BatchGetItem", "Query", "UpdateItem"]);
 }
 
@@ -179,7 +178,7 @@ async fn ended_keys_and_keys_without_index_item_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn corrupt_item_fails_report_after_all_readable_keys_are_revoked() {
+async fn corrupt_item_fails_report_after_other_keys_are_revoked() {
     let routes = KeyRoutes::start().await;
     let keys: Vec<_> = (0..6).map(|_| TestKey::new(ApiKeyType::Read)).collect();
     let app = routes.create_app_with(&keys.iter().collect::<Vec<_>>()).await;
@@ -202,13 +201,13 @@ async fn report_cut_short_is_repeatable() {
     let keys: Vec<_> = (0..40).map(|_| TestKey::new(ApiKeyType::Read)).collect();
     routes.add_keys(app.id(), keys.iter().cloned()).await;
     let tokens: Vec<_> = keys.iter().map(value).collect();
-    let dead = || Reply::error(400, "AccessDeniedException");
-    // Of ten writes, at least two were over before the last began, because eight are in flight at a time.
-    for (operation, alive) in [("BatchGetItem", 1), ("UpdateItem", 9)] {
+    let denied = || Reply::error(400, "AccessDeniedException");
+    // Eight writes are in flight at a time. When the tenth begins, at least two are finished.
+    for (operation, allowed) in [("BatchGetItem", 1), ("UpdateItem", 9)] {
         let calls = AtomicUsize::new(0);
         routes.aws.intercept(move |call| {
-            let is_dead = call.operation == operation && calls.fetch_add(1, Relaxed) >= alive;
-            if is_dead { dead() } else { Reply::Forward }
+            let is_denied = call.operation == operation && calls.fetch_add(1, Relaxed) >= allowed;
+            if is_denied { denied() } else { Reply::Forward }
         });
         assert_eq!(routes.report(&tokens).await, failure("post-leaks", "E0000"), "{operation}");
         routes.aws.forward();
@@ -219,7 +218,7 @@ async fn report_cut_short_is_repeatable() {
     assert_eq!(routes.count_accepted(&app, &keys).await, 0);
 }
 
-/// A thief can keep transactions on the key in progress.
+/// A thief who has the key can keep transactions on its record in progress.
 #[tokio::test(flavor = "multi_thread")]
 async fn revocation_by_report_waits_for_transactions() {
     let routes = KeyRoutes::start().await;
@@ -233,7 +232,11 @@ async fn revocation_by_report_waits_for_transactions() {
     routes.aws.forward();
     assert!(!routes.is_accepted(app.id(), value(&app.write)).await);
     routes.aws.intercept_operation("UpdateItem", Reply::error(400, "TransactionConflictException"));
-    assert_eq!(routes.report(&[value(&app.read)]).await, failure("post-leaks", "E0000"), "not taken for done");
+    assert_eq!(
+        routes.report(&[value(&app.read)]).await,
+        failure("post-leaks", "E0000"),
+        "a revocation that never succeeds is not reported as done"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -282,8 +285,9 @@ async fn revocation_by_report_is_logged_without_key() {
 async fn log_of_report_contains_no_reported_key() {
     let routes = KeyRoutes::start().await;
     let app = routes.create_app().await;
-    let imported = TestKey::imported("imported/and+leaked", ApiKeyType::Read);
-    routes.add_keys(app.id(), [imported.clone()]).await;
+    let imported = TestKey::imported("imported/and+leaked%41", ApiKeyType::Read);
+    let other = TestKey::new(ApiKeyType::Read);
+    routes.add_keys(app.id(), [imported.clone(), other.clone()]).await;
     let (read, write) = (value(&app.read), value(&app.write));
     let encoded = read.replace('_', "%5f");
     let unused = format!("{}x", value(&imported));
@@ -293,19 +297,21 @@ async fn log_of_report_contains_no_reported_key() {
         json!({"token": read, "url": null}),
         json!({"token": read, "url": format!("https://example.com/first?{write}&{encoded}&{read}#short%20%ff")}),
         json!({"token": read, "url": "https://example.com/second"}),
-        json!({"token": write, "url": format!("https://example.com/{}?a=%5F", value(&imported).replace('/', "%2F"))}),
-        json!({"token": value(&imported), "url": "https://example.com/100%25?a=%5F"}),
+        json!({"token": write, "url": format!("https://example.com/{}?a=%5F", value(&imported).replace('%', "%25").replace('/', "%2F"))}),
+        json!({"token": value(&imported), "url": format!("https://example.com/{}?a=%5F&b=100%25", value(&imported))}),
+        json!({"token": value(&other), "url": format!("https://example.com/?next={}", read.replace('_', "%25255F"))}),
         json!({"token": unused}),
     ]);
     let mut function = Function::start("post-leaks", &routes.aws.environment()).await;
-    assert_received(&read_payload(&function.invoke(&event).await).0, 8);
+    assert_received(&read_payload(&function.invoke(&event).await).0, 9);
     let lines = function.stop().await;
     let mut urls: Vec<_> = lines.iter().filter_map(|line| line["untrustedUrl"].as_str()).collect();
     urls.sort_unstable();
     assert_eq!(
         urls,
         [
-            "https://example.com/100%25?a=%5F",
+            "https://example.com/?next=[key]",
+            "https://example.com/[key]?a=%5F&b=100%25",
             "https://example.com/[key]?a=_",
             "https://example.com/first?[key]&[key]&[key]#short \u{fffd}",
         ]
@@ -364,7 +370,7 @@ async fn malformed_report_is_refused_whole() {
         assert_eq!(routes.respond("post-leaks", &event).await, failure("post-leaks", "E4000"));
     }
     assert!(routes.is_accepted(app.id(), value(&app.read)).await);
-    // Credentials are of no use, and an expiry is not told.
+    // Credentials are ignored, and the response has no expiry.
     let expiring = TestKey::new(ApiKeyType::Write).lifetime(std::time::Duration::from_secs(3600));
     routes.add_keys(app.id(), [expiring.clone()]).await;
     let event = event().binary_body(padded(262_144).as_bytes());

@@ -1,4 +1,4 @@
-//! Changes of an app: one by one, many at once, and cut short after each call of AWS.
+//! Changes of an app: one at a time, concurrent, and killed after each AWS call.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod api;

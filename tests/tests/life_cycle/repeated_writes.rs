@@ -1,4 +1,4 @@
-//! Writes that are repeated, one after another and at once.
+//! Writes that are repeated one after another and in parallel.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -26,14 +26,14 @@ async fn repeated_write_returns_stored_result() {
         let state = (api.published(&app).await, api.secret(&app).await);
         assert_eq!(api.call(function, &event).await, first, "{function}");
         assert_eq!((api.published(&app).await, api.secret(&app).await), state, "{function}");
-        // A new process has no memory of the first.
-        let mut warm = Function::start(function, &api.aws.environment()).await;
-        let (again, _) = read_payload(&warm.invoke(&event).await);
+        // A new process has cached nothing.
+        let mut process = Function::start(function, &api.aws.environment()).await;
+        let (again, _) = read_payload(&process.invoke(&event).await);
         assert_eq!((again.status, serde_json::from_str::<Value>(&again.body).unwrap()), first, "{function}");
         let other = event.query("force", "false");
-        assert_eq!(api.call(function, &other).await.0, 409, "{function}: the key named another request");
+        assert_eq!(api.call(function, &other).await.0, 409, "{function}: another request has this Idempotency-Key");
     }
-    // The same idempotency key of another write key is another write.
+    // Another write key has its own Idempotency-Keys.
     let other = TestKey::new(ApiKeyType::Write);
     api.aws.services().store.add_api_key(app.id(), &other.record).await.unwrap();
     let before = api.secret(&app).await;
@@ -43,7 +43,7 @@ async fn repeated_write_returns_stored_result() {
     assert_ne!(body["data"]["secret"], before);
 }
 
-/// Even if the event has neither the method nor the path.
+/// The event has neither the method nor the path, so the conflict does not depend on them.
 #[tokio::test(flavor = "multi_thread")]
 async fn idempotency_key_of_another_route_conflicts() {
     let api = Api::start().await;
@@ -84,7 +84,7 @@ async fn stored_result_expires_after_one_day() {
     let second = api.call("post-app-secrets", &event).await;
     assert_eq!((first.0, second.0), (201, 201));
     assert_ne!(first.1, second.1);
-    assert_eq!(api.call("post-app-secrets", &event).await, second, "and stored again");
+    assert_eq!(api.call("post-app-secrets", &event).await, second, "the second result is stored");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,8 +144,8 @@ async fn concurrent_writes_succeed_or_fail_whole() {
         }
     }
     let published = api.published(&app).await;
-    assert!(created.iter().all(|key| published.contains(key)), "each 201 is visible");
-    assert_eq!(published.len(), keys.len() + created.len(), "and nothing else is");
+    assert!(created.iter().all(|key| published.contains(key)), "each created key is published");
+    assert_eq!(published.len(), keys.len() + created.len(), "no other key is published");
     if !secrets.is_empty() {
         assert!(secrets.contains(&api.secret(&app).await.into()), "one of the rotations was the last");
     }

@@ -1,4 +1,4 @@
-//! Limits of a write key that rotates too often, repeats writes, or creates keys against other changes.
+//! Limits on rotations, replays, and creating signing keys during concurrent changes.
 
 use std::{
     pin::pin,
@@ -26,7 +26,7 @@ use userdocks_test_support::{
 
 const DAY: u64 = 24 * 3600;
 
-/// The function's successful write, without an `Idempotency-Key` unless one is given.
+/// Returns the function's successful write with the given `Idempotency-Key`, or without one.
 fn event(function: &str, idempotency_key: Option<&str>) -> String {
     let event = Fixture::success(function).to_event().without_header("idempotency-key");
     match idempotency_key {
@@ -35,7 +35,7 @@ fn event(function: &str, idempotency_key: Option<&str>) -> String {
     }
 }
 
-/// The app that the function's successful write changes.
+/// Returns the app that the function's successful write changes.
 fn app_of(function: &str) -> AppId {
     let parameters = &Fixture::success(function).json()["pathParameters"];
     parameters.get("appId").unwrap_or(&parameters["appUuid"]).as_str().unwrap().parse().unwrap()
@@ -46,7 +46,7 @@ async fn invoke(function: &mut Function, event: &str) -> (u16, Value) {
     (response.status, serde_json::from_str(&response.body).unwrap())
 }
 
-/// Invokes the function, and does `work` after the response to one of its calls is lost.
+/// Invokes the function and does `work` once the response to one of its calls is lost.
 async fn invoke_around(
     aws: &FakeAws,
     function: &mut Function,
@@ -63,7 +63,7 @@ async fn invoke_around(
     invocation.await
 }
 
-/// The lines about requests, and those that warn.
+/// Stops the function. Returns its request lines and its warnings.
 async fn stop(function: Function) -> (Vec<Value>, Vec<Value>) {
     let lines = function.stop().await;
     let lines = lines.into_iter().filter(|line| line["message"] == "request" || line["level"] == "WARN");
@@ -78,19 +78,19 @@ async fn find_app(aws: &FakeAws, app: AppId) -> App {
     aws.services().store.find_app(app).await.unwrap().unwrap()
 }
 
-/// The app's keys that have not been revoked.
+/// Returns the number of signing keys that are not revoked.
 fn published(app: &App) -> usize {
     app.signing_keys.published().len()
 }
 
-/// The names of the secrets with private keys of an app.
+/// Returns the names of the secrets that hold an app's private keys.
 async fn private_keys(aws: &FakeAws, app: AppId) -> Vec<String> {
     let listed = aws.secrets_manager().list_secrets().send().await.unwrap().secret_list.unwrap();
     let prefix = format!("{SECRET_PREFIX}/apps/{app}/signing-keys/");
     listed.into_iter().filter_map(|secret| secret.name).filter(|name| name.starts_with(&prefix)).collect()
 }
 
-/// Adds standby keys without creating private ones, until the app has `count` keys.
+/// Adds standby keys without private halves until the app has `count` keys.
 async fn fill(aws: &FakeAws, app: AppId, count: usize) {
     let (store, key) = (aws.services().store, PublicKey::import(RSA_2048).unwrap());
     let read = find_app(aws, app).await;
@@ -103,7 +103,7 @@ async fn fill(aws: &FakeAws, app: AppId, count: usize) {
     store.update_app(&read, app, Timestamp::now(), None).await.unwrap();
 }
 
-/// A listing of versions of these ages, in seconds.
+/// Returns a listing of versions with these ages in seconds.
 fn versions(ages: impl IntoIterator<Item = u64>) -> Vec<Value> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let version = |age| json!({"VersionId": SecretVersionId::random().to_string(), "CreatedDate": now - age});
@@ -115,17 +115,21 @@ async fn rotation_over_50_new_versions_is_refused() {
     let aws = FakeAws::with_fixtures().await;
     let app = app_of("post-app-secrets");
     let mut function = Function::start("post-app-secrets", &aws.environment()).await;
-    // The app's first version is one of them.
+    // The app's first version counts, too.
     for _ in 1..MAX_NEW_VERSIONS - 1 {
         let value = Secret::from("value".to_owned());
         aws.services().secrets.put_app_secret(app, SecretVersionId::random(), &value).await.unwrap();
     }
-    assert_eq!(invoke(&mut function, &event("post-app-secrets", None)).await.0, 201, "the last one");
+    assert_eq!(
+        invoke(&mut function, &event("post-app-secrets", None)).await.0,
+        201,
+        "the last rotation below the limit"
+    );
     let before = find_app(&aws, app).await;
     let _ = aws.take_operations();
     let (response, _) = read_payload(&function.invoke(&event("post-app-secrets", None)).await);
     assert_eq!(response, contract::failure("post-app-secrets", "E4090"));
-    assert_eq!(count(&aws.take_operations(), "PutSecretValue"), 0, "nothing is stored");
+    assert_eq!(count(&aws.take_operations(), "PutSecretValue"), 0, "no version is stored");
     assert_eq!(find_app(&aws, app).await, before);
     let (requests, _) = stop(function).await;
     assert!(requests[1]["cause"].as_str().unwrap().contains("50 of its versions are younger than a day"));
@@ -154,9 +158,9 @@ async fn new_versions_are_counted_on_all_pages() {
     }
 }
 
-/// A parallel rotation that lost has removed its own label, between the listing and the removal.
+/// A parallel rotation that loses removes its own label after this one lists the labels.
 #[tokio::test(flavor = "multi_thread")]
-async fn label_removed_by_another_change_stops_no_cleanup() {
+async fn label_removed_by_another_change_does_not_stop_cleanup() {
     let aws = FakeAws::with_fixtures().await;
     let app = app_of("post-app-secrets");
     let mut function = Function::start("post-app-secrets", &aws.environment()).await;
@@ -188,14 +192,14 @@ async fn exceeded_quota_is_not_retried() {
     });
     assert_eq!(invoke(&mut rotation, &event("post-app-secrets", None)).await.0, 409);
     let calls = aws.take_operations();
-    assert_eq!(count(&calls, "PutSecretValue"), 2, "before and after the labels are taken back: {calls:?}");
+    assert_eq!(count(&calls, "PutSecretValue"), 2, "before and after labels are removed: {calls:?}");
     let (requests, _) = stop(rotation).await;
     assert!(requests[0]["cause"].as_str().unwrap().contains("LimitExceededException"), "{requests:?}");
 
     let mut creation = Function::start("post-app-keys", &aws.environment()).await;
     let _ = aws.take_operations();
     let (response, _) = read_payload(&creation.invoke(&event("post-app-keys", None)).await);
-    assert_eq!(response, contract::failure("post-app-keys", "E0000"), "the region's quota is not the caller's matter");
+    assert_eq!(response, contract::failure("post-app-keys", "E0000"), "the caller did not cause the region's quota");
     assert_eq!(count(&aws.take_operations(), "CreateSecret"), 1);
     assert!(stop(creation).await.1.is_empty(), "no private key is left");
 }
@@ -207,13 +211,13 @@ async fn replay_is_marked_and_ends_with_its_secret() {
     let [first, second, third] = ["first", "second", "third"].map(|key| event("post-app-secrets", Some(key)));
     let created = invoke(&mut function, &first).await;
     assert_eq!(created.0, 201);
-    assert_eq!(invoke(&mut function, &first).await, created, "while it is the present one");
+    assert_eq!(invoke(&mut function, &first).await, created, "while the secret is current");
     assert_eq!(invoke(&mut function, &second).await.0, 201);
-    assert_eq!(invoke(&mut function, &first).await, created, "while it is the previous one");
+    assert_eq!(invoke(&mut function, &first).await, created, "while the secret is the previous one");
     assert_eq!(invoke(&mut function, &third).await.0, 201);
     let before = find_app(&aws, app_of("post-app-secrets")).await;
     let (response, _) = read_payload(&function.invoke(&first).await);
-    assert_eq!(response, contract::failure("post-app-secrets", "E4090"), "a replaced secret is returned no longer");
+    assert_eq!(response, contract::failure("post-app-secrets", "E4090"), "a replaced secret is no longer returned");
     assert_eq!(find_app(&aws, before.id).await, before);
 
     let (requests, _) = stop(function).await;
@@ -238,7 +242,7 @@ async fn replay_after_overlap_ended_is_refused() {
     assert_eq!(invoke(&mut function, &first).await.0, 409);
 }
 
-/// A parallel request did the same write, and its secret was replaced, after this one's read.
+/// After this request's read, a parallel request does the same write, and its secret is replaced.
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_replay_of_replaced_secret_is_refused() {
     let aws = FakeAws::with_fixtures().await;
@@ -255,7 +259,7 @@ async fn parallel_replay_of_replaced_secret_is_refused() {
         _ => Reply::Forward,
     });
     assert_eq!(invoke(&mut function, &first).await.0, 409);
-    assert_eq!(count(&aws.take_operations(), "TransactWriteItems"), 1, "it tried");
+    assert_eq!(count(&aws.take_operations(), "TransactWriteItems"), 1, "the function tries to commit");
     assert_eq!(find_app(&aws, before.id).await, before);
     assert_eq!(stop(function).await.0[3]["replayed"], true);
 }
@@ -289,15 +293,14 @@ async fn key_whose_api_key_is_ended_meanwhile_is_not_added() {
     for is_rotated in [false, true] {
         let aws = FakeAws::with_fixtures().await;
         let app = app_of("post-app-keys");
-        let mut function = Function::start("post-app-keys", &aws.environment()).await;
         let before = published(&find_app(&aws, app).await);
-        // The read that comes after the key is generated.
-        let read = AtomicUsize::new(0);
+        // The function authenticates the request, generates the key, and reads the app and its API key again.
+        let reads = AtomicUsize::new(0);
         aws.intercept(move |call| match call.operation.as_str() {
-            "BatchGetItem" if read.fetch_add(1, Relaxed) == 1 => Reply::Lose,
+            "BatchGetItem" if reads.fetch_add(1, Relaxed) == 1 => Reply::Hold,
             _ => Reply::Forward,
         });
-        let (status, _) = invoke_around(&aws, &mut function, &event("post-app-keys", None), async {
+        let end_keys = async {
             let (keys, _) = aws.services().store.list_api_keys(app).await.unwrap();
             let now = Timestamp::now();
             for key in keys.iter().filter(|key| key.status(now) == ApiKeyStatus::Active) {
@@ -306,22 +309,26 @@ async fn key_whose_api_key_is_ended_meanwhile_is_not_added() {
                 let revoke = ["api-key", "revoke", &app, &key];
                 aws.admin_json(if is_rotated { &rotate } else { &revoke }).await;
             }
-        })
-        .await;
-        assert_eq!(status, 401, "rotated: {is_rotated}");
+        };
+        // A function whose calls have no timeout waits for the commands, however long they take.
+        let function = InProcess::new("post-app-keys", aws.services());
+        let event = event("post-app-keys", None);
+        let (payload, ()) = tokio::join!(function.respond(&event), aws.while_held(end_keys));
+        let (response, _) = read_payload(&payload);
+        assert_eq!(response, contract::failure("post-app-keys", "E4010"), "rotated: {is_rotated}");
         assert_eq!(published(&find_app(&aws, app).await), before);
         assert!(private_keys(&aws, app).await.is_empty());
     }
 }
 
-/// The cap is reached while the key is generated, or after its secret was created.
+/// The app reaches its cap while the key is generated, or after the key's secret is created.
 #[tokio::test(flavor = "multi_thread")]
 async fn key_over_cap_leaves_no_unnamed_secret() {
     for created in [false, true] {
         let aws = FakeAws::with_fixtures().await;
         let app = app_of("post-app-keys");
         let mut function = Function::start("post-app-keys", &aws.environment()).await;
-        // The first call is the request's own read, and the next one that of after the generation.
+        // The first read authenticates the request. The second read follows the generation of the key.
         let read = AtomicUsize::new(0);
         aws.intercept(move |call| match call.operation.as_str() {
             "BatchGetItem" if !created && read.fetch_add(1, Relaxed) == 1 => Reply::Lose,
@@ -334,7 +341,7 @@ async fn key_over_cap_leaves_no_unnamed_secret() {
         assert_eq!(published(&find_app(&aws, app).await), 50);
         let (_, warnings) = stop(function).await;
         let named: Vec<&str> = warnings.iter().filter_map(|line| line["secret"].as_str()).collect();
-        assert_eq!(private_keys(&aws, app).await, named, "each that is left is named");
+        assert_eq!(private_keys(&aws, app).await, named, "each secret that is left is logged");
         assert_eq!(named.len(), usize::from(created));
         let (_, found, _) = aws.run_admin(&["doctor", "--app", &app.to_string(), "--min-age", "0s"]).await;
         assert_eq!(found.to_string().contains("orphaned-private-key"), created, "{found}");
@@ -361,7 +368,7 @@ async fn parallel_keys_against_toggled_key_all_succeed() {
     let app = app_of("post-app-keys");
     fill(&aws, app, 4).await;
     let toggled: Vec<SigningKeyId> = find_app(&aws, app).await.signing_keys.iter().map(|key| key.id).collect();
-    // A change for each private key, between the read of its request and the write.
+    // Each new private key triggers a change between the request's read and its write.
     let created = Arc::new(Semaphore::new(0));
     let store = aws.services().store;
     let changes = tokio::spawn({
@@ -384,7 +391,7 @@ async fn parallel_keys_against_toggled_key_all_succeed() {
         created.add_permits(usize::from(call.operation == "CreateSecret"));
         Reply::Forward
     });
-    // On a busy machine, 12 keys take longer than the deadline of a request, which functions in process do not have.
+    // Generating 12 keys on a busy machine takes longer than the deadline of a function's binary.
     let function = InProcess::new("post-app-keys", aws.services());
     let event = event("post-app-keys", None);
     let responses = join_all((0..KEYS).map(|_| function.respond(&event))).await;
@@ -400,12 +407,12 @@ async fn parallel_keys_against_toggled_key_all_succeed() {
     let mut found = private_keys(&aws, app).await;
     names.sort();
     found.sort();
-    assert_eq!(found, names, "a private key for each public one, and no other");
+    assert_eq!(found, names, "one private key for each public key");
     assert_eq!(published(&find_app(&aws, app).await), 4 + KEYS);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn operators_key_that_loses_races_is_added_or_deleted() {
+async fn operators_key_that_loses_races_is_added_or_removed() {
     let aws = FakeAws::with_fixtures().await;
     let app = app_of("post-app-keys");
     let before = published(&find_app(&aws, app).await);
@@ -430,7 +437,7 @@ async fn operators_key_that_loses_races_is_added_or_deleted() {
     });
     let (code, _, errors) = aws.run_admin(&["signing-key", "create", &app.to_string()]).await;
     assert_eq!(code, 1, "{errors}");
-    assert_eq!(private_keys(&aws, app).await.len(), 1, "the other one is deleted");
+    assert_eq!(private_keys(&aws, app).await.len(), 1, "the second key's secret is deleted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -440,7 +447,7 @@ async fn app_created_twice_at_once_keeps_one_secret_and_key() {
     assert_eq!(code, 0, "{errors}");
     let id = app["app"]["uuid"].as_str().unwrap();
     let pinned = app["secret"]["versionId"].as_str().unwrap();
-    // The second command does not see yet what the first has done.
+    // The second command's first read does not find the app.
     aws.intercept(|call| match call.operation.as_str() {
         "BatchGetItem" if call.index == 0 => Reply::Send(200, r#"{"Responses":{},"UnprocessedKeys":{}}"#.to_owned()),
         _ => Reply::Forward,

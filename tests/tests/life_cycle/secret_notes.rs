@@ -1,4 +1,4 @@
-//! The tag of the secret, the note of its last fetch, and the expiry that responses tell the caller.
+//! The secret's etag, the recorded last fetch, and the expiry of the caller's key in responses.
 
 use std::time::Duration;
 
@@ -57,13 +57,13 @@ async fn etag_of_secret_names_versions() {
     let (_, second) = routes.secret(&fetch(&app)).await;
     let (_, second_with_previous) = routes.secret(&with_previous()).await;
     assert_eq!(routes.call("delete-previous-app-secret", &app.event("delete-previous-app-secret")).await.0, 200);
-    assert_eq!(routes.secret(&fetch(&app)).await.1, second, "the overlap does not matter to what is returned");
+    assert_eq!(routes.secret(&fetch(&app)).await.1, second, "the overlap does not change this response");
     let (_, ended) = routes.secret(&with_previous()).await;
     let mut tags = [&first, &first_with_previous, &second, &second_with_previous, &ended];
     tags.sort_unstable();
     assert!(tags.windows(2).all(|pair| pair[0] != pair[1]), "{tags:?}");
 
-    // The value of a version is not part of the tag.
+    // The etag does not depend on the value of a version.
     let other = TestApp::builder().secret("another-secret-value").create(&routes.aws.services()).await;
     let (_, tag) = routes.secret(&fetch(&other)).await;
     routes.restart();
@@ -74,7 +74,7 @@ async fn etag_of_secret_names_versions() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn known_tag_returns_304_without_call_of_secrets_manager() {
+async fn known_etag_returns_304_without_secrets_manager_call() {
     let mut routes = KeyRoutes::start().await;
     let app = routes.create_app().await;
     routes.rotate(&app, 3600).await;
@@ -94,12 +94,16 @@ async fn known_tag_returns_304_without_call_of_secrets_manager() {
         }
         let (_, other_tag) = routes.secret(&fetch(&app).query("unknown", "1")).await;
         let with_previous = if_none_match(fetch(&app).query("include", "previous"), &other_tag);
-        assert_eq!(routes.respond("get-app-secrets", &with_previous).await.status, 200, "the tag is of the other form");
+        assert_eq!(
+            routes.respond("get-app-secrets", &with_previous).await.status,
+            200,
+            "each form of the response has its own etag"
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fetch_of_secret_is_noted_once_for_each_version() {
+async fn fetch_of_secret_is_recorded_once_per_version() {
     let routes = KeyRoutes::start().await;
     let other = TestKey::new(ApiKeyType::Read);
     let app = routes.create_app_with(&[&other]).await;
@@ -112,10 +116,14 @@ async fn fetch_of_secret_is_noted_once_for_each_version() {
     };
     let before = Timestamp::now();
     let (_, _, first) = operations(&fetch(&app)).await;
-    assert_eq!(first, ["BatchGetItem", "GetSecretValue", "UpdateItem", "UpdateItem"], "its use and its fetch");
+    assert_eq!(
+        first,
+        ["BatchGetItem", "GetSecretValue", "UpdateItem", "UpdateItem"],
+        "the use and the fetch are recorded"
+    );
     let noted = routes.last_fetch(app.id(), &app.read).await.unwrap();
     assert!(noted.version_id == app.record.secret_version_id && noted.at >= before);
-    assert_eq!(routes.last_fetch(app.id(), &other).await, None, "the note is of the key");
+    assert_eq!(routes.last_fetch(app.id(), &other).await, None, "each key has its own record");
     for _ in 0..2 {
         assert_eq!(operations(&fetch(&app)).await.2, ["BatchGetItem"]);
     }
@@ -125,8 +133,8 @@ async fn fetch_of_secret_is_noted_once_for_each_version() {
     let (_, tag, second) = operations(&fetch(&app).query("include", "previous")).await;
     assert_eq!(second, ["BatchGetItem", "GetSecretValue", "UpdateItem"]);
     let noted = routes.last_fetch(app.id(), &app.read).await.unwrap();
-    assert_eq!(noted.version_id, version_id, "the current version, whatever else was returned");
-    // Only a key that was told the version by a tag.
+    assert_eq!(noted.version_id, version_id, "only the current version is recorded");
+    // A 304 also counts as a fetch.
     let event = Event::new("get-app-secrets").caller(app.id(), other.value.expose()).query("include", "previous");
     let (status, _, operations) = operations(&if_none_match(event, &tag)).await;
     assert_eq!((status, operations), (304, ["BatchGetItem", "UpdateItem", "UpdateItem"].map(str::to_owned).to_vec()));
@@ -138,11 +146,15 @@ async fn fetch_of_secret_is_noted_once_for_each_version() {
     };
     note(app.record.secret_version_id, noted.at.before(DAY)).await;
     note(version_id, noted.at + DAY).await;
-    assert_eq!(routes.last_fetch(app.id(), &app.read).await, Some(noted), "forward only, and once");
+    assert_eq!(
+        routes.last_fetch(app.id(), &app.read).await,
+        Some(noted),
+        "a fetch is recorded once, and never an earlier one"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn failing_note_fails_no_request() {
+async fn failed_record_of_fetch_fails_no_request() {
     let routes = KeyRoutes::start().await;
     let app = routes.create_app().await;
     let (_, tag) = routes.secret(&fetch(&app)).await;
@@ -163,11 +175,11 @@ async fn failing_note_fails_no_request() {
     routes.aws.forward();
     assert_eq!(routes.last_fetch(app.id(), &app.read).await, None);
     routes.secret(&if_none_match(fetch(&app), &tag)).await;
-    assert!(routes.last_fetch(app.id(), &app.read).await.is_some(), "noted by the next request");
+    assert!(routes.last_fetch(app.id(), &app.read).await.is_some(), "the next request records the fetch");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rejected_request_notes_no_fetch() {
+async fn rejected_request_records_no_fetch() {
     let routes = KeyRoutes::start().await;
     let app = routes.create_app_with(&[]).await;
     let limited = TestKey::new(ApiKeyType::Read).allowing(&["192.0.2.0/24"]);
@@ -188,11 +200,11 @@ async fn rejected_request_notes_no_fetch() {
     }
     let (keys, _) = routes.aws.services().store.list_api_keys(app.id()).await.unwrap();
     let refused = keys.iter().find(|key| key.id == limited.record.id).unwrap();
-    assert_eq!(refused.last_used_at, None, "a use from an address that is not on the list is none");
+    assert_eq!(refused.last_used_at, None, "a rejected address is not a use");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expiry_of_caller_is_told_after_check_7() {
+async fn expiry_of_caller_is_returned_after_check_7() {
     let routes = KeyRoutes::start().await;
     let [read, write] = ApiKeyType::ALL.map(|kind| TestKey::new(kind).lifetime(DAY).allowing(&["192.0.2.0/24"]));
     let app = routes.create_app_with(&[&read, &write]).await;
@@ -238,18 +250,30 @@ async fn expiry_of_caller_is_told_after_check_7() {
     check("delete-app-api-key", event("delete-app-api-key").api_key(read.record.id), 500).await;
     routes.aws.forward();
 
-    let told = async |function: &str, event: Event| {
+    let status_and_expiry = async |function: &str, event: Event| {
         let response = routes.respond(function, &event).await;
         (response.status, header(&response, "x-api-key-expires-at").map(str::to_owned))
     };
-    assert_eq!(told("get-app-jwks", event("get-app-jwks").header("x-api-key", read.value.expose())).await, (200, None));
-    assert_eq!(told("get-app-keys", app.event("get-app-keys")).await, (200, None), "the key does not expire");
+    assert_eq!(
+        status_and_expiry("get-app-jwks", event("get-app-jwks").header("x-api-key", read.value.expose())).await,
+        (200, None)
+    );
+    assert_eq!(
+        status_and_expiry("get-app-keys", app.event("get-app-keys")).await,
+        (200, None),
+        "the key does not expire"
+    );
     let replacing = post(id, app.write.value.expose(), json!({"replaces": "self"}));
-    assert_eq!(told("post-app-api-keys", replacing).await, (201, None), "the expiry as it was read");
-    let (status, expires_at) = told("delete-app-api-key", delete(id, app.write.value.expose(), "no-id")).await;
-    assert!(status == 400 && expires_at.is_some(), "the end of the overlap");
+    assert_eq!(
+        status_and_expiry("post-app-api-keys", replacing).await,
+        (201, None),
+        "the response has the expiry at authentication"
+    );
+    let (status, expires_at) =
+        status_and_expiry("delete-app-api-key", delete(id, app.write.value.expose(), "no-id")).await;
+    assert!(status == 400 && expires_at.is_some(), "the expiry is the end of the overlap");
     routes.aws.intercept_operation("BatchGetItem", Reply::error(400, "AccessDeniedException"));
-    assert_eq!(told("get-app-keys", event("get-app-keys")).await, (500, None), "before check 7");
+    assert_eq!(status_and_expiry("get-app-keys", event("get-app-keys")).await, (500, None), "before check 7");
     routes.aws.forward();
 
     routes.aws.admin_json(&["app", "disable", &id.to_string()]).await;

@@ -1,4 +1,4 @@
-//! Rotations of the secret, and the labels of its versions.
+//! Rotations of the secret, and the staging labels of its versions.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
@@ -42,13 +42,13 @@ async fn both_secrets_are_returned_during_overlap() {
         assert_eq!(api.call("delete-previous-app-secret", &end).await.0, 200);
         assert_eq!(api.secret_with_previous(&app).await, none(&third), "the overlap was ended");
     }
-    // JSON has one kind of number: 0.0 is as whole as 0.
+    // JSON does not distinguish 0.0 from 0.
     for body in [r#"{"overlapSeconds":0}"#, r#"{"overlapSeconds":0.0}"#] {
         assert_eq!(api.call("post-app-secrets", &rotate(body)).await.0, 201, "{body}");
-        assert_eq!(api.secret_with_previous(&app).await["previousSecret"], Value::Null, "there was no overlap");
+        assert_eq!(api.secret_with_previous(&app).await["previousSecret"], Value::Null, "no overlap");
     }
 
-    // AWSCURRENT follows the pin, and only the pinned and the previous version keep a label.
+    // AWSCURRENT is on the pinned version. Only the pinned and the previous version keep a label.
     let name = format!("{SECRET_PREFIX}/apps/{}/secret", app.id());
     let secrets_manager = api.aws.secrets_manager();
     let current = secrets_manager.get_secret_value().secret_id(&name).send().await.unwrap();
@@ -66,7 +66,7 @@ async fn change_between_read_and_write_refuses_write() {
     let api = Api::start().await;
     let app = api.create_app().await;
     let before = api.secret(&app).await;
-    // Another change of the record, exactly while the new version is being put.
+    // The record changes while PutSecretValue is in progress.
     let changed = api.aws.services().store.find_app(app.id()).await.unwrap().unwrap();
     let mut function = Function::start("post-app-secrets", &api.aws.environment()).await;
     api.aws.intercept_operation("PutSecretValue", Reply::Lose);
@@ -82,13 +82,13 @@ async fn change_between_read_and_write_refuses_write() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rotation_succeeds_whatever_happens_to_labels() {
+async fn rotation_succeeds_if_labels_cannot_be_cleaned_up() {
     let api = Api::start().await;
     let app = api.create_app().await;
     let rotate = app.event("post-app-secrets");
     for operation in ["ListSecretVersionIds", "UpdateSecretVersionStage"] {
         for reply in [Reply::Never, Reply::Cut, Reply::error(400, "AccessDeniedException")] {
-            // The versions are also listed before the new one is stored, to count them.
+            // Before the new version is stored, the versions are listed to count them.
             let (reply, is_stored) = (reply.clone(), AtomicBool::new(false));
             api.aws.intercept(move |call| {
                 is_stored.fetch_or(call.operation == "PutSecretValue", Relaxed);
@@ -120,13 +120,13 @@ async fn unfinished_rotations_keep_pinned_version() {
         };
         api.aws.forward();
         assert_eq!(api.secret(&app).await, before);
-        // Secrets Manager may delete versions without labels; emulators keep them.
+        // Secrets Manager may delete unlabelled versions. Emulators keep them.
         let pinned = api.aws.services().store.find_app(app.id()).await.unwrap().unwrap().secret_version_id.to_string();
-        assert!(api.labels(&app).await[&pinned].contains(&pinned), "its own label keeps it");
+        assert!(api.labels(&app).await[&pinned].contains(&pinned), "the version keeps its own label");
     }
 }
 
-/// All versions of a secret have at most 20 labels together.
+/// Secrets Manager allows 20 labels for all versions of a secret together.
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_rotations_keep_labels_in_quota() {
     let api = Api::start().await;
@@ -150,20 +150,20 @@ async fn labels_of_failed_rotations_are_reused() {
     for version in [old, young] {
         secrets.put_app_secret(app.id(), version, &"value".to_owned().into()).await.unwrap();
     }
-    // Two minutes pass for all but the young one.
+    // All versions except the young one are two minutes old.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let made = |id: &String| if *id == young.to_string() { now } else { now - 120 };
+    let created = |id: &String| if *id == young.to_string() { now } else { now - 120 };
     let versions: Vec<Value> = api
         .labels(&app)
         .await
         .iter()
-        .map(|(id, labels)| json!({"VersionId": id, "VersionStages": labels, "CreatedDate": made(id)}))
+        .map(|(id, labels)| json!({"VersionId": id, "VersionStages": labels, "CreatedDate": created(id)}))
         .collect();
     let versions = json!({"Versions": versions}).to_string();
     let (listed, has_room) = (AtomicUsize::new(0), AtomicBool::new(false));
     api.aws.intercept(move |call| match call.operation.as_str() {
         "PutSecretValue" if !has_room.load(Relaxed) => Reply::error(400, "LimitExceededException"),
-        // To count the new versions, and to find removable labels.
+        // The versions are listed to count the new ones, and to find removable labels.
         "ListSecretVersionIds" if listed.fetch_add(1, Relaxed) < 2 => Reply::Send(200, versions.clone()),
         "UpdateSecretVersionStage" => {
             has_room.store(true, Relaxed);
@@ -179,7 +179,7 @@ async fn labels_of_failed_rotations_are_reused() {
     let removed: Vec<_> = before_the_commit.filter(|call| call.operation == "UpdateSecretVersionStage").collect();
     assert!(
         removed.len() == 1 && removed[0].body.contains(&old.to_string()),
-        "a running change may need the young one"
+        "a running change may need the young version"
     );
     assert_eq!(api.secret_with_previous(&app).await["previousSecret"], before);
 }

@@ -1,4 +1,4 @@
-//! Signing keys: published, used, retired and revoked.
+//! The life cycle of signing keys.
 
 use std::sync::{Arc, Mutex};
 
@@ -15,9 +15,9 @@ async fn signing_key_is_published_used_retired_and_revoked() {
     let first = api.listed(&app).await.remove(0);
     let second = api.create_key(&app).await;
     assert_eq!(api.listed(&app).await, [&*first], "a standby key is not listed");
-    assert_eq!(api.published(&app).await, [&*first, &*second], "it is published");
+    assert_eq!(api.published(&app).await, [&*first, &*second], "a standby key is published");
 
-    assert_eq!(api.put_in_use(&app, &second, false).await.0, 409, "no verifier can be sure to know it yet");
+    assert_eq!(api.put_in_use(&app, &second, false).await.0, 409, "verifiers may have a key set without it");
     assert_eq!(api.listed(&app).await, [&*first], "nothing was changed");
     api.update(&app, "SET signingKeys[1].createdAt = :then", &[(":then", "2026-01-01T00:00:00.000Z")]).await;
     let (status, body) = api.put_in_use(&app, &second, false).await;
@@ -34,7 +34,7 @@ async fn signing_key_is_published_used_retired_and_revoked() {
         assert_eq!((status, &body["items"][0]["state"]), (200, &json!("revoked")));
     }
     assert_eq!((api.listed(&app).await, api.published(&app).await), (vec![second.clone()], vec![second.clone()]));
-    assert_eq!(api.put_in_use(&app, &first, true).await.0, 404, "a revoked key is gone");
+    assert_eq!(api.put_in_use(&app, &first, true).await.0, 404, "a revoked key is not found");
     let force = app.event("delete-app-key").key(&second).query("force", "true");
     assert_eq!(api.call("delete-app-key", &force).await.0, 200);
     assert!(api.published(&app).await.is_empty());
@@ -44,15 +44,15 @@ async fn signing_key_is_published_used_retired_and_revoked() {
 async fn age_of_key_begins_when_published() {
     let api = Api::start().await;
     let app = api.create_app().await;
-    let made = Arc::new(Mutex::new(None));
-    let seen = Arc::clone(&made);
+    let stored_at = Arc::new(Mutex::new(None));
+    let noted = Arc::clone(&stored_at);
     api.aws.intercept(move |call| {
         if call.operation == "CreateSecret" {
-            *seen.lock().unwrap() = Some(Timestamp::now());
+            *noted.lock().unwrap() = Some(Timestamp::now());
         }
         Reply::Forward
     });
     let (_, body) = api.call("post-app-keys", &app.event("post-app-keys")).await;
     let created: Timestamp = body["items"][0]["createdAt"].as_str().unwrap().parse().unwrap();
-    assert!(created >= made.lock().unwrap().unwrap(), "not when the request arrived");
+    assert!(created >= stored_at.lock().unwrap().unwrap(), "the age does not begin at the request");
 }

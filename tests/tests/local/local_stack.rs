@@ -1,4 +1,4 @@
-//! The local stack on a machine with foreign AWS settings, a proxy, web pages and other users.
+//! The local stack on a machine with AWS settings, a proxy, web pages and other users.
 
 use std::{
     fs::{self, File, Permissions},
@@ -14,10 +14,10 @@ use userdocks_test_support::{
     stack::{Stack, fails_to_start},
 };
 
-/// Nothing listens there.
+/// An address at which nothing listens.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
-/// Settings for AWS that are wrong for the local stack.
+/// Returns AWS settings and proxies that the local stack must ignore.
 fn hostile_environment(folder: &Path) -> Vec<(&'static str, String)> {
     let file = folder.join("aws configuration");
     let settings = format!(
@@ -28,7 +28,7 @@ fn hostile_environment(folder: &Path) -> Vec<(&'static str, String)> {
     let mut environment = vec![
         ("AWS_CONFIG_FILE", file.to_str().unwrap()),
         ("AWS_SHARED_CREDENTIALS_FILE", "/dev/null/none"),
-        ("AWS_PROFILE", "nobody"),
+        ("AWS_PROFILE", "unknown"),
         ("AWS_ENDPOINT_URL", NOWHERE),
         ("AWS_USE_FIPS_ENDPOINT", "true"),
         ("AWS_USE_DUALSTACK_ENDPOINT", "true"),
@@ -96,7 +96,7 @@ fn data_is_private_after_start_on_any_data() {
     fs::set_permissions(&data, Permissions::from_mode(0o755)).unwrap();
 
     let stack = Stack::start(&data, None);
-    assert_eq!(mode(&data), 0o755, "a folder that was there keeps its mode");
+    assert_eq!(mode(&data), 0o755, "an existing folder keeps its mode");
     let found = files(&data);
     for name in ["dynamodb.sqlite", "secrets-manager.json", "demo-app.json", "environment", "functions.log"] {
         assert!(found.contains(&data.join(name)), "{found:?}");

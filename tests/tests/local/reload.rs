@@ -1,4 +1,4 @@
-//! A change of a source while `make run` runs. The test works on a copy of the project.
+//! Changes of sources while `make run` runs. The test works on a copy of the project.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use userdocks_test_support::{contract::Fixture, http::Request, project, stack::S
 fn next_response_has_change_of_source() {
     let copy = copy_of_project();
     let data = tempfile::tempdir().unwrap();
-    // What the project's own build has made of its dependencies serves the copy too.
+    // The copy reuses the dependencies that the project's build has compiled.
     let built = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let target = copy.join("target");
     let stack = Stack::start_in(&copy, &[("CARGO_BUILD_BUILD_DIR", built), ("CARGO_TARGET_DIR", &target)], data.path());
@@ -28,14 +28,14 @@ fn next_response_has_change_of_source() {
     stack.stop();
 }
 
-/// The body of the response, after its line is printed.
+/// Sends a fixture's request. Waits for the request's line and returns the response's body.
 fn response(stack: &Stack, case: &str) -> String {
     let body = Request::of(&Fixture::named("get-app-keys", case)).unwrap().send(stack.api()).body;
     stack.wait_for_line(&[&case[..3], "GET /api/v1/apps/{appUuid}/keys"]);
     body
 }
 
-/// Changes a source, and waits until the function has started again.
+/// Changes a source file and waits until the function has restarted.
 fn change(source: &Path, before: &str, after: &str, stack: &Stack) {
     let text = fs::read_to_string(source).unwrap();
     assert!(text.contains(before), "{}", source.display());
@@ -45,13 +45,13 @@ fn change(source: &Path, before: &str, after: &str, stack: &Stack) {
     println!("{}: {:.1} s after it was saved", source.display(), saved.elapsed().as_secs_f64());
 }
 
-/// Always at the same place, so that what is built of it is built once.
+/// Copies the project always to the same place, so that Cargo reuses the copy's builds.
 fn copy_of_project() -> PathBuf {
     let copy = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reload");
     let _ = fs::remove_dir_all(&copy);
     copy_folder(&project(), &copy);
-    // Cargo tells packages apart by name, version and place in the workspace: what is built of the copy must not be taken
-    // for what is built of the project.
+    // Cargo distinguishes packages by name, version and place in the workspace. Another version keeps the builds of the copy
+    // and of the project apart.
     let manifest = copy.join("Cargo.toml");
     let versioned = fs::read_to_string(&manifest).unwrap();
     assert!(versioned.contains("\nversion = \"0.1.0\"\n"));
@@ -59,7 +59,7 @@ fn copy_of_project() -> PathBuf {
     copy
 }
 
-/// Without what was built or installed in it.
+/// Copies a folder without build results and installed tools.
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {

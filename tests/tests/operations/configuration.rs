@@ -1,4 +1,4 @@
-//! Endpoints and credentials that the functions and `userdocks-admin` refuse, and what their errors show.
+//! Endpoints and credentials that the functions and `userdocks-admin` refuse, and the errors.
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt, process::Stdio};
 
@@ -39,7 +39,7 @@ async fn cause_of_end(function: Function) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn malformed_endpoint_stops_function_with_its_name() {
+async fn malformed_endpoint_stops_function_and_is_named() {
     let aws = FakeAws::start().await;
     for name in FUNCTIONS {
         for (index, value) in MALFORMED.iter().enumerate() {
@@ -59,24 +59,24 @@ async fn http_endpoint_with_session_token_stops_function() {
         let network = ("AWS_ENDPOINT_URL_DYNAMODB", "http://192.0.2.1:8000");
         let cause = cause_of_end(start_with(&aws, name, &[token, network]).await).await;
         assert!(cause.contains("AWS_ENDPOINT_URL_DYNAMODB is an http:// endpoint"), "{cause}");
-        // On this machine it stays on this machine.
+        // The token never leaves this machine if the endpoint is local.
         let mut local = start_with(&aws, name, &[token]).await;
         let good = Fixture::success(name);
         assert_eq!(read_payload(&local.invoke(&good.event).await).0.status, good.status());
     }
 }
 
-/// Runs `userdocks-admin` with that on its standard input: its exit code, and its errors, searched for the input.
+/// Runs `userdocks-admin` with an input that no output may contain. Returns the exit code and the errors.
 async fn admin(aws: &FakeAws, variables: &[(&str, OsString)], arguments: &[&str], input: &str) -> (i32, String) {
     let mut command = aws.admin(arguments);
     command.envs(variables.iter().map(|(name, value)| (*name, value)));
-    // A variable goes before the file.
+    // A variable takes precedence over the file.
     if variables.iter().any(|(name, _)| *name == "AWS_CONFIG_FILE") {
         command.env_remove("AWS_ENDPOINT_URL");
     }
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut process = command.spawn().unwrap();
-    // It may end before it reads.
+    // Fails if the command ends without reading its input.
     let _ = process.stdin.take().unwrap().write_all(input.as_bytes()).await;
     let output = process.wait_with_output().await.unwrap();
     let (printed, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
@@ -89,7 +89,7 @@ async fn admin(aws: &FakeAws, variables: &[(&str, OsString)], arguments: &[&str]
 const VALUE: &str = "operators-own-secret";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn malformed_endpoint_is_one_sentence_of_admin() {
+async fn admin_reports_malformed_endpoint_in_one_line() {
     let aws = FakeAws::start().await;
     let app = AppId::random().to_string();
     let not_text = OsString::from_vec(b"http://\xff".to_vec());
@@ -140,7 +140,7 @@ async fn missing_table_is_named_with_region_and_endpoint() {
         let lines = function.stop().await;
         assert!(lines.last().unwrap()["cause"].as_str().unwrap().contains(&expected), "{lines:?}");
     }
-    // A transaction names it, too.
+    // A failed transaction names the table, too.
     let mut function = start_with(&aws, "delete-previous-app-secret", &[]).await;
     aws.intercept(|call| match call.operation.as_str() {
         "TransactWriteItems" => Reply::error(400, "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException"),
@@ -153,7 +153,7 @@ async fn missing_table_is_named_with_region_and_endpoint() {
     assert!(lines.last().unwrap()["cause"].as_str().unwrap().contains(&expected), "{lines:?}");
 }
 
-/// The AWS response repeats the request. The function's log is searched when it ends.
+/// Secrets Manager's error repeats the request. The function's log is searched for the secret when the function ends.
 #[tokio::test(flavor = "multi_thread")]
 async fn new_secret_is_in_no_cause() {
     let aws = FakeAws::with_fixtures().await;

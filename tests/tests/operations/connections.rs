@@ -1,4 +1,4 @@
-//! The functions' connections: TLS, trust, credentials, and many requests at a time.
+//! The functions' connections: TLS, trust, credentials and concurrent requests.
 
 use std::{io::Write, net::SocketAddr, sync::Arc};
 
@@ -10,14 +10,14 @@ use tokio_rustls::rustls::NamedGroup;
 use userdocks_test_support::{
     app::TestApp,
     aws::{FakeAws, Reply},
-    contract::{self, Fixture, READING, read_payload},
+    contract::{self, Fixture, read_payload, reading_functions},
     event::Event,
     function::{Environment, Function},
     tcp_proxy::TcpProxy,
     tls::{Authority, Front},
 };
 
-/// Both services behind TLS of one authority, at different fronts.
+/// Starts a TLS server of the authority for each service. Returns both servers and a function's environment.
 async fn fronts(authority: &Authority, aws: &FakeAws) -> (Front, Front, Environment) {
     let address: SocketAddr = aws.endpoint.strip_prefix("http://").unwrap().parse().unwrap();
     let dynamodb = authority.front(address, Arc::new(|_: &[u8]| {})).await.unwrap();
@@ -69,7 +69,7 @@ async fn untrusted_authority_receives_no_call() {
     let (dynamodb, _, environment) = fronts(&authority, &aws).await;
     let others = ca_bundle(&Authority::new());
     for environment in [environment.clone(), environment.with("AWS_CA_BUNDLE", others.path().display())] {
-        for name in READING {
+        for name in reading_functions() {
             let mut function = Function::start(name, &environment).await;
             let (response, _) = read_payload(&function.invoke(&Fixture::event(name, "200-ok")).await);
             assert_eq!(response, contract::failure(name, "E0000"));
@@ -98,7 +98,7 @@ async fn unreadable_ca_bundle_stops_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn service_that_fails_at_start_fails_no_later_request() {
     let aws = FakeAws::with_fixtures().await;
-    for name in READING {
+    for name in reading_functions() {
         for reply in [Reply::Never, Reply::Cut, Reply::Send(500, "{}".to_owned())] {
             aws.intercept(move |_| reply.clone());
             let mut function = Function::start(name, &aws.environment()).await;
@@ -133,13 +133,13 @@ async fn closed_idle_connection_costs_no_request() {
     }
 }
 
-/// If an instance may outlive its first credentials (SnapStart), Lambda serves them at a local endpoint.
+/// With SnapStart, an instance may outlive its first credentials, so Lambda serves credentials at a local endpoint.
 #[tokio::test(flavor = "multi_thread")]
 async fn credentials_come_from_lambdas_endpoint() {
     let aws = FakeAws::with_fixtures().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!("http://{}/credentials", listener.local_addr().unwrap());
-    let router = Router::new().route("/credentials", get(hand_out)).with_state("the token");
+    let router = Router::new().route("/credentials", get(serve_credentials)).with_state("the token");
     tokio::spawn(async move { axum::serve(listener, router).await });
 
     let environment = aws.environment().with("AWS_CONTAINER_CREDENTIALS_FULL_URI", uri);
@@ -152,7 +152,10 @@ async fn credentials_come_from_lambdas_endpoint() {
     }
 }
 
-async fn hand_out(State(token): State<&str>, headers: HeaderMap) -> Result<Json<Value>, axum::http::StatusCode> {
+async fn serve_credentials(
+    State(token): State<&str>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, axum::http::StatusCode> {
     if headers.get("authorization").is_none_or(|given| given != token) {
         return Err(axum::http::StatusCode::UNAUTHORIZED);
     }
@@ -161,7 +164,7 @@ async fn hand_out(State(token): State<&str>, headers: HeaderMap) -> Result<Json<
     })))
 }
 
-/// Lambda Managed Instances send an instance many requests at a time.
+/// Lambda Managed Instances send an instance many requests in parallel.
 #[tokio::test(flavor = "multi_thread")]
 async fn concurrent_requests_share_no_data() {
     let aws = FakeAws::start().await;
@@ -173,7 +176,7 @@ async fn concurrent_requests_share_no_data() {
     let environment = aws.environment().with("AWS_LAMBDA_MAX_CONCURRENCY", "16");
     let mut function = Function::start("get-app-secrets", &environment).await;
 
-    // Each app with each app's API key: only its own is accepted.
+    // Combines each app with each app's API key. Only its own key is accepted.
     let pairs: Vec<_> = (0..512).map(|number| (&apps[number % 8], &apps[number / 8 % 8])).collect();
     let events = pairs.iter().enumerate().map(|(number, ((app, _), (owner, _)))| {
         let event = Event::new("get-app-secrets").caller(app.id(), owner.read.value.expose());

@@ -1,4 +1,4 @@
-//! Functions on services and connections that fail in every way: at start, during a request, and no longer.
+//! Services and connections that fail at the start or during a request, and then recover.
 
 use std::{
     collections::BTreeSet,
@@ -7,10 +7,11 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use serde_json::Value;
 use userdocks::domain::ApiKeyValue;
 use userdocks_test_support::{
     aws::{Call, FakeAws, Reply},
-    contract::{self, FUNCTIONS, Fixture, read_payload},
+    contract::{self, FUNCTIONS, Fixture, Response, read_payload},
     fixtures::{ISSUING_APP, LEAKED_KEY, LEAKED_WRITE_KEY},
     function::Function,
     tcp_proxy::{TcpFault, TcpProxy},
@@ -19,7 +20,7 @@ use userdocks_test_support::{
 /// The reply to a call of any operation.
 type Fault = fn(&Call) -> Reply;
 
-/// Every fault of a service or of a proxy before it.
+/// Faults of a service, or of a proxy in front of it.
 const FAULTS: [(&str, Fault); 15] = [
     ("throttled", |call| match call.operation.as_str() {
         "BatchGetItem" | "Query" | "TransactWriteItems" | "UpdateItem" => {
@@ -41,9 +42,9 @@ const FAULTS: [(&str, Fault); 15] = [
     ("cut", |_| Reply::Cut),
     ("wrong types", |call| match call.operation.as_str() {
         "BatchGetItem" | "Query" => Reply::Edit(r#""createdAt":{"S":"#, r#""createdAt":{"N":"#),
-        // A write's response has nothing in it that could be of a wrong type.
+        // A write's response has no attribute that could have a wrong type.
         "TransactWriteItems" | "UpdateItem" => Reply::error(500, "InternalServerError"),
-        // It says that all is well, but not what it put.
+        // A success that does not name the stored version.
         "PutSecretValue" => Reply::Send(200, "{}".to_owned()),
         _ => Reply::Send(200, r#"{"SecretString":5,"VersionId":5,"ARN":5}"#.to_owned()),
     }),
@@ -53,16 +54,19 @@ const FAULTS: [(&str, Fault); 15] = [
     }),
 ];
 
-/// Whether the failure of an operation must not fail a request.
+/// The beginning of the logged cause.
+const MISSED_DEADLINE: &str = "no response after";
+
+/// Returns whether a request must succeed although the operation fails.
 fn is_best_effort(function: &str, operation: &str) -> bool {
     match function {
-        // It revokes with an update, and the query is only for the log.
+        // The update revokes the key. The query only finds ids for the log.
         "post-leaks" => operation == "Query",
         _ => ["UpdateItem", "UpdateSecretVersionStage"].contains(&operation),
     }
 }
 
-/// A function, and the number and duration of its requests during faults.
+/// A function, with the number and duration of its requests during faults.
 struct TestedFunction {
     name: &'static str,
     aws: FakeAws,
@@ -77,7 +81,7 @@ impl TestedFunction {
         Self { name, aws, attempts: 0, longest: Duration::ZERO, requests: 0 }
     }
 
-    /// An event that succeeds. A write is a new one each time.
+    /// Returns an event that succeeds. A write has a new Idempotency-Key each time.
     fn event(&mut self) -> String {
         self.attempts += 1;
         self.named_event(&format!("attempt {}", self.attempts))
@@ -91,7 +95,7 @@ impl TestedFunction {
         Function::start(self.name, &self.aws.environment().with("AWS_ENDPOINT_URL", endpoint)).await
     }
 
-    /// The operations that the first success of a process calls.
+    /// Returns the operations that a new process calls for its first success.
     async fn operations(&mut self) -> BTreeSet<String> {
         let mut function = self.start(&self.aws.endpoint).await;
         let _ = self.aws.take_operations();
@@ -99,7 +103,7 @@ impl TestedFunction {
         self.aws.take_operations().into_iter().collect()
     }
 
-    /// Reverses the revocations of a leak report, so that the same report revokes again.
+    /// Undoes a leak report's revocations, so that the same report revokes the keys again.
     async fn restore_leaked_keys(&self) {
         for key in [LEAKED_KEY, LEAKED_WRITE_KEY] {
             let hash = key.parse::<ApiKeyValue>().unwrap().hash();
@@ -108,12 +112,26 @@ impl TestedFunction {
         }
     }
 
+    /// Sends an event that must succeed. Repeats it if the function missed its route's deadline, because generating a
+    /// signing key takes long on a busy machine. A fault that blocks the function makes it miss every deadline.
+    async fn invoke(function: &mut Function, event: &str) -> Response {
+        const ATTEMPTS: usize = 3;
+        for _ in 1..ATTEMPTS {
+            let (response, _) = read_payload(&function.invoke(event).await);
+            if response.status < 300 || !function.lines().last().is_some_and(|line| line.contains(MISSED_DEADLINE)) {
+                return response;
+            }
+        }
+        read_payload(&function.invoke(event).await).0
+    }
+
     /// Sends a request during a fault, and checks its response.
     async fn assert_fault(&mut self, function: &mut Function, fails: bool, what: &str) {
         let event = self.event();
         let begun = Instant::now();
-        let (response, _) = read_payload(&function.invoke(&event).await);
-        // Printed and not asserted, because the machine may be busy.
+        let response =
+            if fails { read_payload(&function.invoke(&event).await).0 } else { Self::invoke(function, &event).await };
+        // The duration is printed but not checked, because the machine may be busy.
         self.longest = self.longest.max(begun.elapsed());
         self.requests += 1;
         if fails {
@@ -123,18 +141,18 @@ impl TestedFunction {
         }
     }
 
-    /// Sends the same process a request after a fault, which must succeed.
+    /// Sends a request after a fault. It must succeed in the same process.
     async fn assert_success(&mut self, function: &mut Function, what: &str) {
-        // Generating a signing key takes time, and an app has room for few API keys: all but the first are replays.
+        // Generating a signing key takes long, and an app has room for few API keys: only the first is created, the rest are replays.
         let is_expensive = ["post-app-keys", "post-app-api-keys"].contains(&self.name);
         let event = if is_expensive { self.named_event("good") } else { self.event() };
-        let (response, _) = read_payload(&function.invoke(&event).await);
+        let response = Self::invoke(function, &event).await;
         let lines = || function.lines();
         assert!(response.status < 300, "{}: after {what}: {response:?} {:?}", self.name, lines());
     }
 }
 
-/// Each fault of each operation of a success, and of all operations since the start.
+/// Tries each fault in each operation of a success, and in all operations since the start.
 #[tokio::test(flavor = "multi_thread")]
 async fn service_fault_fails_route_in_contract_and_passes() {
     let functions = join_all(FUNCTIONS.map(|name| async move {
@@ -142,7 +160,7 @@ async fn service_fault_fails_route_in_contract_and_passes() {
         let operations = tested.operations().await;
         for (name, fault) in FAULTS {
             for operation in operations.clone() {
-                // A new process for each, because a process reads a secret once.
+                // Each fault needs a new process, because a process reads a secret only once.
                 let mut function = tested.start(&tested.aws.endpoint).await;
                 tested.restore_leaked_keys().await;
                 let fails = !is_best_effort(tested.name, &operation);
@@ -168,15 +186,17 @@ async fn service_fault_fails_route_in_contract_and_passes() {
     report("faults of services", &functions);
 }
 
-/// Fails unless the log has the cause once.
+/// Fails unless a failure is logged once with its cause, and a success without an error.
 async fn assert_logged(function: Function, fails: bool, what: &str) {
     let lines = function.stop().await;
-    let errors: Vec<_> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
+    let missed_deadline = |line: &Value| line["cause"].as_str().is_some_and(|cause| cause.starts_with(MISSED_DEADLINE));
+    let errors = lines.iter().filter(|line| line["level"] == "ERROR" && (fails || !missed_deadline(line)));
+    let errors: Vec<_> = errors.collect();
     assert_eq!(errors.len(), usize::from(fails), "{what}: {lines:?}");
     assert!(errors.iter().all(|line| line["cause"].as_str().is_some_and(|cause| cause.len() > 3)), "{what}: {lines:?}");
 }
 
-/// Each fault of the connections, during a request and since the start.
+/// Tries each fault of the connections during a request and since the start.
 #[tokio::test(flavor = "multi_thread")]
 async fn connection_fault_fails_route_in_contract_and_passes() {
     let functions = join_all(FUNCTIONS.map(|name| async move {
@@ -211,7 +231,7 @@ fn report(what: &str, tested: &[TestedFunction]) {
     }
 }
 
-/// Retries have a budget: the load on a throttled service stays close to the callers' own.
+/// Retries have a budget, so that they add little load to a throttled service.
 #[tokio::test(flavor = "multi_thread")]
 async fn throttled_service_is_called_little_more_often() {
     const REQUESTS: usize = 40;
@@ -232,7 +252,7 @@ async fn throttled_service_is_called_little_more_often() {
         }
         let calls = tested.aws.take_operations();
         let calls = calls.iter().filter(|call| *call == operation).count();
-        // Successful calls of the other operations restore a few retries.
+        // Successful calls of other operations refill the budget a little.
         let most = REQUESTS + RETRIES + REQUESTS * 2 / 10;
         assert!((REQUESTS + 1..=most).contains(&calls), "{name}: {calls} calls for {REQUESTS} requests");
     }

@@ -1,4 +1,4 @@
-//! Faults, threats, settings and scale: the functions and `userdocks-admin` on a fake AWS that fails.
+//! Faults, threats, settings and scale, for the functions and `userdocks-admin` on a fake AWS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod configuration;

@@ -1,4 +1,4 @@
-//! Attacks with one stolen key, function or browser tab that fail. docs/SECURITY.md names all tests of its table.
+//! Attacks with a stolen key that must fail. docs/SECURITY.md names the tests of each threat.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
@@ -16,34 +16,34 @@ use userdocks_test_support::{
     contract::{self, Fixture, read_payload},
     event::Event,
     function::Function,
+    in_process::InProcess,
 };
 
-/// The thief's rotation is authenticated and waits for Secrets Manager while the operator revokes or rotates its key.
+/// The thief's rotation is authenticated and waits for Secrets Manager. Meanwhile the operator revokes or rotates the key.
 #[tokio::test(flavor = "multi_thread")]
 async fn write_in_flight_fails_if_its_key_was_ended_meanwhile() {
     let aws = FakeAws::start().await;
     for command in [&["revoke"][..], &["rotate", "--overlap", "0s"]] {
         let app = TestApp::create(&aws.services()).await;
         let before = aws.services().store.find_app(app.id()).await.unwrap().unwrap();
-        let mut function = Function::start("post-app-secrets", &aws.environment()).await;
-        aws.intercept(|call| if call.operation == "PutSecretValue" { Reply::Lose } else { Reply::Forward });
-        let rotation = app.event("post-app-secrets").to_string();
-        let (response, ()) = tokio::join!(function.invoke(&rotation), async {
-            aws.response_lost().await;
-            aws.forward();
+        aws.intercept_operation("PutSecretValue", Reply::Hold);
+        let end_key = async {
             let (id, key) = (app.id().to_string(), app.write.record.id.to_string());
-            let arguments = [&["api-key", command[0], &id, &key], &command[1..]].concat();
-            let (status, _, errors) = aws.run_admin(&arguments).await;
-            assert_eq!(status, 0, "{command:?}: {errors}");
-        });
-        assert_eq!(read_payload(&response).0, contract::failure("post-app-secrets", "E4090"), "{command:?}");
+            aws.admin_json(&[&["api-key", command[0], &id, &key], &command[1..]].concat()).await;
+        };
+        // A function whose calls have no timeout waits for the command, however long it takes.
+        let function = InProcess::new("post-app-secrets", aws.services());
+        let event = app.event("post-app-secrets").to_string();
+        let (payload, ()) = tokio::join!(function.respond(&event), aws.while_held(end_key));
+        let (response, _) = read_payload(&payload);
+        assert_eq!(response, contract::failure("post-app-secrets", "E4090"), "{command:?}");
         let after = aws.services().store.find_app(app.id()).await.unwrap().unwrap();
         assert_eq!(after.secret_version_id, before.secret_version_id, "{command:?}: nothing was changed");
         assert_eq!(after.version, before.version + 1, "{command:?} counts as a change of the app");
     }
 }
 
-/// A thief who writes all the time cannot prevent the revocation.
+/// A thief who writes without pause cannot prevent the revocation.
 #[tokio::test(flavor = "multi_thread")]
 async fn revocation_wins_over_concurrent_changes() {
     let aws = FakeAws::start().await;
@@ -60,7 +60,7 @@ async fn revocation_wins_over_concurrent_changes() {
     assert_eq!((status, &revoked["apiKey"]["status"]), (0, &json!("revoked")), "{errors}");
 }
 
-/// A thief who writes to the app's record without pause can't write to its API key's.
+/// A thief can change the app's record without pause, but not the API key's record.
 #[tokio::test(flavor = "multi_thread")]
 async fn revocation_wins_without_record_of_app() {
     let aws = FakeAws::start().await;
@@ -104,7 +104,7 @@ async fn key_revoked_before_conflicts_without_retries() {
     assert_eq!(aws.take_operations(), ["TransactWriteItems", "BatchGetItem"]);
 }
 
-/// It is never accepted, but an app of that id may be created later.
+/// No key without an app is accepted, but an app with this id may be created later.
 #[tokio::test(flavor = "multi_thread")]
 async fn key_without_app_can_be_revoked() {
     let aws = FakeAws::start().await;
@@ -120,12 +120,12 @@ async fn key_without_app_can_be_revoked() {
     assert_eq!(store.find_app(app.id()).await.unwrap(), None, "no part of an app is created");
 }
 
-/// The line of a request's log.
+/// Stops the function. Returns the log line of its first request.
 async fn logged(function: Function) -> Value {
     function.stop().await.into_iter().find(|line| line["message"] == "request").unwrap()
 }
 
-/// template.yaml's alarm on deployments ignores lines with a `fault`; template/test_template.py tests that.
+/// The alarm that undoes a deployment ignores log lines with a `fault`. template/test_template.py tests its filter.
 #[tokio::test(flavor = "multi_thread")]
 async fn failure_caused_by_one_app_names_its_fault() {
     let aws = FakeAws::with_fixtures().await;
@@ -152,7 +152,7 @@ async fn failure_caused_by_one_app_names_its_fault() {
         ("get-app-secrets", "GetSecretValue", Reply::error(400, "ThrottlingException"), json!("throttled")),
         ("post-app-secrets", "PutSecretValue", Reply::error(400, "ThrottlingException"), json!("throttled")),
         ("post-app-secrets", "TransactWriteItems", cancelled, json!("throttled")),
-        // Faults that no app causes undo a deployment.
+        // These failures have no `fault`, so that they undo a deployment.
         ("get-app-keys", "BatchGetItem", Reply::error(400, "AccessDeniedException"), Value::Null),
         ("get-app-secrets", "GetSecretValue", Reply::error(400, "ResourceNotFoundException"), Value::Null),
         ("post-app-secrets", "TransactWriteItems", Reply::error(400, "ValidationException"), Value::Null),
@@ -167,8 +167,8 @@ async fn failure_caused_by_one_app_names_its_fault() {
     }
 }
 
-/// Prints how much longer a wrong key takes for an app with eight signing keys, whose record the function reads, than for an app
-/// that does not exist. docs/SECURITY.md has the figures.
+/// Compares the time that a wrong key takes for an app with eight signing keys and for an app that does not exist. Only the
+/// first app's record is read. The ratio is printed, and docs/SECURITY.md quotes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_keys_get_same_response_at_measured_ratio() {
     const ROUNDS: usize = 200;

@@ -1,4 +1,4 @@
-//! `userdocks-admin` on the running stack, with its effects on the API.
+//! `userdocks-admin` on the running stack, and its effects on the API.
 
 use serde_json::{Value, json};
 use userdocks_test_support::{app_client::AppClient, contract, fixtures, project, stack::Stack};
@@ -21,7 +21,7 @@ pub fn app_create_creates_complete_app(stack: &Stack) {
     let listed = keys(stack, app, read);
     assert_eq!((listed.len(), &listed[0]["uuid"]), (1, &created["signingKey"]["uuid"]));
     assert_eq!(listed[0]["createdAt"], created["app"]["createdAt"]);
-    // RSA-4096 as SubjectPublicKeyInfo is 550 bytes.
+    // An RSA-4096 SubjectPublicKeyInfo has 550 bytes, which are 736 characters of base64.
     let pem = listed[0]["value"].as_str().unwrap();
     assert_eq!(pem.replace('\n', "").len(), "-----BEGIN PUBLIC KEY----------END PUBLIC KEY-----".len() + 736);
     let write = created["apiKeys"][1]["value"].as_str().unwrap();
@@ -69,7 +69,7 @@ pub fn app_list_in_parts(stack: &Stack) {
         assert_eq!(ids(&page).len(), 2);
         page = admin(stack, &["app", "list", "--limit", "2", "--after", next]);
     }
-    // Other tests make and delete apps meanwhile.
+    // Other tests create and delete apps at the same time.
     assert!(created.iter().all(|app| all.iter().filter(|listed| *listed == app).count() == 1), "{all:?}");
     assert_eq!(field_names(&admin(stack, &["app", "list"])), ["apps"]);
     let human = stack.admin(&["app", "list", "--limit", "1"], "");
@@ -86,15 +86,15 @@ pub fn app_export_and_import(stack: &Stack) {
     let file = directory.path().join("app.jsonl");
     std::fs::write(&file, exported.stdout).unwrap();
     let import = ["app", "import", file.to_str().unwrap()];
-    assert_eq!(admin_fails(stack, &import, "").0, Some(1), "there is such an app");
+    assert_eq!(admin_fails(stack, &import, "").0, Some(1), "the app exists");
     admin(stack, &["app", "delete", &app, "--yes"]);
     assert_eq!(admin(stack, &import)["apps"][0]["isImported"], true);
     assert_eq!(keys(stack, &app, &read), before);
     assert_ne!(secret(stack, &app, &read), old);
-    assert_eq!(stack.admin(&["app", "export"], "").status.code(), Some(2), "one app, or all");
+    assert_eq!(stack.admin(&["app", "export"], "").status.code(), Some(2), "either --app or --all");
 }
 
-/// What is safe to repair of what is wrong with an app: a version and a private key that no record names.
+/// Repairs what is safe to repair: a version and a private key that no record names.
 pub fn doctor(stack: &Stack) {
     let AppClient { id: app, read_key: read, .. } = stack.create_app();
     let healthy = admin(stack, &["doctor", "--app", &app]);
@@ -134,11 +134,11 @@ pub fn app_disable_enable_delete(stack: &Stack) {
     }
     assert_eq!(admin(stack, &["app", "enable", &app])["app"]["isDisabled"], false);
     assert_eq!(call(stack, &app, "secrets", &read).status, 200);
-    assert_eq!(admin_fails(stack, &["app", "delete", &app], "").0, Some(2), "not without --yes");
+    assert_eq!(admin_fails(stack, &["app", "delete", &app], "").0, Some(2), "deletion requires --yes");
     assert_eq!(admin(stack, &["app", "delete", &app, "--yes"])["deleted"]["uuid"], app.as_str());
     assert_eq!(call(stack, &app, "secrets", &read), contract::failure("get-app-secrets", "E4010"));
     assert_eq!(admin_fails(stack, &["app", "show", &app], "").0, Some(1));
-    // Its secret waits for its deletion; an app of the same id brings it back.
+    // The secret is scheduled for deletion. Creating an app with the same id restores it.
     let again = admin(stack, &["app", "create", "--name", "Again", "--id", &app]);
     assert_eq!(secret(stack, &app, again["apiKeys"][0]["value"].as_str().unwrap()).len(), 64);
 }
@@ -162,7 +162,7 @@ pub fn api_key_issue_list_revoke(stack: &Stack) {
     assert_eq!(revoked["apiKey"]["status"], "revoked");
     assert_eq!(call(stack, &app, "secrets", value), contract::failure("get-app-secrets", "E4010"));
     let again = admin(stack, &["api-key", "revoke", &app, id]);
-    assert_eq!(again["apiKey"]["revokedAt"], revoked["apiKey"]["revokedAt"], "again changes nothing");
+    assert_eq!(again["apiKey"]["revokedAt"], revoked["apiKey"]["revokedAt"], "revoking again changes nothing");
 
     let other = "apikey_00000000-0000-4000-8000-000000000000";
     assert_eq!(admin_fails(stack, &["api-key", "revoke", &app, other], "").0, Some(1));
@@ -189,11 +189,15 @@ pub fn secret_set_and_rotate(stack: &Stack) {
     let rotated = admin(stack, &["secret", "rotate", &app]);
     let second = secret(stack, &app, &read);
     assert_ne!(first, second);
-    assert_eq!(rotated["secret"], admin(stack, &["app", "show", &app])["secret"], "both say when the overlap ends");
+    assert_eq!(
+        rotated["secret"],
+        admin(stack, &["app", "show", &app])["secret"],
+        "both commands show when the overlap ends"
+    );
     let own = "a secret of \"our\" own\\ with\nlines, 🗝";
     admin_with_input(stack, &["secret", "set", &app], &format!("{own}\n"));
     assert_eq!(secret(stack, &app, &read), own);
-    assert_eq!(admin_fails(stack, &["secret", "set", &app], "\n").0, Some(1), "an empty secret is none");
+    assert_eq!(admin_fails(stack, &["secret", "set", &app], "\n").0, Some(1), "a secret is not empty");
     for _ in 0..25 {
         admin(stack, &["secret", "rotate", &app, "--force"]);
     }
@@ -253,10 +257,10 @@ pub fn signing_key_create_activate_revoke(stack: &Stack) {
     let activated = admin(stack, &["signing-key", "activate", &app, second, "--force"]);
     assert_eq!(activated["signingKey"]["state"], "in_use");
     assert_eq!(keys(stack, &app, &read)[0]["uuid"], second);
-    assert_eq!(admin_fails(stack, &["signing-key", "revoke", &app, second], "").0, Some(1), "it is in use");
+    assert_eq!(admin_fails(stack, &["signing-key", "revoke", &app, second], "").0, Some(1), "the key is in use");
     assert_eq!(admin(stack, &["signing-key", "revoke", &app, &first])["signingKey"]["state"], "revoked");
     assert_eq!(keys(stack, &app, &read).len(), 1);
-    assert_eq!(admin_fails(stack, &["signing-key", "activate", &app, &first], "").0, Some(1), "it is gone");
+    assert_eq!(admin_fails(stack, &["signing-key", "activate", &app, &first], "").0, Some(1), "the key is revoked");
     admin(stack, &["signing-key", "revoke", &app, second, "--force"]);
     assert!(keys(stack, &app, &read).is_empty());
 }
@@ -291,7 +295,7 @@ pub fn api_key_rotate(stack: &Stack) {
     assert_eq!((&rotated["previous"]["uuid"], &rotated["previous"]["status"]), (&json!(old), &json!("active")));
     assert!(rotated["previous"]["expiresAt"].is_string());
     for key in [&read, new] {
-        assert_eq!(call(stack, &app, "secrets", key).status, 200, "both, while they overlap");
+        assert_eq!(call(stack, &app, "secrets", key).status, 200, "both keys are accepted during the overlap");
     }
     let listed = admin(stack, &["api-key", "list", &app]);
     assert!(

@@ -7,7 +7,7 @@ pub fn get(url: &str, headers: &[(&str, &str)]) -> (Response, String) {
     send("GET", url, headers, None)
 }
 
-/// What an app's aws does: one GET with its key.
+/// Sends a GET with an app's read key.
 pub fn call(stack: &Stack, app: &str, resource: &str, key: &str) -> Response {
     let headers = [("x-api-key", key), ("x-api-key-type", "read"), ("x-client-id", app)];
     get(&format!("{}/api/v1/apps/{app}/{resource}", stack.api()), &headers).0

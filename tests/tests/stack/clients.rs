@@ -1,4 +1,4 @@
-//! Clients by other projects, on the running stack, as the documents say. Each prints its version.
+//! Third-party clients on the running stack, used as the documents say. Each prints its version.
 
 use std::{
     io::Write,
@@ -13,8 +13,8 @@ use crate::{
     verifiers::{Verifier, python},
 };
 
-/// boto3 finds the data that the API returns in the places that docs/ARCHITECTURE.md names.
-pub fn boto3_reads_the_data(stack: &Stack) {
+/// boto3 finds the API's data in the places that docs/ARCHITECTURE.md names.
+pub fn boto3_reads_data(stack: &Stack) {
     let AppClient { id: app, read_key: read, write_key: write, .. } = stack.create_app();
     let headers = |idempotency_key| {
         let (key, app) = (write.as_str(), app.as_str());
@@ -50,7 +50,7 @@ pub fn boto3_reads_the_data(stack: &Stack) {
         "version",
     ];
     assert_eq!(sorted_names(item), names);
-    // The read key is used from here on, so that its record has no last use yet.
+    // boto3 read the table before this first use of the read key, so the record has no last use.
     let (listed, stored) = (keys(stack, &app, &read), item["signingKeys"].as_array().unwrap());
     assert_eq!((listed.len(), stored.len(), &listed[0]["uuid"]), (2, 2, &json!(signing_key)));
     for (listed, state) in listed.iter().zip(["in_use", "previous"]) {
@@ -67,7 +67,7 @@ pub fn boto3_reads_the_data(stack: &Stack) {
 
     let current = secret(stack, &app, &read);
     assert_eq!(found["secret"], current.as_str());
-    assert!(rotated.body.contains(&current), "the rotation returned it");
+    assert!(rotated.body.contains(&current), "the rotation returned this secret");
     let writes = found["writes"].as_array().unwrap();
     assert_eq!(writes.len(), 3);
     for write in writes {
@@ -76,7 +76,7 @@ pub fn boto3_reads_the_data(stack: &Stack) {
     for item in writes.iter().chain([item, api_key]) {
         let item = item.to_string();
         for value in [&current, &read, &write] {
-            assert!(!item.contains(value.as_str()), "the table holds no secret and no API key");
+            assert!(!item.contains(value.as_str()), "the table contains no secret and no API key");
         }
         assert!(!item.contains("PRIVATE"));
     }
@@ -91,8 +91,8 @@ pub fn boto3_reads_the_data(stack: &Stack) {
     );
 }
 
-/// The API's documentation prints two examples; Node.js runs them as they are.
-pub fn fetch_runs_the_printed_examples(stack: &Stack) {
+/// Node.js runs the two examples of the API's documentation unchanged, except for their placeholders.
+pub fn fetch_runs_printed_examples(stack: &Stack) {
     let demo = &stack.ready["demoApp"];
     let (app, read) = (demo["uuid"].as_str().unwrap(), demo["readKey"].as_str().unwrap());
     let example = |file: &str, placeholders: Value| {
@@ -118,7 +118,7 @@ pub fn fetch_runs_the_printed_examples(stack: &Stack) {
     assert_eq!(example("get-keys.js", keys), json!([[200, response]]));
 }
 
-/// Runs a client with its input as JSON, and returns its output.
+/// Runs a client with a JSON input and returns its JSON output.
 fn run(command: &mut Command, input: &Value) -> Value {
     let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     process.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();

@@ -1,5 +1,5 @@
-//! The running stack, as `make run` starts it: the contract over HTTP, the operator's commands, and restarts.
-//! `EMULATOR=moto` runs the same against moto in place of the embedded services.
+//! The stack that `make run` starts: the contract over HTTP, the operator's commands, and restarts. `EMULATOR=moto` replaces
+//! the embedded services with moto.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod admin;
@@ -42,7 +42,7 @@ impl Shared {
     }
 }
 
-/// moto[server], by another project. `make test-moto` installs it.
+/// A running moto[server], which `make test-moto` installs.
 struct Moto {
     endpoint: String,
     _program: Program,
@@ -85,8 +85,8 @@ const TESTS: [(&str, Test); 29] = [
     ("api-key rotate", admin::api_key_rotate),
     ("corrupt record is named and hides no other", admin::corrupt_record_hides_no_other),
     ("verifiers of other projects do not notice rotation", verifiers::verifiers_do_not_notice_rotation),
-    ("boto3 finds data where it is documented", clients::boto3_reads_the_data),
-    ("fetch runs printed examples", clients::fetch_runs_the_printed_examples),
+    ("boto3 finds data where it is documented", clients::boto3_reads_data),
+    ("fetch runs printed examples", clients::fetch_runs_printed_examples),
     ("schemathesis finds nothing with credentials", schemathesis::finds_nothing_with_credentials),
     ("schemathesis finds nothing without credentials", schemathesis::finds_nothing_without_credentials),
     ("usage errors and failures have exit codes", admin::exit_codes),
@@ -106,7 +106,7 @@ fn trials(shared: Option<&Arc<Shared>>) -> Vec<Trial> {
     fixtures.chain(tests).collect()
 }
 
-/// Sends a fixture as an event, and as the HTTP request of that event.
+/// Sends a fixture as an event and as an HTTP request.
 fn send_fixture(fixture: &Fixture, stack: &Stack) {
     let (response, _) = read_payload(&http::invoke(stack.api(), &fixture.function, fixture));
     fixture.assert_response(response);

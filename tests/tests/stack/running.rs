@@ -1,4 +1,4 @@
-//! The running stack itself: its output, its log, its API and its restarts.
+//! The running stack's output, log, API and restarts.
 
 use std::{
     fs::File,
@@ -93,7 +93,7 @@ pub fn restart_keeps_data(stack: &Stack) {
     let ready = before.ready.clone();
     let stopped = before.stop();
     for address in addresses {
-        assert!(TcpStream::connect(&address).is_err(), "{address} is still listened on");
+        assert!(TcpStream::connect(&address).is_err(), "a program still listens on {address}");
     }
 
     let after = match &endpoint {
@@ -105,7 +105,7 @@ pub fn restart_keeps_data(stack: &Stack) {
     let demo = &kept.2;
     assert_eq!(secret(&after, demo["uuid"].as_str().unwrap(), demo["readKey"].as_str().unwrap()).len(), 64);
 
-    // The next start replaces demo keys that the developer revoked.
+    // The next start replaces revoked demo keys.
     let demo_app = demo["uuid"].as_str().unwrap();
     let shown = admin(&after, &["app", "show", demo_app]);
     for key in shown["apiKeys"].as_array().unwrap() {

@@ -1,4 +1,4 @@
-//! Schemathesis, with all its checks, sends requests by docs/openapi.yaml and checks the responses by it.
+//! Schemathesis generates requests from docs/openapi.yaml and checks the responses against it.
 
 use userdocks_test_support::{app_client::AppClient, command, project, stack::Stack};
 
@@ -17,8 +17,8 @@ pub fn finds_nothing_without_credentials(stack: &Stack) {
 
 fn finds_nothing(stack: &Stack, configuration: &str, environment: &[(&str, &str)]) {
     let folder = project().join("tests/openapi");
-    // It keeps what it has learned where it runs; each run begins without.
-    let memory = tempfile::tempdir().unwrap();
+    // Schemathesis caches results in its working directory. An empty directory makes runs independent.
+    let directory = tempfile::tempdir().unwrap();
     let output = command(python())
         .args(["-m", "schemathesis.cli", "--config-file"])
         .arg(folder.join(configuration))
@@ -27,11 +27,11 @@ fn finds_nothing(stack: &Stack, configuration: &str, environment: &[(&str, &str)
         .args(["--url", stack.api()])
         .env("HOOKS", folder.join("hooks.py"))
         .envs(environment.iter().copied())
-        .current_dir(memory.path())
+        .current_dir(directory.path())
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    let said = said.lines().filter(|line| line.contains("Schemathesis v") || line.contains("generated"));
-    println!("client: {} ({configuration})", said.map(str::trim).collect::<Vec<_>>().join(": "));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{printed}{}", String::from_utf8_lossy(&output.stderr));
+    let summary = printed.lines().filter(|line| line.contains("Schemathesis v") || line.contains("generated"));
+    println!("client: {} ({configuration})", summary.map(str::trim).collect::<Vec<_>>().join(": "));
 }

@@ -1,4 +1,4 @@
-//! Verifiers of tokens, by other projects, during a rotation of the signing key.
+//! Third-party verifiers of tokens during a rotation of the signing key.
 
 use std::{
     io::{BufRead, BufReader, Write},
@@ -11,12 +11,12 @@ use userdocks_test_support::{app_client::AppClient, command, contract, http::sen
 
 use crate::api::{block_on, keys};
 
-/// The Python that has the clients' packages.
+/// Returns the Python interpreter that has the clients' packages.
 pub fn python() -> String {
     std::env::var("PYTHON").unwrap_or("python3".to_owned())
 }
 
-/// A verifier of tokens in another process, which reads commands and prints results as JSON lines.
+/// A verifier in another process, which reads commands and prints results as JSON lines.
 pub struct Verifier {
     process: Child,
     results: BufReader<ChildStdout>,
@@ -58,8 +58,8 @@ impl Drop for Verifier {
     }
 }
 
-/// PyJWT and jose, which keep the JWKS for its max-age, verify every token before, during and after a rotation; a client
-/// that knows no kid and takes items[0] of the keys route verifies every token of the key in use.
+/// PyJWT and jose, which cache the JWKS for its max-age, verify every token before, during and after a rotation. A client
+/// that ignores the kid and uses items[0] of the keys route verifies every token of the key in use.
 pub fn verifiers_do_not_notice_rotation(stack: &Stack) {
     let AppClient { id: app, read_key: read, write_key: write, .. } = stack.create_app();
     let jwks = format!("{}/api/v1/apps/{app}/jwks.json", stack.api());
@@ -82,7 +82,7 @@ pub fn verifiers_do_not_notice_rotation(stack: &Stack) {
     let put = Some(r#"{"state":"in_use"}"#);
     assert_eq!(send("PUT", &path(&format!("/{second}")), &headers, put).0, contract::failure("put-app-key", "E4090"));
 
-    // 600 seconds pass for the key, and for the verifiers, which still have the key set without it.
+    // 600 seconds pass for the key and for the verifiers, which still cache the key set without the key.
     make_standby_key_older(stack, &app);
     for verifier in &mut both {
         assert_eq!(verifier.ask(&json!({"advance": 600})), json!({}));
@@ -96,11 +96,11 @@ pub fn verifiers_do_not_notice_rotation(stack: &Stack) {
         assert_eq!(verifier.ask(&json!({"advance": 601})), json!({}));
         assert_eq!(verifier.ask(&json!({"verify": token_after})), json!({"kid": second}), "{}", verifier.about);
         let revoked = verifier.ask(&json!({"verify": token_before}));
-        assert!(revoked["error"].is_string(), "{}: a revoked key verifies nothing: {revoked}", verifier.about);
+        assert!(revoked["error"].is_string(), "{}: a revoked key verifies no token: {revoked}", verifier.about);
     }
 }
 
-/// Each verifier verifies each token; and the newest verifies with the key in use, whatever its kid.
+/// Fails unless each verifier verifies each token, and the key in use verifies the newest token.
 fn assert_verified(verifiers: &mut [Verifier; 2], tokens: &[(&String, &str)], in_use: &Value) {
     for (token, kid) in tokens {
         for verifier in &mut *verifiers {
@@ -111,7 +111,7 @@ fn assert_verified(verifiers: &mut [Verifier; 2], tokens: &[(&String, &str)], in
     assert_eq!(verifiers[0].ask(&json!({"verify": newest, "with": in_use})), json!({}), "with items[0]");
 }
 
-/// A token signed with the private key from Secrets Manager.
+/// Returns a token that is signed with the private key from Secrets Manager.
 fn sign(stack: &Stack, pyjwt: &mut Verifier, app: &str, key: &str) -> String {
     let name = format!("{}/apps/{app}/signing-keys/{key}", stack.ready["secretPrefix"].as_str().unwrap());
     let private = block_on(async {

@@ -58,7 +58,7 @@ async fn check_service(sdk: &SdkConfig, service: &str) -> Result<Option<String>,
     Ok(endpoint)
 }
 
-/// Whether requests carry a session token, which anyone on the network could read and use over plain HTTP.
+/// Returns whether requests carry a session token, which anyone on the network could read and use over plain HTTP.
 async fn has_session(sdk: &SdkConfig) -> bool {
     let Some(provider) = sdk.credentials_provider() else { return false };
     // If there are no credentials, the error of the first call gives the cause.

@@ -81,7 +81,7 @@ fn exit_code(finished: Result<CommandOutput, AdminError>, only_reads: bool) -> E
             }
             if printed.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        // The reader needs no more, as in `app list | head -1`.
+        // The reader has closed the output, as in `app list | head -1`.
         Err(AdminError::OutputClosed) if only_reads => ExitCode::from(ENDED_BY_CLOSED_PIPE),
         Err(error) => {
             report(&format!("userdocks-admin: {error}"));

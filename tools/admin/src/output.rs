@@ -23,7 +23,7 @@ pub struct Output {
 
 enum Printed {
     Nothing,
-    Rows { list: &'static str, widths: Vec<usize>, is_begun: bool },
+    Rows { list: &'static str, widths: Vec<usize>, has_begun: bool },
     Lines,
 }
 
@@ -34,19 +34,19 @@ impl Output {
 
     /// Prints rows of the output's first field, a list with this name. The human format aligns them page by page.
     pub fn rows(&mut self, list: &'static str) -> impl FnMut(Vec<Value>) -> Result<(), AdminError> {
-        self.printed = Printed::Rows { list, widths: Vec::new(), is_begun: false };
+        self.printed = Printed::Rows { list, widths: Vec::new(), has_begun: false };
         |rows| if rows.is_empty() { Ok(()) } else { self.add(&rows) }
     }
 
-    /// Prints values as JSON Lines, whatever the format.
+    /// Prints values as JSON Lines, regardless of the format.
     pub fn lines(&mut self) -> impl FnMut(Vec<Value>) -> Result<(), AdminError> {
         self.printed = Printed::Lines;
         |values| write(&values.iter().map(json_text).map(|line| line + "\n").collect::<String>())
     }
 
     fn add(&mut self, rows: &[Value]) -> Result<(), AdminError> {
-        let Printed::Rows { list, widths, is_begun } = &mut self.printed else { return Ok(()) };
-        let is_first = !std::mem::replace(is_begun, true);
+        let Printed::Rows { list, widths, has_begun } = &mut self.printed else { return Ok(()) };
+        let is_first = !std::mem::replace(has_begun, true);
         write(&match self.format {
             Format::Human if is_first => format!("{list}\n{}", table(rows, true, widths)),
             Format::Human => table(rows, false, widths),
@@ -66,9 +66,9 @@ impl Output {
         write(&match (self.format, &self.printed) {
             (_, Printed::Lines) => return Ok(()),
             (Format::Json, Printed::Nothing) => json_text(output) + "\n",
-            (Format::Json, Printed::Rows { is_begun: true, .. }) => format!("]{}\n", fields(",")),
+            (Format::Json, Printed::Rows { has_begun: true, .. }) => format!("]{}\n", fields(",")),
             (Format::Json, Printed::Rows { list, .. }) => format!("{{\"{list}\":[]{}\n", fields(",")),
-            (Format::Human, Printed::Rows { list, is_begun: false, .. }) => {
+            (Format::Human, Printed::Rows { list, has_begun: false, .. }) => {
                 format!("{list}\n  none\n{}", human(output))
             }
             (Format::Human, _) => human(output),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn later_pages_have_no_header_and_are_as_wide_as_those_before() {
+    fn later_page_has_no_header_and_keeps_widths() {
         let mut widths = Vec::new();
         let page = |name: &str| [json!({"name": name, "value": 1})];
         assert_eq!(table(&page("longer"), true, &mut widths), "  name    value\n  longer  1\n");

@@ -20,7 +20,7 @@ use crate::{
 pub struct Replacement {
     /// The time for which the previous secret is still returned.
     pub overlap: Duration,
-    /// Whether to replace the secret even if API keys in use lose their version.
+    /// Replaces the secret even if API keys in use lose their version.
     pub force: bool,
 }
 

@@ -183,7 +183,7 @@ impl Apps {
         Ok(())
     }
 
-    /// Checks a response to the letter.
+    /// Checks the status, headers and body of a response.
     pub fn check(&self, request: &Request, outcome: &Outcome, response: &Value) -> Result<(), Violation> {
         // The function received the event after this moment.
         let sent = outcome.at - outcome.took;

@@ -51,7 +51,7 @@ pub struct Load {
     usage: Vec<Usage>,
 }
 
-/// What a process holds at a moment.
+/// The memory and descriptors of a process at one moment.
 struct Usage {
     /// The time since the load began.
     at: Duration,
@@ -60,7 +60,7 @@ struct Usage {
     descriptors: usize,
 }
 
-/// What a process held in a minute.
+/// The memory and descriptors of a process in one minute.
 pub struct Minute {
     /// At its end, resident, in bytes.
     pub memory: u64,

@@ -1,7 +1,7 @@
 //! `make bench`: compares the functions with an empty function, the SDK's defaults and Node.js.
 //!
 //! `make load`: measures throughput and latencies of the functions under load.
-#![allow(clippy::indexing_slicing, reason = "on `serde_json::Value`, where it can't panic")]
+#![allow(clippy::indexing_slicing, reason = "a read of a `serde_json::Value` cannot panic")]
 
 mod apps;
 mod aws;
@@ -28,6 +28,9 @@ struct Arguments {
     /// Output folder of `cargo lambda build`
     #[arg(long)]
     functions: PathBuf,
+    /// Output folder of `cargo lambda build --arm64`; the sizes are skipped if it does not exist
+    #[arg(long, default_value = "target/lambda-arm64")]
+    arm64: PathBuf,
     /// Target folder of the peers
     #[arg(long)]
     peers: PathBuf,
@@ -104,6 +107,10 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         return Ok(targets.iter().all(report::Target::is_met));
     }
     let summary = report::summary(&figures);
-    report::write(&arguments.documents, &[("all", all), ("sizes", sizes), ("summary", summary)])?;
+    let mut figures = vec![("all", all), ("sizes", sizes), ("summary", summary)];
+    if arguments.arm64.is_dir() {
+        figures.push(("arm64", report::binaries(&measure::binaries(&arguments.arm64)?)));
+    }
+    report::write(&arguments.documents, &figures)?;
     Ok(true)
 }

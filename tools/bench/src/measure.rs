@@ -1,6 +1,6 @@
 //! The measurements. All programs run in turn in many rounds, so that other load on the machine affects them equally.
 
-use std::{fs, io, io::Write, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, io, io::Write, path::Path, time::Duration};
 
 use flate2::{Compression, write::DeflateEncoder};
 use serde_json::Value;
@@ -283,6 +283,19 @@ pub fn instructions(programs: &[Measured], arguments: &Arguments) -> Result<(), 
         println!("{total} instructions for the start and {requests} requests: callgrind_annotate {file}");
     }
     Ok(())
+}
+
+/// Returns the functions built in a folder, by name: bytes, as they are and zipped.
+pub fn binaries(folder: &Path) -> Result<BTreeMap<String, (u64, u64)>, Failure> {
+    let mut binaries = BTreeMap::new();
+    for function in fs::read_dir(folder)? {
+        let function = function?;
+        let file = function.path().join("bootstrap");
+        if file.is_file() {
+            binaries.insert(function.file_name().to_string_lossy().into_owned(), size(&file)?);
+        }
+    }
+    Ok(binaries)
 }
 
 /// Returns the bytes of a file, and its bytes in a zip archive.

@@ -53,7 +53,7 @@ impl Process {
         self.runtime.block_on(self.api.ready());
     }
 
-    /// The process's id.
+    /// Returns the process's id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

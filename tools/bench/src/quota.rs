@@ -12,7 +12,7 @@ const WHOLE_PROCESSOR: u32 = 1769;
 /// Microseconds.
 const PERIOD: u32 = 20_000;
 
-/// A control group, which is removed when this is dropped. Its processes have to end before.
+/// A control group, which is removed when this is dropped. Its processes have to end first.
 pub struct Quota(PathBuf);
 
 impl Quota {
@@ -27,7 +27,7 @@ impl Quota {
             group.set("cpu.cfs_quota_us", &quota.to_string())?;
             return Ok(group);
         }
-        // Version 2 gives a group the controllers that its parent hands on.
+        // In version 2, a group has only the controllers that its parent enables for it.
         let root = Path::new("/sys/fs/cgroup");
         fs::write(root.join("cgroup.subtree_control"), "+cpu")?;
         let group = Self::create(root.join(name))?;

@@ -1,6 +1,6 @@
 //! The tables of figures, the targets, and the update of the documents.
 
-use std::{fs, path::PathBuf, thread::available_parallelism, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, thread::available_parallelism, time::Duration};
 
 use crate::{
     Failure,
@@ -205,6 +205,17 @@ fn at(ascending: &[Duration], part: f64) -> Duration {
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
+}
+
+/// Returns the table of binaries.
+pub fn binaries(binaries: &BTreeMap<String, (u64, u64)>) -> String {
+    let rows: String = binaries
+        .iter()
+        .map(|(name, (size, zipped))| {
+            format!("| `{name}` | {:.1} MB | {:.1} MB |\n", megabytes(*size), megabytes(*zipped))
+        })
+        .collect();
+    format!("| function, arm64 | binary | zipped |\n|---|---|---|\n{rows}")
 }
 
 /// Returns the short table.

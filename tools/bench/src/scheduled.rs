@@ -101,7 +101,7 @@ impl Scheduled {
 }
 
 impl Generation {
-    /// Requests one key after another.
+    /// Sends requests for one key after another.
     fn measure(program: &Program, event: &str, quota: &Quota) -> Result<Self, Failure> {
         let mut process = Process::start(program)?;
         process.ready();

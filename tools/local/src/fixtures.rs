@@ -29,7 +29,7 @@ struct FixtureApp {
     name: String,
     #[serde(default)]
     is_disabled: bool,
-    /// None if the version that the app pins does not exist.
+    /// `None` if the version that the app pins does not exist.
     secret: Option<String>,
     api_keys: Vec<FixtureApiKey>,
     signing_keys: Vec<FixtureSigningKey>,
@@ -49,7 +49,7 @@ struct FixtureApiKey {
     issued_by: Option<String>,
     #[serde(default)]
     allowed_cidrs: Vec<String>,
-    /// Whether the key's record lacks an attribute.
+    /// If set, the key's record lacks an attribute.
     #[serde(default)]
     is_corrupt: bool,
 }

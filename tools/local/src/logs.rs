@@ -45,7 +45,7 @@ pub fn show_standard_input() -> Result<(), LocalError> {
     Ok(())
 }
 
-/// Returns a function's log line as readable text, or None if the line is not a log line.
+/// Returns a function's log line as readable text, or `None` if the line is not a log line.
 fn readable(line: &str) -> Option<String> {
     match serde_json::from_str(line) {
         Ok(Value::Object(fields)) if fields.contains_key("message") => Some(entry(&fields)),
@@ -53,7 +53,7 @@ fn readable(line: &str) -> Option<String> {
     }
 }
 
-/// A request begins with time, status, code and route, any other entry with time, level and message. Other fields follow.
+/// Returns an entry. A request begins with time, status, code and route, any other entry with time, level and message.
 fn entry(fields: &Map<String, Value>) -> String {
     let field = |name: &str| fields.get(name).map(text).unwrap_or_default();
     let timestamp = field("timestamp");

@@ -97,8 +97,8 @@ impl Settings {
     }
 }
 
-/// Whether a variable could override [`Settings`] in the functions or in `cargo lambda watch`. `AWS_LC_` variables are build
-/// settings of a library.
+/// Returns whether a variable could override [`Settings`] in the functions or in `cargo lambda watch`. `AWS_LC_`
+/// variables are build settings of a library.
 pub fn overrides_settings(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let is_foreign =

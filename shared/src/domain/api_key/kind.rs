@@ -12,7 +12,7 @@ pub enum ApiKeyType {
 impl ApiKeyType {
     pub const ALL: [Self; 2] = [Self::Read, Self::Write];
 
-    /// The name in the `x-api-key-type` header, in the table and inside a key.
+    /// Returns the name in the `x-api-key-type` header, in the table and inside a key.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -21,7 +21,7 @@ impl ApiKeyType {
         }
     }
 
-    /// The prefix of keys that this system issues.
+    /// Returns the prefix of keys that this system issues.
     pub(super) fn prefix(self) -> &'static str {
         match self {
             Self::Read => "ud_read_",

@@ -143,7 +143,7 @@ impl ApiKey {
         self.updated_at = now;
     }
 
-    /// Revokes the key for good. A revoked key does not change.
+    /// Revokes the key permanently. A revoked key does not change.
     pub fn revoke(&mut self, now: Timestamp) {
         if self.revoked_at.is_none() {
             self.revoked_at = Some(now);
@@ -168,8 +168,8 @@ impl ApiKey {
         self.listed_until().is_none_or(|end| now <= end)
     }
 
-    /// The time from which DynamoDB may delete the record. Records of write keys stay, because they show which key
-    /// created which.
+    /// Returns the time from which DynamoDB may delete the record. Records of write keys stay, because they show which
+    /// key created which.
     #[must_use]
     pub fn deletable_at(&self) -> Option<Timestamp> {
         match self.kind {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn use_is_stored_once_an_hour() {
+    fn use_is_stored_once_per_hour() {
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
         let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
         let mut key = ApiKey::new(&value, ApiKeyType::Read, String::new(), now, None);

@@ -139,7 +139,7 @@ fn has_wrapped_own_key(text: &str) -> bool {
     })
 }
 
-/// CRC-32 (IEEE 802.3) in base62, zero-padded: 62^6 is more than 2^32.
+/// Returns the CRC-32 (IEEE 802.3) in base62, zero-padded: 62^6 is more than 2^32.
 fn checksum(body: &str) -> String {
     let mut rest = crc32fast::hash(body.as_bytes());
     let mut digits = ['0'; CHECKSUM_DIGITS];

@@ -18,7 +18,7 @@ pub enum SigningKeyState {
 impl SigningKeyState {
     const ALL: [Self; 4] = [Self::Standby, Self::InUse, Self::Previous, Self::Revoked];
 
-    /// The name in the table and in responses.
+    /// Returns the name in the table and in responses.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

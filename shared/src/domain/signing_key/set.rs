@@ -154,7 +154,7 @@ impl SigningKeys {
         self.get(id)
     }
 
-    /// Revokes a key, at once and for good. Without `force`, fails for the key in use. A revoked key does not change.
+    /// Revokes a key permanently. Without `force`, fails for the key in use. A revoked key does not change.
     pub fn revoke(
         &mut self,
         id: SigningKeyId,

@@ -103,7 +103,7 @@ mod tests {
         "2026-01-01T00:00:00.000Z".parse().unwrap()
     }
 
-    /// An API key with every attribute.
+    /// Returns an API key with every attribute.
     fn api_key() -> ApiKey {
         let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
         ApiKey {
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// An API key without optional attributes.
+    /// Returns an API key without optional attributes.
     fn minimal_api_key() -> ApiKey {
         let value = ApiKeyValue::issue(ApiKeyType::Read).unwrap();
         ApiKey::new(&value, ApiKeyType::Read, "deploy".to_owned(), now(), None)

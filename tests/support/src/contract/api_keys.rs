@@ -1,4 +1,4 @@
-//! The API keys of the fixtures, as the contract's responses show them.
+//! The fixtures' API keys as the contract's responses show them.
 
 use serde_json::{Value, json};
 
@@ -6,18 +6,18 @@ use super::apps;
 
 const CREATED: &str = "2026-01-01T00:00:00.000Z";
 
-/// Keys that ended before are no longer listed, and none of the fixtures' keys ends between that and the year 2999.
+/// Keys that expired or were revoked before this time are no longer listed. No other key ends before the year 2999.
 const LONG_AGO: &str = "2026-03-01T00:00:00.000Z";
 
 /// An API key of `events/apps.json`.
 pub struct FixtureKey {
-    /// Its app's id.
+    /// The id of the key's app.
     pub app: String,
     record: Value,
 }
 
 impl FixtureKey {
-    /// The key that an event presents, if it is a fixture's.
+    /// Returns the key that an event presents, if a fixture's app has it.
     #[must_use]
     pub fn presented(event: &Value) -> Option<Self> {
         let mut headers = event["headers"].as_object()?.iter();
@@ -25,8 +25,21 @@ impl FixtureKey {
         Self::all().into_iter().find(|key| key.record["value"] == *value)
     }
 
-    fn named(id: &str) -> Self {
-        Self::all().into_iter().find(|key| key.id().eq_ignore_ascii_case(id)).unwrap()
+    /// Returns the key that an event replaces or revokes.
+    fn changed(event: &Value) -> Option<Self> {
+        let body: Value = event["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+        match event["pathParameters"]["apiKeyUuid"].as_str().or(body["replaces"].as_str())? {
+            "self" => Self::presented(event),
+            id => Self::all().into_iter().find(|key| key.id().eq_ignore_ascii_case(id)),
+        }
+    }
+
+    /// Returns whether an event's caller replaces or revokes its own key.
+    #[must_use]
+    pub fn changes_itself(event: &Value) -> bool {
+        let id = |key: Option<Self>| key.map(|key| key.id().to_owned());
+        let changed = id(Self::changed(event));
+        changed.is_some() && changed == id(Self::presented(event))
     }
 
     fn all() -> Vec<Self> {
@@ -42,13 +55,11 @@ impl FixtureKey {
         self.record["uuid"].as_str().unwrap()
     }
 
-    /// Its expiry, if it expires.
     #[must_use]
     pub fn expires_at(&self) -> Option<&str> {
         self.record["expiresAt"].as_str()
     }
 
-    /// Whether it is accepted from some addresses only.
     #[must_use]
     pub fn has_allow_list(&self) -> bool {
         !self.record["allowedCidrs"].is_null()
@@ -102,7 +113,7 @@ fn list(items: &[Value]) -> String {
     json!({"kind": "appApiKeys", "totalItems": length, "itemsLength": length, "items": items}).to_string()
 }
 
-/// The keys of the caller's app.
+/// Returns the list of the keys of the caller's app.
 pub fn listed(event: &Value) -> String {
     let caller = FixtureKey::presented(event).unwrap();
     let keys = FixtureKey::all().into_iter().filter(|key| key.app == caller.app && !key.is_long_over());
@@ -116,11 +127,11 @@ pub fn listed(event: &Value) -> String {
     list(&items.collect::<Vec<_>>())
 }
 
-/// The key that the event's body describes, with forms in the place of random values and times.
+/// Returns the key that the event's body describes, with placeholders for random values and times.
 pub fn created(event: &Value) -> String {
     let caller = FixtureKey::presented(event).unwrap();
     let body: Value = serde_json::from_str(event["body"].as_str().unwrap()).unwrap();
-    let replaced = body["replaces"].as_str().map(|id| FixtureKey::named(if id == "self" { caller.id() } else { id }));
+    let replaced = FixtureKey::changed(event);
     let given = |name: &str| Some(body[name].clone()).filter(|value| !value.is_null());
     let taken_over = |name: &str| given(name).unwrap_or_else(|| replaced.as_ref().unwrap().record[name].clone());
     let kind = taken_over("type");
@@ -144,12 +155,10 @@ pub fn created(event: &Value) -> String {
     })])
 }
 
-/// The path's key, revoked.
+/// Returns the key in the event's path, revoked.
 pub fn revoked(event: &Value) -> String {
     let caller = FixtureKey::presented(event).unwrap();
-    let id = event["pathParameters"]["apiKeyUuid"].as_str().unwrap();
-    let key = FixtureKey::named(if id == "self" { caller.id() } else { id });
-    let mut item = key.item(&caller);
+    let mut item = FixtureKey::changed(event).unwrap().item(&caller);
     if item["revokedAt"].is_null() {
         item["status"] = "revoked".into();
         item["revokedAt"] = "<time>".into();

@@ -1,3 +1,5 @@
+//! Events under `events/`. A file's name begins with the response's status and code; nothing depends on the rest of the name.
+
 use std::{fs, path::PathBuf};
 
 use serde_json::Value;
@@ -5,18 +7,16 @@ use serde_json::Value;
 use super::{FUNCTIONS, Response, api_keys::FixtureKey, failure, new_values::without_new_values, response::success};
 use crate::{event::Event, project};
 
-/// An event of a function.
+/// An event, and the contract's response to it.
 pub struct Fixture {
-    /// The function it is for.
     pub function: String,
-    /// The file's name without its ending. It begins with the response's status and code.
+    /// The file's name without its extension.
     pub case: String,
-    /// The event, as it is in the file.
+    /// The file's text.
     pub event: String,
 }
 
 impl Fixture {
-    /// All fixtures of all functions.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let mut fixtures = Vec::new();
@@ -32,7 +32,6 @@ impl Fixture {
         fixtures
     }
 
-    /// The fixture of one case.
     #[must_use]
     pub fn named(function: &str, case: &str) -> Self {
         let file = project().join("events").join(function).join(format!("{case}.json"));
@@ -40,47 +39,45 @@ impl Fixture {
         Self { function: function.to_owned(), case: case.to_owned(), event }
     }
 
-    /// The first fixture of a function that is a success.
+    /// Returns the first fixture of a function whose response is a success.
     #[must_use]
     pub fn success(function: &str) -> Self {
         Self::of(function).into_iter().find(|fixture| fixture.status() < 300).unwrap()
     }
 
-    /// All fixtures of one function.
+    /// Returns all fixtures of one function.
     #[must_use]
     pub fn of(function: &str) -> Vec<Self> {
         Self::all().into_iter().filter(|fixture| fixture.function == function).collect()
     }
 
-    /// The event of one case.
     #[must_use]
     pub fn event(function: &str, case: &str) -> String {
         Self::named(function, case).event
     }
 
-    /// The event as JSON.
     #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.event).unwrap()
     }
 
-    /// The event, to be changed.
+    /// Returns the event in a form that a test can change.
     #[must_use]
     pub fn to_event(&self) -> Event {
         self.json().into()
     }
 
-    /// The contract's response: exact, but with forms in the place of random values and times.
+    /// Returns the contract's exact response, with placeholders for random values and times.
     #[must_use]
     pub fn expected(&self) -> Response {
-        let mut response = if self.status() < 400 { success(self) } else { failure(&self.function, &self.case[4..9]) };
+        let mut response = if self.status() < 400 { success(self) } else { failure(&self.function, self.code()) };
         if let Some(expires_at) = self.expiry_of_caller() {
             response.headers.push(("x-api-key-expires-at".to_owned(), expires_at));
         }
         response
     }
 
-    /// The expiry of a key that expires, if it passes the checks of the key.
+    /// Returns the expiry of the caller's key, if the key is accepted and expires.
     fn expiry_of_caller(&self) -> Option<String> {
         let event = self.json();
         let key = FixtureKey::presented(&event).filter(|_| self.status() != 401)?;
@@ -89,38 +86,59 @@ impl Fixture {
         key.expires_at().filter(|_| is_of_app).map(str::to_owned)
     }
 
-    /// Whether the response is the same when the event is sent again. A key that revokes itself is then rejected.
+    /// Returns whether the response is the same when the event is sent again. A key that revoked itself is then
+    /// rejected.
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
-        !self.case.starts_with("200-itself")
+        !(self.status() == 200 && FixtureKey::changes_itself(&self.json()))
     }
 
-    /// Whether the response depends on the caller's address.
+    /// Returns whether the response depends on the caller's address.
     #[must_use]
     pub fn depends_on_address(&self) -> bool {
-        let has_allow_list = FixtureKey::presented(&self.json()).is_some_and(|key| key.has_allow_list());
-        has_allow_list || self.case.ends_with("-at-listed-address")
+        let event = self.json();
+        let has_allow_list = FixtureKey::presented(&event).is_some_and(|key| key.has_allow_list());
+        let body: Value = event["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+        // A caller may give its own replacement only an allow list with the caller's address.
+        let must_list_caller = self.status() == 201 && FixtureKey::changes_itself(&event);
+        has_allow_list || must_list_caller && body["allowedCidrs"].is_array()
     }
 
-    /// Whether a function can read the event. An event that it can't read is a request without headers, id and address.
+    /// Returns whether a function can read the event. It treats an unreadable one as a request without headers, id and
+    /// address.
     #[must_use]
     pub fn is_readable(&self) -> bool {
-        !["401-E4010-api-key-not-text", "401-E4010-no-request-context"].contains(&self.case.as_str())
+        let event = self.json();
+        let mut headers = event["headers"].as_object().into_iter().flatten();
+        !event["requestContext"].is_null() && headers.all(|(_, value)| value.is_string())
     }
 
-    /// The status that the file's name says.
+    /// Returns whether the request has a header that only browsers send.
+    #[must_use]
+    pub fn is_from_browser(&self) -> bool {
+        let event = self.json();
+        let mut headers = event["headers"].as_object().into_iter().flatten();
+        headers.any(|(name, _)| ["origin", "sec-fetch-site"].contains(&name.to_lowercase().as_str()))
+    }
+
+    /// Returns the status in the file's name.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.case[..3].parse().unwrap()
     }
 
-    /// Fails unless the response is exactly the contract's, except for random values and times of the right form.
+    /// Returns the code in the file's name, which only failures have.
+    fn code(&self) -> &str {
+        &self.case[4..9]
+    }
+
+    /// Fails unless the response is the contract's, with well-formed values and times in place of the placeholders.
     pub fn assert_response(&self, mut response: Response) {
         if self.status() == 201 || self.status() == 200 && self.function.contains("api-key") {
             response.body = without_new_values(&response.body);
         }
-        if self.case.starts_with("201-replaced-itself") {
-            // The caller expires from the second time on.
+        if self.status() == 201 && FixtureKey::changes_itself(&self.json()) {
+            // A caller that replaced itself expires, so a repeated response has an expiry.
             response.headers.retain(|(name, _)| name != "x-api-key-expires-at");
         }
         assert_eq!(response, self.expected(), "{} {}", self.function, self.case);

@@ -1,4 +1,4 @@
-//! The contract, written a second time and without the code: the response to each fixture under `events/`.
+//! A second implementation of the contract, independent of the functions: the response to each fixture under `events/`.
 
 mod api_keys;
 mod fixture;
@@ -15,11 +15,11 @@ pub use self::{
     fixture::Fixture,
     new_values::{with_sample_values, without_new_values},
     response::{Response, failure, read_payload},
-    routes::{FUNCTIONS, READING, ROUTES, Route},
+    routes::{FUNCTIONS, ROUTES, Route, reading_functions, writing_functions},
 };
 use crate::project;
 
-/// The apps of `events/apps.json`.
+/// Returns the apps of `events/apps.json`.
 fn apps() -> Vec<Value> {
     serde_json::from_str(&fs::read_to_string(project().join("events/apps.json")).unwrap()).unwrap()
 }

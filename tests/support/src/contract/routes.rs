@@ -1,48 +1,58 @@
+use userdocks::api::Services;
+
+use crate::in_process::InProcess;
+
 /// A route of the API.
 pub struct Route {
-    /// Its function.
     pub function: &'static str,
-    /// Its HTTP method.
     pub method: &'static str,
-    /// Its path, as the template has it.
+    /// The path as the template has it.
     pub path: &'static str,
-    /// The type of API key that it requires; none if it is public.
+    /// The type of API key that the route requires; `None` if it is public.
     pub key_type: Option<&'static str>,
+    pub(crate) in_process: fn(Services) -> InProcess,
 }
 
-const fn route(
-    function: &'static str,
-    method: &'static str,
-    path: &'static str,
-    key_type: Option<&'static str>,
-) -> Route {
-    Route { function, method, path, key_type }
+macro_rules! routes {
+    ($($package:ident $function:literal $method:literal $path:literal $key_type:expr;)*) => {
+        /// All routes. Everything else in the test kit that lists routes or functions derives from this list.
+        pub const ROUTES: [Route; [$($function),*].len()] = [$(Route {
+            function: $function,
+            method: $method,
+            path: $path,
+            key_type: $key_type,
+            in_process: |services| InProcess::build($package::ROUTE, $package::handle, services),
+        }),*];
+
+        /// The functions of all routes, in their order.
+        pub const FUNCTIONS: [&str; ROUTES.len()] = [$($function),*];
+    };
 }
 
-/// All routes.
-pub const ROUTES: [Route; 12] = [
-    route("get-app-secrets", "GET", "/api/v1/apps/{appId}/secrets", Some("read")),
-    route("get-app-keys", "GET", "/api/v1/apps/{appUuid}/keys", Some("read")),
-    route("get-app-jwks", "GET", "/api/v1/apps/{appUuid}/jwks.json", None),
-    route("post-app-keys", "POST", "/api/v1/apps/{appUuid}/keys", Some("write")),
-    route("put-app-key", "PUT", "/api/v1/apps/{appUuid}/keys/{keyUuid}", Some("write")),
-    route("delete-app-key", "DELETE", "/api/v1/apps/{appUuid}/keys/{keyUuid}", Some("write")),
-    route("post-app-secrets", "POST", "/api/v1/apps/{appId}/secrets", Some("write")),
-    route("delete-previous-app-secret", "DELETE", "/api/v1/apps/{appId}/secrets/previous", Some("write")),
-    route("get-app-api-keys", "GET", "/api/v1/apps/{appUuid}/api-keys", Some("read")),
-    route("post-app-api-keys", "POST", "/api/v1/apps/{appUuid}/api-keys", Some("write")),
-    route("delete-app-api-key", "DELETE", "/api/v1/apps/{appUuid}/api-keys/{apiKeyUuid}", Some("write")),
-    route("post-leaks", "POST", "/api/v1/leaks", None),
-];
+routes! {
+    get_app_secrets "get-app-secrets" "GET" "/api/v1/apps/{appId}/secrets" Some("read");
+    get_app_keys "get-app-keys" "GET" "/api/v1/apps/{appUuid}/keys" Some("read");
+    get_app_jwks "get-app-jwks" "GET" "/api/v1/apps/{appUuid}/jwks.json" None;
+    post_app_keys "post-app-keys" "POST" "/api/v1/apps/{appUuid}/keys" Some("write");
+    put_app_key "put-app-key" "PUT" "/api/v1/apps/{appUuid}/keys/{keyUuid}" Some("write");
+    delete_app_key "delete-app-key" "DELETE" "/api/v1/apps/{appUuid}/keys/{keyUuid}" Some("write");
+    post_app_secrets "post-app-secrets" "POST" "/api/v1/apps/{appId}/secrets" Some("write");
+    delete_previous_app_secret
+        "delete-previous-app-secret" "DELETE" "/api/v1/apps/{appId}/secrets/previous" Some("write");
+    get_app_api_keys "get-app-api-keys" "GET" "/api/v1/apps/{appUuid}/api-keys" Some("read");
+    post_app_api_keys "post-app-api-keys" "POST" "/api/v1/apps/{appUuid}/api-keys" Some("write");
+    delete_app_api_key "delete-app-api-key" "DELETE" "/api/v1/apps/{appUuid}/api-keys/{apiKeyUuid}" Some("write");
+    post_leaks "post-leaks" "POST" "/api/v1/leaks" None;
+}
 
 impl Route {
-    /// The route of a function.
+    /// Returns the route of a function.
     #[must_use]
     pub fn of(function: &str) -> &'static Self {
         ROUTES.iter().find(|route| route.function == function).unwrap_or_else(|| panic!("no function {function}"))
     }
 
-    /// The route of a `routeKey`, such as `GET /path`.
+    /// Returns the route of a `routeKey`, such as `GET /path`.
     #[must_use]
     pub fn of_key(key: &str) -> &'static Self {
         let found = key
@@ -52,21 +62,14 @@ impl Route {
     }
 }
 
-/// The functions of all routes.
-pub const FUNCTIONS: [&str; 12] = [
-    "get-app-secrets",
-    "get-app-keys",
-    "get-app-jwks",
-    "post-app-keys",
-    "put-app-key",
-    "delete-app-key",
-    "post-app-secrets",
-    "delete-previous-app-secret",
-    "get-app-api-keys",
-    "post-app-api-keys",
-    "delete-app-api-key",
-    "post-leaks",
-];
+/// Returns the functions that require a read key.
+#[must_use]
+pub fn reading_functions() -> Vec<&'static str> {
+    ROUTES.iter().filter(|route| route.key_type == Some("read")).map(|route| route.function).collect()
+}
 
-/// The functions of the routes that a read key opens.
-pub const READING: [&str; 3] = ["get-app-secrets", "get-app-keys", "get-app-api-keys"];
+/// Returns the functions that require a write key.
+#[must_use]
+pub fn writing_functions() -> Vec<&'static str> {
+    ROUTES.iter().filter(|route| route.key_type == Some("write")).map(|route| route.function).collect()
+}

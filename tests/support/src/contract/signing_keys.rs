@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::apps;
 
-/// A key of the fixtures in the list envelope, with its state if one is given.
+/// Returns a fixture's key as the keys routes show it, with its state unless that is empty.
 pub fn item(digit: &str, created: &str, state: &str) -> String {
     let uuid = key_id(digit);
     let pem = Value::from(pem(&uuid));
@@ -27,13 +27,13 @@ pub fn pem(key_id: &str) -> String {
     key["publicKey"].as_str().unwrap().to_owned()
 }
 
-/// The key in use, the previous and the standby one, with each modulus cut from its place in an RSA-4096 SPKI.
+/// Returns the JWKS of the key in use, the previous key and the standby key.
 pub fn jwks() -> String {
     let key = |digit: &str| {
         let kid = key_id(digit);
         let encoded: String = pem(&kid).lines().filter(|line| !line.starts_with('-')).collect();
         let der = STANDARD.decode(encoded).unwrap();
-        // 550 bytes: 33 before the modulus, 512 of it, and 02 03 01 00 01, the exponent.
+        // An RSA-4096 SPKI has 550 bytes: 33 before the modulus, 512 of the modulus, and 5 of the exponent 65537.
         assert_eq!((der.len(), &der[545..]), (550, &[2, 3, 1, 0, 1][..]));
         let n = URL_SAFE_NO_PAD.encode(&der[33..545]);
         format!(r#"{{"kty":"RSA","use":"sig","alg":"RS256","kid":"{kid}","n":"{n}","e":"AQAB"}}"#)

@@ -1,7 +1,7 @@
-//! Workarounds for what the emulator lacks. Each fails when the emulator no longer needs it, so that it can be removed.
+//! Workarounds for the emulator's gaps. Each fails once the emulator no longer needs it.
 //!
-//! The emulator also ignores throttles, TTL, encryption, CodeDeploy, access logs and taken names of tables and functions.
-//! None of these needs a workaround.
+//! Other gaps need no workaround: throttles, TTL, encryption, CodeDeploy, access logs, and taken names of tables and
+//! functions.
 
 use std::fs;
 
@@ -10,8 +10,7 @@ use serde_json::{Value, json};
 use super::{Emulator, STACK, STAGE, TABLE};
 use crate::project;
 
-/// CloudFormation ignores the `Body` of `AWS::ApiGatewayV2::Api`. This creates the routes of the deployed template's
-/// `Body`, and returns the API's id.
+/// Creates the routes in the `Body` of the deployed API, which the emulator's CloudFormation ignores. Returns the API's id.
 #[must_use]
 pub fn create_routes(emulator: &Emulator) -> String {
     let resources = emulator.resources();
@@ -44,19 +43,19 @@ pub fn create_routes(emulator: &Emulator) -> String {
     api.to_owned()
 }
 
-/// The value that SAM makes conditional, for a condition that is true in the deployed stack.
+/// Returns the value, or its branch for a true condition. SAM's conditions are true in the deployed stack.
 fn if_true(value: &Value) -> &Value {
     value.get("Fn::If").map_or(value, |branches| &branches[1])
 }
 
-/// Arguments that deploy a copy of the template with that release as the default of its parameter. CloudFormation gives
-/// SAM's transform the parameters' defaults and never their values, so that a `Release` publishes nothing.
+/// Returns the arguments that deploy a copy of the template whose default `Release` is that release. The emulator's
+/// CloudFormation gives SAM's transform only default values, so a `Release` on the command line publishes nothing.
 #[must_use]
 pub fn arguments_of_release(release: &str) -> String {
     arguments_of_changed_template("\n  Release:\n    Type: String\n    Default: ", "''", release)
 }
 
-/// Fails if [`arguments_of_release`] is not needed on the stack as it was deployed first.
+/// Fails if the stack's first deployment does not need [`arguments_of_release`].
 pub fn assert_releases_are_ignored(emulator: &Emulator) {
     let line = format!("sam deploy --config-env {STAGE} --parameter-overrides Release=ignored");
     let error =
@@ -64,7 +63,7 @@ pub fn assert_releases_are_ignored(emulator: &Emulator) {
     assert!(error.contains("No changes to deploy"), "{error}");
 }
 
-/// The arguments that deploy a copy of the built template, in which the text after another text is replaced.
+/// Returns the arguments that deploy a copy of the built template in which the text after another text is replaced.
 #[must_use]
 pub fn arguments_of_changed_template(after: &str, from: &str, to: &str) -> String {
     let built = project().join(".aws-sam/build/template.yaml");
@@ -76,27 +75,26 @@ pub fn arguments_of_changed_template(after: &str, from: &str, to: &str) -> Strin
     format!("--template-file '{}' --config-file '{}'", changed.display(), configuration.display())
 }
 
-/// Restores the label of an app's first version: a version that is stored with two labels keeps only one.
+/// Restores the label of an app's first version. The emulator keeps only one label of a version that is stored with two.
 pub fn label_first_version(emulator: &Emulator, app: &str) {
     let repaired = emulator.admin(&["doctor", "--app", app, "--repair"]);
     let kinds: Vec<_> = repaired["findings"].as_array().unwrap().iter().map(|finding| &finding["kind"]).collect();
     assert_eq!(kinds, ["unlabelled-version"], "the emulator keeps both labels: remove this workaround");
 }
 
-/// Condition keys that the emulator never fills, so that it denies what they allow.
+/// Condition keys that the emulator never sets. It denies every call that they should allow.
 const UNKNOWN_KEYS: [&str; 2] = ["dynamodb:Attributes", "secretsmanager:VersionId"];
 
 /// A function's role and the statements of the template's policies for it.
 pub struct Role {
-    /// The role's name.
     name: String,
-    /// The function, without the stage.
+    /// The function's name without the stage.
     pub function: String,
     statements: Vec<Value>,
 }
 
-/// Makes the roles of all functions enforceable. Each gets one inline policy with the template's statements, and the boundary,
-/// which CloudFormation ignores. Conditions on [`UNKNOWN_KEYS`] are removed from both.
+/// Makes the roles of all functions enforceable. Each role gets one inline policy with the template's statements, and the
+/// boundary that the emulator's CloudFormation ignores. Conditions on [`UNKNOWN_KEYS`] are removed from both.
 #[must_use]
 pub fn enforceable_roles(emulator: &Emulator) -> Vec<Role> {
     for key in UNKNOWN_KEYS {
@@ -133,7 +131,7 @@ pub fn enforceable_roles(emulator: &Emulator) -> Vec<Role> {
         }
         for attached in role["AttachedManagedPolicies"].as_array().unwrap() {
             let arn = &attached["PolicyArn"];
-            // AWS's own policies stay, because they allow no action on data.
+            // AWS managed policies stay: they allow no action on data.
             let Some(attached) = statements_of(arn) else { continue };
             statements.extend(attached);
             emulator.iam("DetachRolePolicy", &[("RoleName", name), ("PolicyArn", arn.as_str().unwrap())]);
@@ -149,13 +147,13 @@ pub fn enforceable_roles(emulator: &Emulator) -> Vec<Role> {
 }
 
 impl Role {
-    /// The actions on data that the role allows.
+    /// Returns the actions on data that the role allows.
     #[must_use]
     pub fn actions(&self) -> Vec<String> {
         let actions = self.statements.iter().filter(|statement| statement["Effect"] == "Allow");
         let actions = actions.flat_map(|statement| listed(&statement["Action"]));
         let mut actions: Vec<_> = actions.map(|action| action.as_str().unwrap().to_owned()).collect();
-        // KMS is called only if the stack has its own key.
+        // Only a stack with its own key calls KMS.
         actions.retain(|action| action.starts_with("dynamodb:") || action.starts_with("secretsmanager:"));
         actions.sort();
         actions.dedup();
@@ -195,7 +193,7 @@ fn function_of(role: &str, resources: &Value) -> String {
     function.strip_prefix(&format!("{STACK}-")).unwrap().to_owned()
 }
 
-/// A Deny without its condition would deny everything.
+/// Removes conditions on unknown keys from an Allow. A Deny keeps its condition: without it, it would deny everything.
 fn remove_unknown_conditions(statement: &mut Value) {
     if statement["Effect"] != "Allow" {
         return;
@@ -207,7 +205,7 @@ fn remove_unknown_conditions(statement: &mut Value) {
     condition.retain(|_, keys| *keys != json!({}));
 }
 
-/// Whether the emulator denies a user the call that sets the key, although a policy allows it where the key is set.
+/// Returns whether the emulator denies a call that sets the key, although a policy allows the call if the key is set.
 fn is_unknown(emulator: &Emulator, key: &str) -> bool {
     let user = key.replace(':', "-");
     emulator.iam("CreateUser", &[("UserName", &user)]);

@@ -1,10 +1,10 @@
-//! API keys and idempotency keys as a caller sends them.
+//! API keys and idempotency keys with any content.
 
 use userdocks::domain::{ApiKeyHash, ApiKeyImportError, ApiKeyType, ApiKeyValue, IdempotencyKey, WriteId};
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// The input is a key. Its bytes are also the random part of keys with a right and with a wrong checksum.
+/// Checks the input as a key, and as the random part of keys with a right and a wrong checksum.
 pub fn check(input: &[u8]) {
     if let Ok(text) = str::from_utf8(input) {
         check_presented(text);
@@ -74,7 +74,7 @@ fn has_own_prefix(text: &str) -> bool {
     text.starts_with("ud_read_") || text.starts_with("ud_write_")
 }
 
-/// Whether the text is a key of this system, by a second implementation of the contract's "API keys".
+/// Returns whether the text is a key of this system, by a second implementation of the contract's "API keys".
 fn is_own(text: &str) -> bool {
     let prefix = if text.starts_with("ud_read_") { "ud_read_".len() } else { "ud_write_".len() };
     text.is_ascii()
@@ -83,7 +83,7 @@ fn is_own(text: &str) -> bool {
         && checksum(&text[..prefix + 32]) == text[prefix + 32..]
 }
 
-/// Whether the text contains a key of this system as one of several words.
+/// Returns whether the text contains a key of this system as one of several words.
 fn wraps_own(text: &str) -> bool {
     let is_own_at = |start: usize, length: usize| {
         let Some(key) = text.get(start..start + length).filter(|key| has_own_prefix(key) && is_own(key)) else {
@@ -99,7 +99,7 @@ fn is_alphanumeric(character: char) -> bool {
     character.is_ascii_alphanumeric()
 }
 
-/// CRC-32 bit by bit (ISO 3309), in base62.
+/// Computes the CRC-32 bit by bit (ISO 3309), in base62.
 fn checksum(body: &str) -> String {
     let step = |rest: u32, _| if rest & 1 == 1 { rest >> 1 ^ 0xedb8_8320 } else { rest >> 1 };
     let crc = !body.bytes().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(byte), step));

@@ -1,9 +1,9 @@
-//! Events as Lambda passes them to a function.
+//! Events with any content.
 
 use super::{functions, response::assert_in_contract};
 use crate::contract::FUNCTIONS;
 
-/// The first byte chooses the function, the rest is the event.
+/// The first byte chooses the function. The rest is the event.
 pub fn check(input: &[u8]) {
     let Some((function, event)) = input.split_first() else { return };
     let function = FUNCTIONS[usize::from(*function) % FUNCTIONS.len()];

@@ -1,4 +1,4 @@
-//! All functions in this process, on embedded services with the fixtures' apps, on the caller's thread.
+//! All functions on embedded services with the fixtures' apps. They run on the caller's thread.
 
 use std::{
     cell::RefCell,
@@ -27,14 +27,14 @@ use crate::{
     in_process::InProcess,
 };
 
-/// A table like [`TABLE`], in which no app has room for another signing key. Generating one would take a second.
+/// A table like [`TABLE`] in which no app has room for another signing key, because generating one takes a second.
 const FULL_TABLE: &str = "full";
 
 /// The apps that writes can change.
 const CHANGED: [&str; 7] = [APP, CHANGING_APP, ROTATING_APP, LISTED_APP, ISSUING_APP, LAST_APP, PARTLY_CORRUPT_APP];
 
-/// The number of changes after which the services are replaced. Each rotation leaves a version in the embedded Secrets
-/// Manager, and later most rotations would be refused.
+/// The number of changes after which the services are replaced. Each rotation leaves a version, and after too many versions
+/// rotations are refused.
 const MAX_CHANGES: usize = MAX_NEW_VERSIONS - 5;
 
 struct Functions {
@@ -49,7 +49,7 @@ struct Functions {
     _logging: DefaultGuard,
 }
 
-/// The bytes that were logged.
+/// The log lines since the last check.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -67,7 +67,7 @@ thread_local! {
     static FUNCTIONS_OF_THREAD: RefCell<Option<Functions>> = const { RefCell::new(None) };
 }
 
-/// Returns the function's response to the event. Checks the log, and undoes the change of an app.
+/// Returns the function's response to the event. Checks the log and undoes a successful write.
 pub fn respond(function: &str, event: &str) -> Value {
     with_functions(|functions| {
         let response = functions.respond(function, event);
@@ -78,7 +78,7 @@ pub fn respond(function: &str, event: &str) -> Value {
     })
 }
 
-/// Does the same for a write, and sends it again before the change is undone, if it succeeds.
+/// Returns the function's responses to a write and, if it succeeds, to its repetition. Then undoes the write.
 pub fn respond_and_repeat(function: &str, event: &str) -> (Value, Option<Value>) {
     with_functions(|functions| {
         let response = functions.respond(function, event);
@@ -103,7 +103,7 @@ pub fn assert_unchanged(app: &str) {
     });
 }
 
-/// Replaces functions and services that have made many changes.
+/// Replaces functions and services after [`MAX_CHANGES`].
 pub fn renew() {
     FUNCTIONS_OF_THREAD.with_borrow_mut(|kept| drop(kept.take_if(|functions| functions.changes >= MAX_CHANGES)));
 }
@@ -112,7 +112,7 @@ fn with_functions<T>(work: impl FnOnce(&mut Functions) -> T) -> T {
     FUNCTIONS_OF_THREAD.with_borrow_mut(|kept| {
         let mut functions = kept.take().unwrap_or_else(Functions::new);
         let result = work(&mut functions);
-        // They are not kept after a panic, which may leave them in any state.
+        // A panic may leave them in any state, so they are kept only after a success.
         *kept = Some(functions);
         result
     })
@@ -144,8 +144,8 @@ impl Functions {
         response
     }
 
-    /// Fails unless all lines are JSON without a piece of an API key, and one is about the request. The gateway chooses the
-    /// request's id, and the caller the URL of a leak.
+    /// Fails unless all lines are JSON without a part of an API key, and one line is the request's. A request id and the URL
+    /// of a leak may contain anything.
     fn assert_logged(&self) {
         let logged = std::mem::take(&mut *self.log.0.lock().unwrap());
         let mut about_request = 0;
@@ -173,7 +173,7 @@ impl Functions {
         let app = self.apps.iter_mut().find(|app| app_id(&event) == Some(app.id.to_string())).unwrap();
         let read = self.runtime.block_on(self.store.find_app(app.id)).unwrap().unwrap();
         let version = read.version;
-        assert!(version <= app.version + 1, "an earlier write was refused, and yet changed {}", app.id);
+        assert!(version <= app.version + 1, "an earlier refused write changed {}", app.id);
         if version != app.version {
             let original = app.clone();
             *app = self.runtime.block_on(self.store.update_app(&read, original, Timestamp::now(), None)).unwrap();
@@ -201,7 +201,8 @@ async fn restore_api_keys(dynamodb: &Client, original: &[Item]) {
     }
 }
 
-/// Starts the services with the fixtures in both tables. Returns the access to each table, and the apps that writes can change.
+/// Starts the services with the fixtures in both tables. Returns the services by table, a client, and the apps that writes
+/// can change.
 async fn provide() -> (impl Fn(&str) -> Services, Client, Vec<App>) {
     let (dynamodb, secrets_manager) = start_embedded().await.unwrap();
     let [dynamodb, secrets_manager] = [dynamodb, secrets_manager].map(|address| format!("http://{address}"));

@@ -1,4 +1,4 @@
-//! Responses of DynamoDB and Secrets Manager with any content.
+//! AWS responses with any content.
 
 use std::{
     mem::take,
@@ -26,7 +26,7 @@ use userdocks::{
 
 use crate::fixtures::{APP, READ_KEY};
 
-/// The first byte chooses the call and the AWS response's status, the rest is the AWS response's body.
+/// The first byte chooses the call and the AWS response's status. The rest is the response's body.
 pub fn check(input: &[u8]) {
     let Some((form, body)) = input.split_first() else { return };
     let status = if form % 4 < 2 { 200 } else { 400 };
@@ -37,7 +37,7 @@ pub fn check(input: &[u8]) {
     if form % 2 == 0 { service.check_caller() } else { service.check_secret(status, body) }
 }
 
-/// Whether the library would repeat the call after a delay.
+/// Returns whether the library would repeat the call after a delay.
 fn is_retried(status: u16, body: &[u8]) -> bool {
     let response: Value = serde_json::from_slice(body).unwrap_or_default();
     let has_unprocessed = response["UnprocessedKeys"].as_object().is_some_and(|keys| !keys.is_empty());
@@ -46,7 +46,7 @@ fn is_retried(status: u16, body: &[u8]) -> bool {
     has_unprocessed || status != 200 && is_transient
 }
 
-/// Both services, with the same response to every call.
+/// Services that return the same AWS response to every call.
 #[derive(Debug, Clone)]
 struct Service {
     response: Arc<Mutex<(u16, Vec<u8>)>>,
@@ -65,7 +65,7 @@ fn app() -> AppId {
     APP.parse().unwrap()
 }
 
-/// Looks up the fixtures' first API key, and the write with "key" as its `Idempotency-Key`.
+/// Looks up the fixtures' first API key and the stored result of the `Idempotency-Key` "key".
 async fn find(store: &Store) -> Result<Option<CallerRecords>, StoreError> {
     let hash = READ_KEY.parse::<ApiKeyValue>().unwrap().hash();
     let write = WriteId::new(&hash, &"key".parse().unwrap());
@@ -113,7 +113,7 @@ impl Service {
         Store::new(AwsService::new(client, Some(self.direct(Protocol::DYNAMODB)), None), "table".to_owned())
     }
 
-    /// Checks that accepted records can be written back and are then read as the same.
+    /// Fails unless each accepted record can be written back and is then read unchanged.
     fn check_caller(&self) {
         let store = self.store();
         let Ok(Some(found)) = run(find(&store)) else { return };
@@ -145,30 +145,30 @@ impl Service {
         assert_eq!((read.app, read.stored_result), (Ok(changed), Some(Ok(done))));
     }
 
-    /// The actions of the last transaction.
+    /// Returns the actions of the last transaction.
     fn transaction(&self) -> Vec<Value> {
         let mut request: Value = serde_json::from_slice(&take(&mut *self.request.lock().unwrap())).unwrap();
         request["TransactItems"].as_array_mut().unwrap().drain(..).collect()
     }
 
-    /// The items that the last transaction writes.
+    /// Returns the items that the last transaction writes.
     fn written_items(&self) -> Vec<Value> {
         self.transaction().into_iter().map(|mut item| item["Put"]["Item"].take()).collect()
     }
 
-    /// Checks that the secret is the one in the AWS response, which may also be an array, and that an error shows no secret.
+    /// Fails unless the secret is the one in the AWS response and an error contains no secret.
     fn check_secret(&self, status: u16, body: &[u8]) {
         let direct = self.direct(Protocol::SECRETS_MANAGER);
         let service = AwsService::new(|| panic!("reads use signed calls"), Some(direct), None);
         let secrets = Secrets::new(service, &"prefix".parse().unwrap(), None);
-        // Other members of the response may have texts that are not UTF-8.
+        // Other members of the response may contain invalid UTF-8.
         let response: Option<Value> = serde_json::from_str(&String::from_utf8_lossy(body)).ok();
         let secret = response.as_ref().and_then(|response| response.get("SecretString").or(response.get(0))?.as_str());
         match run(secrets.app_secret(app(), SecretVersionId::random())) {
-            // They may also have unpaired surrogates.
+            // They may also contain unpaired surrogates.
             Ok(_) if response.is_none() => assert_eq!(status, 200),
             Ok(read) => assert_eq!((status, Some(read.expose())), (200, secret)),
-            // Secrets Manager's own message is shown. Shorter texts may be words of the error.
+            // The error contains Secrets Manager's own message. A short secret may be a word of the error.
             Err(error) if status == 200 => {
                 let shown = secret.filter(|secret| secret.len() > 64 && error.to_string().contains(secret));
                 assert_eq!(shown, None, "{error}");

@@ -1,5 +1,5 @@
-//! Hostile input. The fuzz targets under `fuzz/` and the test `hostile_input` give each input to `check` of a module, which takes
-//! any bytes and panics if they break a rule.
+//! Hostile input. The fuzz targets under `fuzz/` and the test `hostile_input` pass inputs to the `check` functions.
+//! These take any bytes and panic if a rule is broken.
 
 pub mod api_key;
 pub mod events;

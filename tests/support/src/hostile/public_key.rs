@@ -1,4 +1,4 @@
-//! Public keys as an operator imports them and as they are published.
+//! Public keys with any content, imported and published.
 
 use base64::{
     Engine,
@@ -6,7 +6,7 @@ use base64::{
 };
 use userdocks::domain::PublicKey;
 
-/// The rest is PEM text if the first byte is even, and the DER inside it if it is odd.
+/// If the first byte is even, the rest is a PEM text. If it is odd, the rest is the DER inside a PEM.
 pub fn check(input: &[u8]) {
     let Some((form, key)) = input.split_first() else { return };
     let text = if form % 2 == 0 { String::from_utf8_lossy(key).into_owned() } else { pem(key) };
@@ -23,7 +23,7 @@ pub fn check(input: &[u8]) {
     }
     if let Ok(stored) = PublicKey::from_stored(text.clone()) {
         assert_eq!(stored.as_pem(), text);
-        // The table may contain anything, but only keys are published.
+        // The table may contain anything, but only valid keys are published.
         if let Ok((modulus, exponent)) = stored.jwk_components() {
             assert!(!number(&modulus).is_empty() && !number(&exponent).is_empty());
         }

@@ -1,4 +1,4 @@
-//! Writes of an authenticated caller, with any content in the parts that a caller can choose.
+//! Writes of an authenticated caller with any content.
 
 use std::{net::IpAddr, ops::RangeInclusive};
 
@@ -16,16 +16,6 @@ use crate::{
     fixtures::*,
 };
 
-const FUNCTIONS: [&str; 7] = [
-    "post-app-keys",
-    "put-app-key",
-    "delete-app-key",
-    "post-app-secrets",
-    "delete-previous-app-secret",
-    "post-app-api-keys",
-    "delete-app-api-key",
-];
-
 const CALLERS: [(&str, &str); 4] = [
     (APP, WRITE_KEY),
     (CHANGING_APP, CHANGING_APP_WRITE_KEY),
@@ -33,14 +23,16 @@ const CALLERS: [(&str, &str); 4] = [
     (ISSUING_APP, ISSUING_APP_WRITE_KEY),
 ];
 
-/// The first byte chooses the function, the second the caller and the body's encoding. Three lines follow: the
-/// `Idempotency-Key` and the query's `force`, which are absent if they are empty, and the key's id. The rest is the body.
+/// The first byte chooses the function, and the second byte the caller and the body's encoding. Three lines follow: the
+/// `Idempotency-Key`, the query's `force` and the key's id. An empty `Idempotency-Key` or `force` is absent. The rest is the
+/// body.
 pub fn check(input: &[u8]) {
     let [function, form, rest @ ..] = input else { return };
     let lines: Vec<&[u8]> = rest.splitn(4, |byte| *byte == b'\n').collect();
     let [idempotency_key, force, key_id, body] = lines[..] else { return };
+    let functions = contract::writing_functions();
     let write = Write {
-        function: FUNCTIONS[usize::from(*function) % FUNCTIONS.len()],
+        function: functions[usize::from(*function) % functions.len()],
         caller: CALLERS[usize::from(*form) / 4 % CALLERS.len()],
         idempotency_key: String::from_utf8_lossy(idempotency_key).into_owned(),
         force: String::from_utf8_lossy(force).into_owned(),
@@ -87,7 +79,7 @@ impl Write {
         }
         let repeats_another = self.has_usable_idempotency_key() && failed_with("E4090");
         match self.is_well_formed() {
-            // The rest is only checked if the write is new.
+            // The function checks the rest only if the Idempotency-Key is new.
             _ if repeats_another => {}
             Some(true) => {
                 let in_contract = response.status < 300 || failed_with("E4040") || failed_with("E4090");
@@ -97,7 +89,7 @@ impl Write {
             None => assert!(response.status < 500),
         }
         if response.status > 400 {
-            // A 400 comes before any change. If it did not, the next success would fail.
+            // Only later failures are checked here: a change before a 400 would make the next success fail.
             functions::assert_unchanged(self.caller.0);
         } else if let Some(repeated) = repeated {
             let repeated = assert_in_contract(self.function, &event, &repeated);
@@ -105,14 +97,14 @@ impl Write {
             let revokes_itself = self.function == "delete-app-api-key" && response.body.contains(r#""isCaller":true"#);
             let expected = if revokes_itself { contract::failure(self.function, "E4010") } else { response.clone() };
             assert_eq!(repeated, expected, "sent again: {event}");
-            // The change has been undone, so that its secret is no longer returned, and a caller that revoked itself is back.
+            // The change is undone: its secret is no longer returned, and a caller that revoked itself is accepted again.
             let expected = match self.function {
                 "post-app-secrets" => contract::failure(self.function, "E4090"),
                 _ => response,
             };
             let repeated = assert_in_contract(self.function, &event, &functions::respond(self.function, &event));
             assert_eq!(repeated, expected, "sent again later: {event}");
-            // A body that is not text is another body, too.
+            // A body that is not valid text is another request.
             let other = self.event().binary_body(&[0xff]);
             let refused =
                 assert_in_contract(self.function, &event, &functions::respond(self.function, &other.to_string()));
@@ -137,7 +129,7 @@ impl Write {
         event
     }
 
-    /// Whether all headers of the event have values that HTTP allows (RFC 9110, section 5.5).
+    /// Returns whether all headers of the event have values that HTTP allows (RFC 9110, section 5.5).
     fn is_readable(&self) -> bool {
         self.idempotency_key.chars().all(|character| character == '\t' || !character.is_ascii_control())
     }
@@ -147,7 +139,8 @@ impl Write {
             && self.idempotency_key.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
     }
 
-    /// Whether the write is well-formed, by a second implementation of the contract's "Life cycle"; none if both are allowed.
+    /// Returns whether the write is well-formed, by a second implementation of the contract. Returns `None` if that
+    /// depends on the data.
     fn is_well_formed(&self) -> Option<bool> {
         let has_key_id = match self.function {
             "put-app-key" | "delete-app-key" => has_uuid_after("appkey_", &self.key_id),
@@ -179,7 +172,7 @@ impl Write {
             "post-app-api-keys" => has("replaces") || has("type") && has("name"),
             _ => true,
         };
-        // What a replacement may be depends on the replaced key.
+        // The limits of a replacement depend on the replaced key.
         if are_good && is_complete && has("replaces") {
             return None;
         }
@@ -198,7 +191,7 @@ impl Write {
     }
 }
 
-/// The same response as a repeated request gets, without the value of a new API key.
+/// Returns the response to a repeated request: the first response without the value of a new API key.
 fn without_value(response: Response) -> Response {
     let mut body: Value = serde_json::from_str(&response.body).unwrap();
     if body["kind"] != "appApiKeys" || body["items"][0].get("value").is_none() {
@@ -217,8 +210,8 @@ fn has_uuid_after(prefix: &str, id: &str) -> bool {
         })
 }
 
-/// Whether a member of the body of `POST api-keys` is well-formed, by a second implementation of the contract's "API keys
-/// over HTTP". Names are checked for the characters that the inputs have.
+/// Returns whether a member of the body of `POST api-keys` is well-formed, by a second implementation of the contract.
+/// Names are checked only for characters in the inputs.
 fn is_api_key_field(name: &str, value: &Value) -> bool {
     let is_whole = |range: RangeInclusive<f64>| {
         value.as_f64().is_some_and(|number| number.fract() == 0.0 && range.contains(&number))
@@ -261,7 +254,7 @@ fn is_network(text: &str) -> bool {
         && format!("{parsed}/{length}") == text
 }
 
-/// A JSON object with all its members, also those of the same name.
+/// A JSON object with all its members, which may have the same name.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {

@@ -14,10 +14,14 @@ use userdocks_admin::secret::Replacement;
 use self::values::overlap;
 pub use self::{api_key::ApiKeyCommand, app::AppCommand};
 
+const GLOBAL_OPTIONS: &str = "Global options";
+
 /// Manage apps, their API keys, secrets and signing keys
 ///
 /// Region, credentials and endpoints come from the same settings as the AWS CLI's (AWS_REGION, AWS_PROFILE,
-/// AWS_ENDPOINT_URL and others). A TIME is a number with a unit: s, m (minutes), h, d, w, M (months) or y.
+/// AWS_ENDPOINT_URL and others)
+///
+/// A TIME is a number with a unit: s, m (minutes), h, d, w, M (months) or y
 #[derive(Parser)]
 #[command(
     name = "userdocks-admin",
@@ -29,7 +33,7 @@ pub struct Arguments {
     pub resources: ResourceFlags,
 
     /// Format of the output
-    #[arg(long, global = true, value_enum, default_value_t = Format::Human)]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_enum, default_value_t = Format::Human)]
     pub output: Format,
 
     #[command(subcommand)]
@@ -39,19 +43,19 @@ pub struct Arguments {
 #[derive(Args)]
 pub struct ResourceFlags {
     /// CloudFormation stack that has the table, secret prefix and KMS key as outputs [env: USERDOCKS_STACK]
-    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub stack: Option<String>,
 
     /// DynamoDB table; required without a stack [env: TABLE_NAME]
-    #[arg(long, global = true, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub table: Option<String>,
 
     /// Prefix of all secrets' names; required without a stack [env: SECRET_PREFIX]
-    #[arg(long, global = true, value_name = "PREFIX")]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_name = "PREFIX")]
     pub secret_prefix: Option<SecretPrefix>,
 
     /// KMS key for new secrets; Secrets Manager's default key if empty or not given [env: SECRETS_KMS_KEY_ID]
-    #[arg(long, global = true, value_name = "KEY")]
+    #[arg(long, global = true, help_heading = GLOBAL_OPTIONS, value_name = "KEY")]
     pub kms_key: Option<String>,
 }
 
@@ -89,7 +93,7 @@ pub enum Command {
         /// Repair what can be repaired safely
         #[arg(long)]
         repair: bool,
-        /// Minimum age of a finding, since a newer one may belong to a running change (1m is a minute, 1M a month)
+        /// Minimum age of a finding, because a newer one may belong to a running change (1m is a minute, 1M a month)
         #[arg(long, value_name = "TIME", default_value = "24h", value_parser = humantime::parse_duration)]
         min_age: Duration,
     },
@@ -103,7 +107,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether the command changes nothing, so that a reader may close its output early.
+    /// Returns whether the command changes nothing, so that a reader may close its output early.
     pub fn only_reads(&self) -> bool {
         match self {
             Self::App(command) => {
@@ -122,7 +126,7 @@ impl Command {
         }
     }
 
-    /// Whether the output has values of new API keys, which cannot be shown again.
+    /// Returns whether the output has values of new API keys, which cannot be shown again.
     pub fn shows_new_keys(&self) -> bool {
         self.app_of_new_key().is_some() || matches!(self, Self::App(AppCommand::Create { .. }))
     }

@@ -33,8 +33,8 @@ impl Seen {
         if self.ids.insert(key.id) {
             return None;
         }
-        let detail = "the app has another API key of this id; use `api-key issue` for new ones, then `api-key revoke`, which revokes \
-             both";
+        let detail = "the app has another API key of this id; use `api-key issue` for new ones, then `api-key revoke`, which \
+                      revokes both";
         Some(finding("repeated-api-key-id", app, key, detail.to_owned(), None))
     }
 
@@ -113,7 +113,7 @@ impl Doctor<'_> {
         Ok(findings)
     }
 
-    /// Whether the index item still names the app, and the app has no such key, readable or not.
+    /// Returns whether the index item still names the app, and the app has no such key, readable or not.
     async fn is_dangling(&self, app: AppId, hash: &ApiKeyHash) -> Result<bool, AdminError> {
         let index = self.services.store.find_index_items(std::slice::from_ref(hash)).await?;
         Ok(matches!(index.get(hash), Some(Ok(named)) if *named == app) && !self.has_key(app, hash).await?)

@@ -26,7 +26,7 @@ struct Doctor<'a> {
     min_age: Duration,
     repairs: bool,
     show: Show<'a>,
-    /// Whether the table and the prefix belong to the same stage, once that is known.
+    /// True if the table and the prefix belong to the same stage; `None` until that is known.
     table_fits: Option<bool>,
     repaired: usize,
     remaining: usize,

@@ -63,7 +63,7 @@ impl Doctor<'_> {
         Ok(state.is_some_and(|state| state.kept_versions.contains(&app.secret_version_id)))
     }
 
-    /// Whether one of the table's first apps has its pinned version under the prefix.
+    /// Returns whether one of the table's first apps has its pinned version under the prefix.
     async fn table_fits(&mut self) -> Result<bool, AdminError> {
         /// More than one app, because a single app's secret may be lost.
         const APPS: usize = 10;

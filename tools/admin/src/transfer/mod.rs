@@ -66,7 +66,7 @@ pub async fn import(
     show: Show<'_>,
 ) -> Result<CommandOutput, AdminError> {
     let failed = |error: std::io::Error| AdminError::Input(format!("cannot read {}: {error}", file.display()));
-    // Read once, because a pipe can't be read again.
+    // Read once, because a pipe cannot be read again.
     let input: Box<dyn BufRead> = if file == Path::new("-") {
         Box::new(std::io::stdin().lock())
     } else {
