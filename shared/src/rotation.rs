@@ -35,29 +35,32 @@ pub async fn check_rate(secrets: &Secrets, app: AppId) -> Result<(), SecretsErro
 pub struct PreparedRotation {
     /// The record to store, which pins the new version.
     pub app: App,
+    read_at: Timestamp,
 }
 
 impl PreparedRotation {
     /// Stores a new version of the secret and pins it in the returned record. If failed rotations have used up the
     /// secret's labels, cleans them up and tries again.
+    ///
+    /// `read_at` is a time before the app's record was read; the overlap begins then.
     pub async fn new(
         secrets: &Secrets,
         mut app: App,
         value: &Secret,
         overlap: Duration,
-        now: Timestamp,
+        read_at: Timestamp,
     ) -> Result<Self, SecretsError> {
         /// Longer than any request. `doctor` restores the label if an operator's slower command loses it.
         const MAX_REQUEST_TIME: Duration = Duration::from_secs(60);
         let version = SecretVersionId::random();
         let mut put = secrets.put_app_secret(app.id, version, value).await;
         if let Err(SecretsError::TooManyVersions { .. }) = put {
-            secrets.tidy_app_secret(&app, MAX_REQUEST_TIME).await?;
+            secrets.tidy_app_secret(&app, read_at, MAX_REQUEST_TIME).await?;
             put = secrets.put_app_secret(app.id, version, value).await;
         }
         put?;
-        app.rotate_secret(version, overlap, now);
-        Ok(Self { app })
+        app.rotate_secret(version, overlap, read_at);
+        Ok(Self { app, read_at })
     }
 
     #[must_use]
@@ -69,7 +72,7 @@ impl PreparedRotation {
     pub async fn finish(self, secrets: &Secrets) {
         /// Longer than any change, an operator's included, takes from storing a version to pinning it.
         const MAX_CHANGE_TIME: Duration = Duration::from_secs(3600);
-        best_effort(&self, secrets.tidy_app_secret(&self.app, MAX_CHANGE_TIME)).await;
+        best_effort(&self, secrets.tidy_app_secret(&self.app, self.read_at, MAX_CHANGE_TIME)).await;
     }
 
     /// Releases the new version because another change won; best effort, at most one second.

@@ -50,6 +50,12 @@ impl Add<Duration> for Timestamp {
     }
 }
 
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.0.into()
+    }
+}
+
 impl FromStr for Timestamp {
     type Err = MalformedTimestamp;
 

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -176,6 +179,55 @@ async fn store_by_hand(aws: &FakeAws, app: &App, label: &str) {
 async fn current_version(aws: &FakeAws, app: &App) -> String {
     let state = aws.services().secrets.describe(Purpose::AppSecret(app.id)).await.unwrap().unwrap();
     state.current_version.unwrap()
+}
+
+/// `doctor` is suspended between the read of a record and the listing of versions. A rotation may pin the version meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn version_stored_after_start_is_not_released() {
+    let aws = FakeAws::start().await;
+    let app = new_app(&aws).await;
+    let orphan = SecretVersionId::random();
+    aws.services().secrets.put_app_secret(app.id, orphan, &secret()).await.unwrap();
+    let pinned = app.secret_version_id;
+    let first_call = OnceLock::new();
+    aws.intercept(move |call| {
+        let created = 1 + first_call.get_or_init(|| Timestamp::now().seconds_since_epoch());
+        let version = |id: SecretVersionId| {
+            let id = id.to_string();
+            json!({"VersionId": id, "VersionStages": [id], "CreatedDate": created})
+        };
+        match call.operation.as_str() {
+            "DescribeSecret" => {
+                std::thread::sleep(Duration::from_secs(2));
+                Reply::Forward
+            }
+            "ListSecretVersionIds" => {
+                Reply::Send(200, json!({"Versions": [version(pinned), version(orphan)]}).to_string())
+            }
+            _ => Reply::Forward,
+        }
+    });
+    let (_, response, _) = aws.run_admin(&["doctor", "--min-age", "0s", "--repair"]).await;
+    assert_eq!(response["findings"], json!([]), "{response}");
+}
+
+/// A version keeps its own label while it has AWSCURRENT: `doctor` would not recognise it as stored by userdocks.
+#[tokio::test(flavor = "multi_thread")]
+async fn version_with_current_label_is_not_released() {
+    let aws = FakeAws::start().await;
+    let app = new_app(&aws).await;
+    aws.services().secrets.create_app_secret(app.id, SecretVersionId::random(), &secret()).await.unwrap();
+    aws.intercept(|call| match call.operation.as_str() {
+        "UpdateSecretVersionStage" if call.body.contains("MoveToVersionId") => {
+            Reply::error(400, "AccessDeniedException")
+        }
+        _ => Reply::Forward,
+    });
+    let (_, response, _) = aws.run_admin(&["doctor", "--min-age", "0s", "--repair"]).await;
+    assert_eq!((&response["repaired"], &response["remaining"]), (&json!(0), &json!(2)), "{response}");
+    aws.forward();
+    assert_found(&aws, app.id, &["misplaced-current-label", "orphaned-version"], &[]).await;
+    assert_eq!(current_version(&aws, &app).await, app.secret_version_id.to_string());
 }
 
 #[tokio::test(flavor = "multi_thread")]

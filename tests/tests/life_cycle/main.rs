@@ -9,6 +9,7 @@ mod api_keys_over_http;
 mod crashes;
 mod earlier_records;
 mod key_routes;
+mod labels;
 mod leaks;
 mod repeated_writes;
 mod rotation_limits;

@@ -84,8 +84,8 @@ async fn replace(
     if overlap > App::MAX_OVERLAP {
         return Err(AdminError::OverlapTooLong);
     }
-    let app = find_app(services, id).await?;
     let now = Timestamp::now();
+    let app = find_app(services, id).await?;
     if !force {
         let mut changed = app.clone();
         changed.rotate_secret(SecretVersionId::random(), overlap, now);

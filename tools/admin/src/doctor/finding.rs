@@ -22,7 +22,7 @@ pub struct Finding {
 /// A repair that can be undone for 30 days.
 pub enum Repair {
     Keep(AppId, SecretVersionId),
-    Release(AppId, SecretVersionId),
+    Release(Box<App>, SecretVersionId),
     ReturnCurrent(Box<App>, String),
     Restore(Purpose),
     ScheduleDeletion(Purpose),
@@ -52,7 +52,7 @@ impl Repair {
         let Services { secrets, store, .. } = services;
         match self {
             Self::Keep(app, version) => secrets.keep_app_secret(*app, *version).await?,
-            Self::Release(app, version) => secrets.release_app_secret(*app, *version).await?,
+            Self::Release(app, version) => secrets.release_orphan(app, *version).await?,
             Self::ReturnCurrent(app, version) => secrets.return_current(app, version).await?,
             Self::Restore(purpose) => secrets.restore(*purpose).await?,
             Self::ScheduleDeletion(purpose) => secrets.schedule_deletion(*purpose).await?,

@@ -23,6 +23,8 @@ use crate::{AdminError, CommandOutput, Show};
 /// A running check.
 struct Doctor<'a> {
     services: &'a Services,
+    /// Ages count from the start: what is old only now may be in use since its record was read.
+    started_at: SystemTime,
     min_age: Duration,
     repairs: bool,
     show: Show<'a>,
@@ -43,7 +45,9 @@ pub async fn examine(
     repair: bool,
     show: Show<'_>,
 ) -> Result<CommandOutput, AdminError> {
-    let mut doctor = Doctor { services, min_age, repairs: repair, show, table_fits: None, repaired: 0, remaining: 0 };
+    let started_at = SystemTime::now();
+    let mut doctor =
+        Doctor { services, started_at, min_age, repairs: repair, show, table_fits: None, repaired: 0, remaining: 0 };
     doctor.examine_table(app).await?;
     doctor.examine_secrets(app).await?;
     let Doctor { repaired, remaining, .. } = doctor;
@@ -57,7 +61,7 @@ pub async fn examine(
 
 impl Doctor<'_> {
     fn is_old(&self, moment: Option<SystemTime>) -> bool {
-        let age = moment.and_then(|moment| SystemTime::now().duration_since(moment).ok());
+        let age = moment.and_then(|moment| self.started_at.duration_since(moment).ok());
         age.is_some_and(|age| age >= self.min_age)
     }
 

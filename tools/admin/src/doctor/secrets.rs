@@ -126,7 +126,7 @@ impl Doctor<'_> {
             .filter(|version| !is_needed(version.id) && Some(version.id) != kept && self.is_old(version.created_at))
             .map(|version| {
                 let detail = "no record names this version of the app's secret, but its label keeps it";
-                let repair = is_pinned_there.then_some(Repair::Release(app.id, version.id));
+                let repair = is_pinned_there.then_some(Repair::Release(Box::new(app.clone()), version.id));
                 finding("orphaned-version", version.id, detail, repair)
             });
         // AWSCURRENT moves first, while the version still has the label that shows that userdocks stored it.

@@ -1,0 +1,118 @@
+//! Clean-ups of staging labels that other changes overtake. The model of the rotation found these cases (`tests/model`).
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use userdocks::{
+    domain::{App, AppId, Secret, Timestamp},
+    rotation::PreparedRotation,
+    secrets::{Purpose, SecretState},
+};
+use userdocks_test_support::aws::Reply;
+
+use crate::api::Api;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Rotates the secret, and stops before the labels are cleaned up.
+async fn rotate_without_clean_up(api: &Api, id: AppId) -> App {
+    let services = api.aws.services();
+    let now = Timestamp::now();
+    let read = services.store.find_app(id).await.unwrap().unwrap();
+    let value = Secret::random().unwrap();
+    let prepared = PreparedRotation::new(&services.secrets, read.clone(), &value, HOUR, now).await.unwrap();
+    services.store.update_app(&read, prepared.app, now, None).await.unwrap()
+}
+
+/// A response of `ListSecretVersionIds`: version, age and labels beside its own.
+fn listing(versions: &[(String, Duration, &[&str])]) -> Reply {
+    let now = Timestamp::now();
+    let versions: Vec<Value> = versions
+        .iter()
+        .map(|(id, age, labels)| {
+            let labels: Vec<&str> = [&[id.as_str()], *labels].concat();
+            json!({"VersionId": id, "VersionStages": labels, "CreatedDate": now.before(*age).seconds_since_epoch()})
+        })
+        .collect();
+    Reply::Send(200, json!({"Versions": versions}).to_string())
+}
+
+async fn state(api: &Api, app: AppId) -> SecretState {
+    api.aws.services().secrets.describe(Purpose::AppSecret(app)).await.unwrap().unwrap()
+}
+
+/// Another clean-up moves `AWSCURRENT` to a version that is older than the pinned one, after this one has listed the labels.
+#[tokio::test(flavor = "multi_thread")]
+async fn current_label_moved_meanwhile_follows_pinned_version() {
+    let api = Api::start().await;
+    let app = api.create_app().await.id();
+    let first = api.aws.services().store.find_app(app).await.unwrap().unwrap();
+    let second = rotate_without_clean_up(&api, app).await;
+    let third = rotate_without_clean_up(&api, app).await;
+    let fourth = rotate_without_clean_up(&api, app).await;
+    let [first, second, third, pinned] =
+        [&first, &second, &third, &fourth].map(|app| app.secret_version_id.to_string());
+    let minutes = |number| Duration::from_secs(60 * number);
+    let before = listing(&[
+        (first.clone(), minutes(4), &["AWSCURRENT"]),
+        (second.clone(), minutes(3), &[]),
+        (third.clone(), minutes(2), &[]),
+        (pinned.clone(), minutes(1), &[]),
+    ]);
+    // The clean-up of the second rotation.
+    let name = api.aws.services().secrets.app_secret_name(app);
+    let moving = api.aws.secrets_manager().update_secret_version_stage().secret_id(name).version_stage("AWSCURRENT");
+    moving.remove_from_version_id(&first).move_to_version_id(&second).send().await.unwrap();
+
+    let is_listed = AtomicBool::new(false);
+    let from_first = format!(r#""RemoveFromVersionId":"{first}""#);
+    api.aws.intercept(move |call| match call.operation.as_str() {
+        "ListSecretVersionIds" if !is_listed.swap(true, Relaxed) => before.clone(),
+        // Not all emulators refuse to move a label from a version that does not have it.
+        "UpdateSecretVersionStage" if call.body.contains("AWSCURRENT") && call.body.contains(&from_first) => {
+            Reply::error(400, "InvalidParameterException")
+        }
+        _ => Reply::Forward,
+    });
+    api.aws.services().secrets.tidy_app_secret(&fourth, Timestamp::now(), HOUR).await.unwrap();
+    let state = state(&api, app).await;
+    assert_eq!(state.current_version, Some(pinned.clone()));
+    let mut kept: Vec<String> = state.kept_versions.iter().map(ToString::to_string).collect();
+    kept.sort();
+    let mut expected = [third, pinned];
+    expected.sort();
+    assert_eq!(kept, expected, "the pinned version and the previous one");
+}
+
+/// A command is suspended after it read or stored the record, and continues hours later.
+#[tokio::test(flavor = "multi_thread")]
+async fn clean_up_after_suspension_keeps_later_versions() {
+    let api = Api::start().await;
+    let app = api.create_app().await.id();
+    let first = api.aws.services().store.find_app(app).await.unwrap().unwrap();
+    let second = rotate_without_clean_up(&api, app).await;
+    let third = rotate_without_clean_up(&api, app).await;
+    let fourth = rotate_without_clean_up(&api, app).await;
+    let [first, second_version, third, fourth] =
+        [&first, &second, &third, &fourth].map(|app| app.secret_version_id.to_string());
+    let versions = listing(&[
+        (first, 9 * HOUR, &[]),
+        (second_version, 5 * HOUR, &[]),
+        (third.clone(), 3 * HOUR, &[]),
+        (fourth.clone(), 2 * HOUR, &["AWSCURRENT"]),
+    ]);
+    api.aws.intercept(move |call| match call.operation.as_str() {
+        "ListSecretVersionIds" => versions.clone(),
+        _ => Reply::Forward,
+    });
+    // The second rotation read the record before it stored its version.
+    let read_at = Timestamp::now().before(6 * HOUR);
+    api.aws.services().secrets.tidy_app_secret(&second, read_at, HOUR).await.unwrap();
+    let kept = state(&api, app).await.kept_versions;
+    for version in [third, fourth] {
+        assert!(kept.iter().any(|kept| kept.to_string() == version), "GET returns it: {kept:?}");
+    }
+}
