@@ -55,7 +55,7 @@ async fn current_label_moved_meanwhile_follows_pinned_version() {
     let fourth = rotate_without_clean_up(&api, app).await;
     let [first, second, third, pinned] =
         [&first, &second, &third, &fourth].map(|app| app.secret_version_id.to_string());
-    let minutes = |number| Duration::from_secs(60 * number);
+    let minutes = |number: u64| Duration::from_secs(60 * number);
     let before = listing(&[
         (first.clone(), minutes(4), &["AWSCURRENT"]),
         (second.clone(), minutes(3), &[]),
