@@ -16,7 +16,7 @@ LOCAL_SAM := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_CA_BUNDLE -u AWS_E
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
 FUZZ_MANIFEST := fuzz/Cargo.toml
 
-.PHONY: help run logs test test-moto test-sam test-deploy test-arm64 sam-build format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check load bench-build profile clean
+.PHONY: help run logs test test-moto test-sam test-deploy test-arm64 build-arm64 sam-build format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check load bench-build profile clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -61,13 +61,15 @@ test-sam: docker sam-build ## Build with SAM; send all fixtures and rotate keys 
 test-deploy: ministack sam-build ## Build with SAM; deploy the stack to an AWS emulator and test it
 	cargo test --package end-to-end --locked --test deploy
 
-# An x86-64 machine runs arm64 binaries with a user-mode emulator, whose command is in ARM64_RUNNER. FUNCTIONS names the
-# functions to build (default: all).
-test-arm64: ARCH := arm64
-test-arm64: rust-target cargo-lambda zig ## Build for arm64, check the binaries, and run all fixtures (needs ARM64_RUNNER on x86-64)
+# An x86-64 machine runs arm64 binaries with a user-mode emulator, which ARM64_RUNNER names.
+test-arm64: build-arm64 ## Build for arm64, check the binaries, and run all fixtures (needs ARM64_RUNNER on x86-64)
+	cargo test --package end-to-end --locked --test arm64 -- --nocapture
+
+# FUNCTIONS are those to build (default: all).
+build-arm64: ARCH := arm64
+build-arm64: rust-target cargo-lambda zig
 	rm -rf target/lambda-arm64
 	$(LAMBDA_BUILD) --lambda-dir target/lambda-arm64 $(FUNCTIONS:%=--bin %)
-	cargo test --package end-to-end --locked --test arm64 -- --nocapture
 
 # `sam build` builds one function at a time. Building all of them before uses all processors, and SAM only copies them.
 sam-build: sam cargo-lambda zig

@@ -13,7 +13,7 @@ use userdocks::{
 
 use crate::report::Report;
 
-/// A report of 1,000 keys takes several look-ups and as many writes; API Gateway waits for 30 seconds.
+/// A report of 1,000 keys takes 20 look-ups and up to 1,000 writes; API Gateway waits for 30 seconds.
 const REPORT_DEADLINE: Duration = Duration::from_secs(25);
 
 pub const ROUTE: Route = Route::public(Method::POST, "/api/v1/leaks").with_deadline(REPORT_DEADLINE);

@@ -60,7 +60,6 @@ impl FailureKind {
     }
 }
 
-/// The failure of a request.
 #[derive(Debug)]
 pub struct Failure {
     /// For the caller.

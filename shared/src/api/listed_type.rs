@@ -12,7 +12,7 @@ pub struct ListedType {
 
 impl ListedType {
     pub const fn new(uuid: &'static str, name: &'static str) -> Self {
-        const CREATED_AT: &str = "2026-01-01T00:00:00.000Z";
-        Self { uuid, name, created_at: CREATED_AT, updated_at: CREATED_AT }
+        const TYPES_CREATED_AT: &str = "2026-01-01T00:00:00.000Z";
+        Self { uuid, name, created_at: TYPES_CREATED_AT, updated_at: TYPES_CREATED_AT }
     }
 }

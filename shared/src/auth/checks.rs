@@ -48,7 +48,7 @@ pub async fn authenticate(
     if client_id.parse() != Ok(app_id) {
         return Err(AuthError::InvalidCredentials(None));
     }
-    // 5: the key cannot exist.
+    // 5: the key is longer than 256 characters, or its checksum is wrong, so it cannot exist.
     let presented: ApiKeyValue = api_key.parse().map_err(|_| AuthError::InvalidCredentials(None))?;
     let hash = presented.hash();
     // If it is malformed, only check 9 fails.

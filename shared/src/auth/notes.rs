@@ -60,7 +60,7 @@ impl Notes {
                 appId = %app_id,
                 keyId = %key_id,
                 cause,
-                "cannot store the use of the API key"
+                "cannot note the last use or fetch on the API key's record"
             );
         });
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(task);

@@ -35,7 +35,7 @@ use super::{
 /// Clients of both services, with one pool of connections and one TLS set-up.
 ///
 /// They are built from the function's environment only. The SDK's own loader would look for profiles, SSO and metadata
-/// services, at 10 ms of each cold start.
+/// services at each cold start.
 #[derive(Debug, Clone)]
 pub struct Clients {
     sdk: SdkConfig,

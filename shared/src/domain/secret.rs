@@ -14,7 +14,7 @@ impl Secret {
     /// Generates a secret: 48 bytes as 64 characters of base64url (RFC 4648, section 5).
     pub fn random() -> Result<Self, NoRandomness> {
         const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-        // Each digit has 6 bits and uses one random byte: 48 bytes are 64 digits, without padding.
+        // Each of the 64 digits takes 6 bits from a random byte of its own. Together they encode 48 bytes, without padding.
         let mut bytes = Zeroizing::new([0_u8; Self::RANDOM_BYTES * 8 / 6]);
         fill_random(bytes.as_mut_slice())?;
         let digits = bytes.iter().filter_map(|byte| ALPHABET.get(usize::from(byte & 63)));

@@ -121,8 +121,8 @@ impl Request {
 
 fn is_header_value(text: &str) -> bool {
     /// Longer than any id of API Gateway's.
-    const MAX_LENGTH: usize = 128;
-    !text.is_empty() && text.len() <= MAX_LENGTH && text.bytes().all(|byte| byte.is_ascii_graphic())
+    const MAX_ID_LENGTH: usize = 128;
+    !text.is_empty() && text.len() <= MAX_ID_LENGTH && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{binary, confidential, runtime_api::RuntimeApi};
 
-/// The id of every invocation in these tests.
+/// The id of an invocation, except in [`Function::invoke_all`].
 pub const INVOCATION_ID: &str = "8476a536-e9f4-11e8-9739-2dfe598c3fcd";
 
 /// The environment variables of a function or of `userdocks-admin`.
@@ -124,8 +124,8 @@ impl Function {
     /// Waits until the function ends. Returns its exit status and its log lines.
     pub async fn ended(mut self) -> (ExitStatus, Vec<String>) {
         /// Long enough for a busy machine.
-        const PATIENCE: Duration = Duration::from_secs(60);
-        let status = timeout(PATIENCE, self.process.wait()).await.expect("the function does not end").unwrap();
+        const END_TIMEOUT: Duration = Duration::from_secs(60);
+        let status = timeout(END_TIMEOUT, self.process.wait()).await.expect("the function does not end").unwrap();
         (status, self.lines())
     }
 

@@ -147,7 +147,7 @@ async fn key_is_found_by_its_value_only() {
     let unknown = TestKey::new(ApiKeyType::Read).value;
     for (value, cause) in [
         (unknown.expose().to_owned(), "run `doctor --repair` once"),
-        (format!("Bearer {}", unknown.expose()), "give the key only"),
+        (format!("Bearer {}", unknown.expose()), "give only the key"),
         (format!("{}x", unknown.expose()), "checksum"),
         (String::new(), "16 to 256"),
     ] {

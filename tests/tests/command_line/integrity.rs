@@ -184,7 +184,7 @@ async fn revoking_repeated_id_revokes_all_keys() {
         (1, &json!("repeated-api-key-id"), Some(1))
     );
     let (code, _, errors) = aws.run_admin(&["api-key", "rotate", app, id]).await;
-    assert!(code == 1 && errors.contains("several keys"), "{errors}");
+    assert!(code == 1 && errors.contains("several API keys"), "{errors}");
     assert_eq!(aws.run_admin(&["api-key", "revoke", app, id]).await.0, 0);
     let (keys, _) = aws.services().store.list_api_keys(app.parse().unwrap()).await.unwrap();
     assert!(keys.len() == 2 && keys.iter().all(|key| key.revoked_at.is_some()), "{keys:?}");

@@ -35,9 +35,9 @@ pub async fn set(
     replacement: Replacement,
 ) -> Result<CommandOutput, AdminError> {
     /// Secrets Manager's limit, in bytes.
-    const MAX_LENGTH: usize = 65_536;
+    const MAX_SECRET_BYTES: usize = 65_536;
     let length = value.expose().len();
-    if !(1..=MAX_LENGTH).contains(&length) {
+    if !(1..=MAX_SECRET_BYTES).contains(&length) {
         return Err(AdminError::SecretLength(length));
     }
     let current = find_app(services, app).await?.secret_version_id;

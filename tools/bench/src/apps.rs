@@ -30,7 +30,7 @@ const APPS: usize = 4;
 /// The API keys that an app's requests present, in turn. One of them is revoked.
 const KEYS_EACH: usize = 8;
 /// The time between two changes. A change is the rotation of one app's secret and the revocation of one of its API keys.
-pub const CHANGE_INTERVAL: Duration = Duration::from_millis(500);
+const CHANGE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The apps, and what the contract says about responses to their requests.
 pub struct Apps {
@@ -41,7 +41,8 @@ pub struct Apps {
     /// The headers of a success, except the etag and the request's id.
     headers: Vec<(String, String)>,
     rejection: Response,
-    rotates_body: bool,
+    /// Whether the function returns the secret, which rotates.
+    returns_secret: bool,
     is_stopped: AtomicBool,
 }
 
@@ -88,13 +89,13 @@ impl Apps {
         let fixture = Fixture::named(function, "200-ok");
         let mut headers = fixture.expected().headers;
         headers.retain(|(name, _)| name != "etag");
-        let rotates_body = function == "get-app-secrets";
+        let returns_secret = function == "get-app-secrets";
         let mut apps = Vec::with_capacity(APPS);
         for _ in 0..APPS {
             let keys: Vec<_> = (0..KEYS_EACH).map(|_| TestKey::new(ApiKeyType::Read)).collect();
             let secret = Secret::random()?;
             let app = TestApp::builder().secret(secret.expose()).keys(keys.clone()).create(services).await;
-            let body = if rotates_body {
+            let body = if returns_secret {
                 secret_body(&secret)
             } else {
                 let listed = app.record.signing_keys.listed().into_iter().map(ListedSigningKey::new).collect();
@@ -112,7 +113,7 @@ impl Apps {
             event: fixture.to_event(),
             headers,
             rejection: contract::failure(function, "E4010"),
-            rotates_body,
+            returns_secret,
             is_stopped: AtomicBool::new(false),
         })
     }
@@ -154,7 +155,7 @@ impl Apps {
         let read = store.find_app(app.id).await?.ok_or("an app is missing")?;
         let secret = Secret::random()?;
         let prepared = PreparedRotation::new(secrets, read.clone(), &secret, OVERLAP, now).await?;
-        if self.rotates_body {
+        if self.returns_secret {
             lock(&app.versions).push(Version::new(secret_body(&secret)));
         }
         store.update_app(&read, prepared.app.clone(), now, None).await?;

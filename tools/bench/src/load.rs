@@ -26,7 +26,7 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// All loads of a function, in one process; the last one is the long one.
+/// All loads of one process of a function, in order. The last one is the longest.
 pub struct FunctionLoads {
     pub name: &'static str,
     pub loads: Vec<Load>,
@@ -111,8 +111,8 @@ pub fn all(
     aws: &Aws,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Vec<FunctionLoads>, Failure> {
-    let names = [(KEYS, "get-app-keys"), (SECRETS, "get-app-secrets")];
-    let measured = names.map(|(name, function)| {
+    let mut measured = Vec::new();
+    for (name, function) in [(KEYS, "get-app-keys"), (SECRETS, "get-app-secrets")] {
         let program = programs.iter().find(|measured| measured.name == name).ok_or("a program is missing")?;
         let apps = Arc::new(runtime.block_on(Apps::create(&aws.services, function))?);
         let changing = runtime.spawn({
@@ -122,13 +122,12 @@ pub fn all(
         let loads = loads(&program.program, &apps, arguments)?;
         apps.stop();
         let changes = runtime.block_on(changing)??;
-        let loads = FunctionLoads { name, loads, changes };
-        if loads.loads.last().is_some_and(Load::has_lost_descriptors) {
+        if loads.last().is_some_and(Load::has_lost_descriptors) {
             eprintln!("{name} has lost descriptors");
         }
-        Ok(loads)
-    });
-    measured.into_iter().collect()
+        measured.push(FunctionLoads { name, loads, changes });
+    }
+    Ok(measured)
 }
 
 /// Runs the closed loop, and then loads that are parts of its rate.

@@ -95,12 +95,12 @@ impl Api {
 
     /// Stops the process and all functions, first with SIGTERM, then with SIGKILL.
     pub async fn stop(&mut self) {
-        const PATIENCE: Duration = Duration::from_secs(5);
+        const STOP_TIMEOUT: Duration = Duration::from_secs(5);
         // An error means that the processes have already stopped.
         let _ = killpg(self.group, Signal::SIGTERM);
-        let _ = timeout(PATIENCE, self.process.wait()).await;
+        let _ = timeout(STOP_TIMEOUT, self.process.wait()).await;
         let _ = killpg(self.group, Signal::SIGKILL);
-        let _ = timeout(PATIENCE, &mut self.showing_logs).await;
+        let _ = timeout(STOP_TIMEOUT, &mut self.showing_logs).await;
     }
 }
 

@@ -47,9 +47,9 @@ impl DynoxideServer {
     async fn send(&self, request: Request) -> Result<Response, LocalError> {
         let failed = |error: &dyn std::fmt::Display| LocalError::new("cannot read the request", error);
         /// DynamoDB's limit for a request, in bytes.
-        const MAX_BODY: usize = 16 << 20;
+        const MAX_DYNAMODB_BODY: usize = 16 << 20;
         let (parts, body) = request.into_parts();
-        let body = to_bytes(body, MAX_BODY).await.map_err(|error| failed(&error))?;
+        let body = to_bytes(body, MAX_DYNAMODB_BODY).await.map_err(|error| failed(&error))?;
         let request = Request::from_parts(parts, Body::from(body));
 
         let mut kept = self.connection.lock().await;

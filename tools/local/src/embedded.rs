@@ -100,9 +100,11 @@ async fn handle(State(state): State<Arc<SecretsManager>>, request: Request) -> R
 impl SecretsManager {
     async fn respond(&self, request: Request) -> Result<Response, LocalError> {
         /// Bytes. A value has at most 64 KiB, and the rest of a request is small.
-        const MAX_BODY: usize = 1 << 20;
+        const MAX_SECRETS_MANAGER_BODY: usize = 1 << 20;
         let (parts, body) = request.into_parts();
-        let body = to_bytes(body, MAX_BODY).await.map_err(|error| LocalError::new("cannot read the request", error))?;
+        let body = to_bytes(body, MAX_SECRETS_MANAGER_BODY)
+            .await
+            .map_err(|error| LocalError::new("cannot read the request", error))?;
         let target = parts.headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let reads = ["GetSecretValue", "ListSecret", "DescribeSecret"].iter().any(|action| target.contains(action));
         let reply = self

@@ -17,10 +17,10 @@ use crate::LocalError;
 const APPS: &str = include_str!("../../../events/apps.json");
 
 /// The version of its secret that each app pins.
-const VERSION: &str = "66666666-6666-4666-8666-666666666666";
+const PINNED_VERSION: &str = "66666666-6666-4666-8666-666666666666";
 const CREATED: &str = "2026-01-01T00:00:00.000Z";
 
-type Failure = Box<dyn std::error::Error>;
+type AnyError = Box<dyn std::error::Error>;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -78,7 +78,7 @@ pub async fn provision(services: &Services, dynamodb: &Client, table: &str) -> R
     Ok(())
 }
 
-async fn create(fixture: &FixtureApp, services: &Services, dynamodb: &Client, table: &str) -> Result<(), Failure> {
+async fn create(fixture: &FixtureApp, services: &Services, dynamodb: &Client, table: &str) -> Result<(), AnyError> {
     let (app, keys) = (fixture.app()?, fixture.api_keys()?);
     if let Some(secret) = &fixture.secret {
         let secret = Secret::from(secret.clone());
@@ -102,21 +102,21 @@ async fn create(fixture: &FixtureApp, services: &Services, dynamodb: &Client, ta
 }
 
 impl FixtureApp {
-    fn app(&self) -> Result<App, Failure> {
-        let version: SecretVersionId = VERSION.parse()?;
-        let keys = self.signing_keys.iter().map(FixtureSigningKey::signing_key).collect::<Result<_, Failure>>()?;
+    fn app(&self) -> Result<App, AnyError> {
+        let version: SecretVersionId = PINNED_VERSION.parse()?;
+        let keys = self.signing_keys.iter().map(FixtureSigningKey::signing_key).collect::<Result<_, AnyError>>()?;
         let keys = SigningKeys::new(keys).map_err(|error| error.to_string())?;
         let app = App::new(self.uuid.parse()?, self.name.clone(), version, keys, CREATED.parse()?);
         Ok(App { is_disabled: self.is_disabled, ..app })
     }
 
-    fn api_keys(&self) -> Result<Vec<ApiKey>, Failure> {
+    fn api_keys(&self) -> Result<Vec<ApiKey>, AnyError> {
         self.api_keys.iter().map(FixtureApiKey::api_key).collect()
     }
 }
 
 impl FixtureApiKey {
-    fn api_key(&self) -> Result<ApiKey, Failure> {
+    fn api_key(&self) -> Result<ApiKey, AnyError> {
         let kind: ApiKeyType = self.kind.parse().map_err(|_| "unknown type of an API key")?;
         let value = ApiKeyValue::import(&self.value, kind)?;
         let created_at: Timestamp = self.created_at.as_deref().unwrap_or(CREATED).parse()?;
@@ -135,7 +135,7 @@ impl FixtureApiKey {
 }
 
 impl FixtureSigningKey {
-    fn signing_key(&self) -> Result<SigningKey, Failure> {
+    fn signing_key(&self) -> Result<SigningKey, AnyError> {
         let states =
             [SigningKeyState::Standby, SigningKeyState::InUse, SigningKeyState::Previous, SigningKeyState::Revoked];
         let state = states.into_iter().find(|state| state.name() == self.state).ok_or("unknown state of a key")?;

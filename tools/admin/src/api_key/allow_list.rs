@@ -7,7 +7,6 @@ use userdocks::{
 use super::{ALLOW_LIST_NOTE, refused};
 use crate::{AdminError, CommandOutput, json::api_key_json};
 
-/// A change of an API key's allow list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AllowListChange {
     /// Accepts the key from any network.

@@ -8,9 +8,9 @@ pub fn api_key_type(name: &str) -> Result<ApiKeyType, &'static str> {
 
 /// Parses a lifetime of at least a minute, because a shorter one is a mistake.
 pub fn lifetime(text: &str) -> Result<Duration, String> {
-    const SHORTEST: Duration = Duration::from_secs(60);
+    const SHORTEST_LIFETIME: Duration = Duration::from_secs(60);
     let time = duration(text)?;
-    if time < SHORTEST { Err("use at least a minute (1m)".to_owned()) } else { Ok(time) }
+    if time < SHORTEST_LIFETIME { Err("use at least a minute (1m)".to_owned()) } else { Ok(time) }
 }
 
 pub fn overlap(text: &str) -> Result<Duration, String> {

@@ -66,15 +66,15 @@ impl Doctor<'_> {
     /// Returns whether one of the table's first apps has its pinned version under the prefix.
     async fn table_fits(&mut self) -> Result<bool, AdminError> {
         /// More than one app, because a single app's secret may be lost.
-        const APPS: usize = 10;
+        const CHECKED_APPS: usize = 10;
         if let Some(known) = self.table_fits {
             return Ok(known);
         }
         let mut pages = self.services.store.apps();
         let mut apps = Vec::new();
         while let Some(page) = pages.next().await? {
-            apps.extend(page.into_iter().flatten().take(APPS - apps.len()));
-            if apps.len() == APPS {
+            apps.extend(page.into_iter().flatten().take(CHECKED_APPS - apps.len()));
+            if apps.len() == CHECKED_APPS {
                 break;
             }
         }
