@@ -1,8 +1,8 @@
 //! A model of the secret's rotation, for the model checker [`stateright`].
 //!
-//! The checker tries every order of the calls of AWS that some requests and commands make at the same time. It stops each
-//! of them at every call, loses responses, lets hours pass, and deletes versions without labels as soon as that is allowed.
-//! `tests/explore.rs` has the scenarios: 3,109,712 states, none of which breaks one of the [`properties`].
+//! Requests and commands run at the same time. The checker tries every order of their AWS calls. It stops each of them at
+//! every call, loses responses to commits, and lets hours pass. It deletes versions at any time after they lost their last
+//! label. `tests/explore.rs` has the scenarios. They have 3,109,712 states, and none breaks one of the [`properties`].
 //!
 //! | Model | Code |
 //! |---|---|
