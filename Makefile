@@ -65,11 +65,11 @@ test-deploy: ministack sam-build ## Build with SAM; deploy the stack to an AWS e
 test-arm64: build-arm64 ## Build for arm64, check the binaries, and run all fixtures (needs ARM64_RUNNER on x86-64)
 	cargo test --package end-to-end --locked --test arm64 -- --nocapture
 
-# FUNCTIONS are those to build (default: all).
+# FUNCTIONS are those to build (default: all). Cargo locks a target folder, so this one lets other builds run meanwhile.
 build-arm64: ARCH := arm64
 build-arm64: rust-target cargo-lambda zig
 	rm -rf target/lambda-arm64
-	$(LAMBDA_BUILD) --lambda-dir target/lambda-arm64 $(FUNCTIONS:%=--bin %)
+	CARGO_TARGET_DIR="$(CURDIR)/target/arm64" $(LAMBDA_BUILD) --lambda-dir target/lambda-arm64 $(FUNCTIONS:%=--bin %)
 
 # `sam build` builds one function at a time. Building all of them before uses all processors, and SAM only copies them.
 sam-build: sam cargo-lambda zig
