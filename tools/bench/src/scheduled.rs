@@ -22,7 +22,7 @@ const STARTS: usize = 7;
 /// Warm requests of each start.
 pub const REQUESTS: usize = 100;
 /// Keys that `post-app-keys` generates with each size.
-const GENERATED_KEYS: usize = 9;
+const GENERATED_KEYS: usize = 5;
 
 /// All figures of one size.
 pub struct Size {
