@@ -262,6 +262,6 @@ fn is_before(event: &OnceLock<Instant>, moment: Instant) -> bool {
     event.get().is_some_and(|event| *event < moment)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

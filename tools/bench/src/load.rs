@@ -8,7 +8,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
@@ -18,9 +18,9 @@ use userdocks_test_support::runtime_api::EventSender;
 
 use crate::{
     Arguments, Failure,
-    apps::{Apps, Request, Violation},
+    apps::{Apps, Request, Violation, lock},
     aws::Aws,
-    measure::{CONCURRENCY, KEYS, Measured, SECRETS},
+    measure::{CONCURRENCY, KEYS, Measured, SECRETS, find},
     process::{Process, Program},
 };
 
@@ -113,13 +113,13 @@ pub fn all(
 ) -> Result<Vec<FunctionLoads>, Failure> {
     let mut measured = Vec::new();
     for (name, function) in [(KEYS, "get-app-keys"), (SECRETS, "get-app-secrets")] {
-        let program = programs.iter().find(|measured| measured.name == name).ok_or("a program is missing")?;
+        let program = &find(programs, name)?.program;
         let apps = Arc::new(runtime.block_on(Apps::create(&aws.services, function))?);
         let changing = runtime.spawn({
             let apps = Arc::clone(&apps);
             async move { apps.change().await }
         });
-        let loads = loads(&program.program, &apps, arguments)?;
+        let loads = loads(program, &apps, arguments)?;
         apps.stop();
         let changes = runtime.block_on(changing)??;
         if loads.last().is_some_and(Load::has_lost_descriptors) {
@@ -133,9 +133,7 @@ pub fn all(
 /// Runs the closed loop, and then loads that are parts of its rate.
 fn loads(program: &Program, apps: &Arc<Apps>, arguments: &Arguments) -> Result<Vec<Load>, Failure> {
     const WARM_UP: Duration = Duration::from_secs(1);
-    let mut program = program.clone();
-    program.environment.push(("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), CONCURRENCY.to_string()));
-    let mut process = Process::start(&program)?;
+    let mut process = Process::start(&program.with_concurrency(CONCURRENCY))?;
     let seconds = Duration::from_secs(arguments.seconds);
     closed_loop(&mut process, apps, WARM_UP)?;
     let most = closed_loop(&mut process, apps, seconds)?;
@@ -224,7 +222,7 @@ impl Sender {
 
     fn send(&self, request: Request, due: Instant) -> Result<(), Failure> {
         let (id, event) = (request.id.clone(), request.event.clone());
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), (request, due));
+        lock(&self.pending).insert(id.clone(), (request, due));
         Ok(self.events.send(&id, &event)?)
     }
 }
@@ -246,7 +244,7 @@ impl Receiver {
     /// Waits for the next response, and checks it.
     fn receive(&mut self, process: &mut Process) -> Result<(), Failure> {
         let outcome = process.response()?;
-        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner).remove(&outcome.id);
+        let pending = lock(&self.pending).remove(&outcome.id);
         let (request, due) = pending.ok_or("a response to no request")?;
         self.load.latencies.push(outcome.at.saturating_duration_since(due));
         let response: Value = match &outcome.body {

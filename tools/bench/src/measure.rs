@@ -164,14 +164,22 @@ pub fn all(
         Ok(Figures { name: measured.name, starts, size })
     });
     let figures = figures.collect::<Result<_, Failure>>()?;
-    let find = |name| programs.iter().find(|measured| measured.name == name).ok_or("a program is missing");
+    let (keys, secrets) = (find(programs, KEYS)?, find(programs, SECRETS)?);
     Ok(Run {
         programs: figures,
         requests: arguments.requests,
-        calls: [calls(find(KEYS)?, arguments.requests, aws)?, calls(find(SECRETS)?, arguments.requests, aws)?],
+        calls: [calls(keys, arguments.requests, aws)?, calls(secrets, arguments.requests, aws)?],
         read_units: runtime.block_on(aws.read_units())?,
-        throughput: (throughput(find(KEYS)?, 1)?, throughput(find(KEYS)?, CONCURRENCY)?),
+        throughput: (throughput(keys, 1)?, throughput(keys, CONCURRENCY)?),
     })
+}
+
+/// Returns the program of that name.
+pub fn find<'a>(programs: &'a [Measured], name: &str) -> Result<&'a Measured, Failure> {
+    programs
+        .iter()
+        .find(|measured| measured.name == name)
+        .ok_or_else(|| format!("cannot find the program {name}").into())
 }
 
 /// A start, and the warm requests after it.
@@ -241,9 +249,7 @@ fn calls(measured: &Measured, requests: usize, aws: &Aws) -> Result<(f64, f64), 
 #[allow(clippy::cast_precision_loss, reason = "small counts")]
 fn throughput(measured: &Measured, at_a_time: usize) -> Result<f64, Failure> {
     const REQUESTS: usize = 5000;
-    let mut program = measured.program.clone();
-    program.environment.push(("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), at_a_time.to_string()));
-    let mut process = Process::start(&program)?;
+    let mut process = Process::start(&measured.program.with_concurrency(at_a_time))?;
     serve(&mut process, &measured.event, 10 * at_a_time, at_a_time)?;
     let before = process.processor_time()?;
     serve(&mut process, &measured.event, REQUESTS, at_a_time)?;
@@ -266,7 +272,7 @@ fn serve(process: &mut Process, event: &str, requests: usize, at_a_time: usize) 
 /// Runs `get-app-keys` under callgrind, once with one request and once with many more, and prints the profiles' paths. The
 /// difference between them is the cost of the warm requests.
 pub fn instructions(programs: &[Measured], arguments: &Arguments) -> Result<(), Failure> {
-    let measured = programs.iter().find(|measured| measured.name == KEYS).ok_or("a program is missing")?;
+    let measured = find(programs, KEYS)?;
     for requests in [1, 1 + arguments.requests] {
         let file = format!("target/callgrind-{requests}.out");
         let mut program = measured.program.clone();

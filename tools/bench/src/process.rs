@@ -21,6 +21,15 @@ pub struct Program {
     pub environment: Vec<(String, String)>,
 }
 
+impl Program {
+    /// Returns the program with so many requests at a time.
+    pub fn with_concurrency(&self, requests: usize) -> Self {
+        let mut program = self.clone();
+        program.environment.push(("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), requests.to_string()));
+        program
+    }
+}
+
 pub struct Process {
     child: Child,
     spawned: Instant,

@@ -31,39 +31,52 @@ impl Target {
     }
 }
 
+type Value = fn(&Start) -> f64;
+
+const COLD: Value = |start| start.cold.as_secs_f64();
+const FIRST: Value = |start| start.first.as_secs_f64();
+const WARM: Value = |start| start.warm.as_secs_f64();
+
+/// Returns the target for the ratio of two values, each with the starts that it is taken from.
+fn ratio(
+    name: String,
+    (of, value): (&[Start], Value),
+    (to, base): (&[Start], Value),
+    limit: f64,
+    limit_in_words: &'static str,
+) -> Target {
+    // Ratios are taken round by round, because the load of the machine is similar within a round.
+    let mut ratios: Vec<f64> = of.iter().zip(to).map(|(of, to)| value(of) / base(to)).collect();
+    ratios.sort_by(f64::total_cmp);
+    let at = |part: usize| ratios.get(ratios.len() * part / 4).copied().unwrap_or(f64::NAN);
+    Target::at_most(name, limit, limit_in_words, at(2), &format!(" ({:.2}–{:.2})", at(1), at(3)))
+}
+
 /// Returns the targets whose programs were measured.
 pub fn targets(run: &Run) -> Vec<Target> {
     let mut targets = Vec::new();
-    let mut ratio =
-        |name: &str, of: &str, to: &str, value: fn(&Start) -> f64, base: fn(&Start) -> f64, limit, words| {
-            let (Some(of), Some(to)) = (run.of(of), run.of(to)) else { return };
-            // Ratios are taken round by round, because the load of the machine is similar within a round.
-            let mut ratios: Vec<f64> = of.starts.iter().zip(&to.starts).map(|(of, to)| value(of) / base(to)).collect();
-            ratios.sort_by(f64::total_cmp);
-            let at = |part: usize| ratios.get(ratios.len() * part / 4).copied().unwrap_or(f64::NAN);
-            let spread = format!(" ({:.2}–{:.2})", at(1), at(3));
-            targets.push(Target::at_most(name.to_owned(), limit, words, at(2), &spread));
-        };
-    let cold = |start: &Start| start.cold.as_secs_f64();
-    let first = |start: &Start| start.first.as_secs_f64();
-    let warm = |start: &Start| start.warm.as_secs_f64();
+    let mut add = |name: &str, of: &str, to: &str, value: Value, base: Value, limit, words| {
+        if let (Some(of), Some(to)) = (run.of(of), run.of(to)) {
+            targets.push(ratio(name.to_owned(), (&of.starts, value), (&to.starts, base), limit, words));
+        }
+    };
     for (function, default) in [(KEYS, DEFAULT_KEYS), (SECRETS, DEFAULT_SECRETS)] {
-        ratio(&format!("{function}: cold start / the bare call's"), function, RAW_CALL, cold, cold, 1.05, "1.05");
-        ratio(&format!("{function}: cold start / floor"), function, FLOOR, cold, cold, 2.5, "2.50");
-        ratio(
+        add(&format!("{function}: cold start / the bare call's"), function, RAW_CALL, COLD, COLD, 1.05, "1.05");
+        add(&format!("{function}: cold start / floor"), function, FLOOR, COLD, COLD, 2.5, "2.50");
+        add(
             &format!("{function}: cold start / SDK's defaults"),
             function,
             default,
-            cold,
-            cold,
+            COLD,
+            COLD,
             1.0 / 6.0,
             "0.17 (1/6)",
         );
-        ratio(&format!("{function}: first invocation / its own warm"), function, function, first, warm, 2.0, "2.00");
+        add(&format!("{function}: first invocation / its own warm"), function, function, FIRST, WARM, 2.0, "2.00");
     }
-    ratio(&format!("{KEYS}: cold start / Node.js"), KEYS, NODE, cold, cold, 1.0 / 30.0, "0.03 (1/30)");
-    ratio(&format!("{KEYS}: warm / the bare call"), KEYS, RAW_CALL, warm, warm, 1.10, "1.10");
-    ratio(&format!("{SECRETS}: warm / {KEYS}"), SECRETS, KEYS, warm, warm, 1.10, "1.10");
+    add(&format!("{KEYS}: cold start / Node.js"), KEYS, NODE, COLD, COLD, 1.0 / 30.0, "0.03 (1/30)");
+    add(&format!("{KEYS}: warm / the bare call"), KEYS, RAW_CALL, WARM, WARM, 1.10, "1.10");
+    add(&format!("{SECRETS}: warm / {KEYS}"), SECRETS, KEYS, WARM, WARM, 1.10, "1.10");
     for function in [KEYS, SECRETS] {
         let Some(figures) = run.of(function) else { continue };
         targets.push(Target::at_most(format!("{function}: peak memory, MB"), 12.0, "12", peak_memory(figures), ""));
@@ -117,20 +130,13 @@ pub fn targets_under_quota(sizes: &[Size]) -> Vec<Target> {
     let Some(size) = sizes.iter().find(|size| size.memory == 128) else { return targets };
     for (function, default) in [(KEYS, DEFAULT_KEYS), (SECRETS, DEFAULT_SECRETS)] {
         let (Some(of), Some(to)) = (size.of(function), size.of(default)) else { continue };
-        let ratios = of.starts.iter().zip(&to.starts).map(|(of, to)| of.first.as_secs_f64() / to.first.as_secs_f64());
-        let name = format!("{function} with 128 MB: first invocation / SDK's defaults");
-        targets.push(Target::at_most(name, 0.01, "0.01 (1/100)", middle_of(ratios), ""));
-        let ratios = of.starts.iter().map(|start| start.first.as_secs_f64() / start.warm.as_secs_f64());
-        let name = format!("{function} with 128 MB: first invocation / its own warm");
-        targets.push(Target::at_most(name, 2.5, "2.50", middle_of(ratios), ""));
+        let name = |ratio: &str| format!("{function} with 128 MB: {ratio}");
+        let defaults = name("first invocation / SDK's defaults");
+        targets.push(ratio(defaults, (&of.starts, FIRST), (&to.starts, FIRST), 0.01, "0.01 (1/100)"));
+        let own = name("first invocation / its own warm");
+        targets.push(ratio(own, (&of.starts, FIRST), (&of.starts, WARM), 2.5, "2.50"));
     }
     targets
-}
-
-fn middle_of(ratios: impl Iterator<Item = f64>) -> f64 {
-    let mut ratios: Vec<_> = ratios.collect();
-    ratios.sort_by(f64::total_cmp);
-    ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Returns the tables of memory sizes.
@@ -167,7 +173,7 @@ pub fn sizes(sizes: &[Size]) -> String {
 
 fn scheduled_row(size: &Size, name: &str) -> Option<String> {
     let program = size.of(name)?;
-    let middle = |value: fn(&Start) -> Duration| in_milliseconds(median(program.starts.iter().map(value).collect()));
+    let middle = |value| middle(&program.starts, value);
     let p50 = at(&program.warm, 0.5);
     Some(format!(
         "| {name} | {} MB | {} | {} | {} | {} | {} | {} | ${:.2} | ${:.2} |\n",
@@ -224,7 +230,8 @@ pub fn summary(run: &Run) -> String {
         .into_iter()
         .filter_map(|name| run.of(name))
         .map(|figures| {
-            let (cold, warm) = (middle(figures, |start| start.cold), middle(figures, |start| start.warm));
+            let (cold, warm) =
+                (middle(&figures.starts, |start| start.cold), middle(&figures.starts, |start| start.warm));
             format!("| {} | {cold} | {warm} | {:.1} MB |\n", figures.name, peak_memory(figures))
         })
         .collect();
@@ -238,16 +245,16 @@ fn row(figures: &Figures) -> String {
     format!(
         "| {} | {} | {} | {} | {} | {:.1} MB {size}\n",
         figures.name,
-        middle(figures, |start| start.ready),
-        middle(figures, |start| start.first),
-        middle(figures, |start| start.cold),
-        middle(figures, |start| start.warm),
+        middle(&figures.starts, |start| start.ready),
+        middle(&figures.starts, |start| start.first),
+        middle(&figures.starts, |start| start.cold),
+        middle(&figures.starts, |start| start.warm),
         peak_memory(figures),
     )
 }
 
-fn middle(figures: &Figures, value: fn(&Start) -> Duration) -> String {
-    in_milliseconds(median(figures.starts.iter().map(value).collect()))
+fn middle(starts: &[Start], value: fn(&Start) -> Duration) -> String {
+    in_milliseconds(median(starts.iter().map(value).collect()))
 }
 
 fn in_milliseconds(time: Duration) -> String {
