@@ -37,6 +37,9 @@ impl LabelledVersion {
 }
 
 impl Secrets {
+    /// Attempts to move `AWSCURRENT` while other changes move it, too.
+    const MAX_MOVES: usize = 3;
+
     /// Cleans up the staging labels of an app's secret. A secret can have 20 labels, and each new version takes one.
     ///
     /// Moves `AWSCURRENT` to the pinned version, for people who read the secret by hand. Removes the own label of a
@@ -79,8 +82,7 @@ impl Secrets {
     /// Another change may move the label from an older version to one that is older than the pinned one, too. That one
     /// has to lose it before its own label is removed: `doctor` repairs `AWSCURRENT` only on a version with its own label.
     async fn move_current(&self, name: &str, pinned: SecretVersionId) -> Result<Vec<LabelledVersion>, SecretsError> {
-        const MAX_ATTEMPTS: usize = 3;
-        let mut retries = 1..MAX_ATTEMPTS;
+        let mut retries = 1..Self::MAX_MOVES;
         loop {
             let versions = self.labelled_versions(name, pinned).await?;
             let current = versions.iter().find(|version| version.is_older && version.has_label(Self::CURRENT));
@@ -137,9 +139,8 @@ impl Secrets {
     /// Cleans up after a change that lost against another one. Moves `AWSCURRENT` back to the version that the app
     /// pins, and removes the own label of the version `lost`.
     pub async fn discard_app_secret(&self, app: &App, lost: SecretVersionId) -> Result<(), SecretsError> {
-        /// Other changes that lost may move the label at the same time, each away from its own version.
-        const MAX_ATTEMPTS: usize = 3;
-        let mut retries = 1..MAX_ATTEMPTS;
+        // Other changes that lost may move the label at the same time, each away from its own version.
+        let mut retries = 1..Self::MAX_MOVES;
         while let Err(error) = self.return_current(app, &lost.to_string()).await {
             if !matches!(error, SecretsError::LabelMoved { .. }) || retries.next().is_none() {
                 return Err(error);

@@ -83,5 +83,3 @@ pub const PARTLY_CORRUPT_APP_WRITE_KEY: &str = "ud_write_TESTKEYpartlyCorrupt000
 pub const CORRUPT_LEAKED_KEY: &str = "ud_read_TESTKEYcorruptLeaked00000000000017Vz7p";
 /// The secret of [`APP`].
 pub const SECRET: &str = "test-secret-of-the-fixture-app";
-/// The version of its secret that each app pins.
-pub const SECRET_VERSION: &str = "66666666-6666-4666-8666-666666666666";

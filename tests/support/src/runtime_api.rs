@@ -50,7 +50,7 @@ pub struct Outcome {
 /// A running API. Dropping it stops it.
 pub struct RuntimeApi {
     address: SocketAddr,
-    invocations: Sender<Invocation>,
+    events: EventSender,
     outcomes: async_mpsc::UnboundedReceiver<Outcome>,
     ready: watch::Receiver<Option<Instant>>,
     is_stopped: Arc<AtomicBool>,
@@ -90,7 +90,7 @@ impl RuntimeApi {
                 thread::spawn(move || serve(&connection, &queue).ok());
             }
         });
-        Ok(Self { address, invocations, outcomes, ready, is_stopped })
+        Ok(Self { address, events: EventSender(invocations), outcomes, ready, is_stopped })
     }
 
     /// Returns the variables that Lambda sets for a function.
@@ -109,13 +109,13 @@ impl RuntimeApi {
     /// # Errors
     /// The API has stopped.
     pub fn send(&self, id: &str, event: &str) -> io::Result<()> {
-        self.invocations.send((id.to_owned(), event.to_owned())).map_err(io::Error::other)
+        self.events.send(id, event)
     }
 
     /// Returns a sender for another thread.
     #[must_use]
     pub fn event_sender(&self) -> EventSender {
-        EventSender(self.invocations.clone())
+        self.events.clone()
     }
 
     /// Waits for the next outcome. Returns `None` if the API has stopped.

@@ -27,6 +27,15 @@ async fn rotate_without_clean_up(api: &Api, id: AppId) -> App {
     services.store.update_app(&read, prepared.app, now, None).await.unwrap()
 }
 
+/// Returns the app's first record, and the record after each of three rotations whose labels are not cleaned up.
+async fn rotate_three_times(api: &Api, id: AppId) -> [App; 4] {
+    let first = api.aws.services().store.find_app(id).await.unwrap().unwrap();
+    let second = rotate_without_clean_up(api, id).await;
+    let third = rotate_without_clean_up(api, id).await;
+    let fourth = rotate_without_clean_up(api, id).await;
+    [first, second, third, fourth]
+}
+
 /// A response of `ListSecretVersionIds`: version, age and labels beside its own.
 fn listing(versions: &[(String, Duration, &[&str])]) -> Reply {
     let now = Timestamp::now();
@@ -49,12 +58,8 @@ async fn state(api: &Api, app: AppId) -> SecretState {
 async fn current_label_moved_meanwhile_follows_pinned_version() {
     let api = Api::start().await;
     let app = api.create_app().await.id();
-    let first = api.aws.services().store.find_app(app).await.unwrap().unwrap();
-    let second = rotate_without_clean_up(&api, app).await;
-    let third = rotate_without_clean_up(&api, app).await;
-    let fourth = rotate_without_clean_up(&api, app).await;
-    let [first, second, third, pinned] =
-        [&first, &second, &third, &fourth].map(|app| app.secret_version_id.to_string());
+    let records = rotate_three_times(&api, app).await;
+    let [first, second, third, pinned] = records.each_ref().map(|app| app.secret_version_id.to_string());
     let minutes = |number: u64| Duration::from_secs(60 * number);
     let before = listing(&[
         (first.clone(), minutes(4), &["AWSCURRENT"]),
@@ -77,7 +82,7 @@ async fn current_label_moved_meanwhile_follows_pinned_version() {
         }
         _ => Reply::Forward,
     });
-    api.aws.services().secrets.tidy_app_secret(&fourth, Timestamp::now(), HOUR).await.unwrap();
+    api.aws.services().secrets.tidy_app_secret(&records[3], Timestamp::now(), HOUR).await.unwrap();
     let state = state(&api, app).await;
     assert_eq!(state.current_version, Some(pinned.clone()));
     let mut kept: Vec<String> = state.kept_versions.iter().map(ToString::to_string).collect();
@@ -92,15 +97,11 @@ async fn current_label_moved_meanwhile_follows_pinned_version() {
 async fn clean_up_after_suspension_keeps_later_versions() {
     let api = Api::start().await;
     let app = api.create_app().await.id();
-    let first = api.aws.services().store.find_app(app).await.unwrap().unwrap();
-    let second = rotate_without_clean_up(&api, app).await;
-    let third = rotate_without_clean_up(&api, app).await;
-    let fourth = rotate_without_clean_up(&api, app).await;
-    let [first, second_version, third, fourth] =
-        [&first, &second, &third, &fourth].map(|app| app.secret_version_id.to_string());
+    let records = rotate_three_times(&api, app).await;
+    let [first, second, third, fourth] = records.each_ref().map(|app| app.secret_version_id.to_string());
     let versions = listing(&[
         (first, 9 * HOUR, &[]),
-        (second_version, 5 * HOUR, &[]),
+        (second, 5 * HOUR, &[]),
         (third.clone(), 3 * HOUR, &[]),
         (fourth.clone(), 2 * HOUR, &["AWSCURRENT"]),
     ]);
@@ -110,7 +111,7 @@ async fn clean_up_after_suspension_keeps_later_versions() {
     });
     // The second rotation read the record before it stored its version.
     let read_at = Timestamp::now().before(6 * HOUR);
-    api.aws.services().secrets.tidy_app_secret(&second, read_at, HOUR).await.unwrap();
+    api.aws.services().secrets.tidy_app_secret(&records[1], read_at, HOUR).await.unwrap();
     let kept = state(&api, app).await.kept_versions;
     for version in [third, fourth] {
         assert!(kept.iter().any(|kept| kept.to_string() == version), "GET returns it: {kept:?}");

@@ -17,7 +17,7 @@ use crate::LocalError;
 const APPS: &str = include_str!("../../../events/apps.json");
 
 /// The version of its secret that each app pins.
-const PINNED_VERSION: &str = "66666666-6666-4666-8666-666666666666";
+pub const SECRET_VERSION: &str = "66666666-6666-4666-8666-666666666666";
 const CREATED: &str = "2026-01-01T00:00:00.000Z";
 
 type AnyError = Box<dyn std::error::Error>;
@@ -103,7 +103,7 @@ async fn create(fixture: &FixtureApp, services: &Services, dynamodb: &Client, ta
 
 impl FixtureApp {
     fn app(&self) -> Result<App, AnyError> {
-        let version: SecretVersionId = PINNED_VERSION.parse()?;
+        let version: SecretVersionId = SECRET_VERSION.parse()?;
         let keys = self.signing_keys.iter().map(FixtureSigningKey::signing_key).collect::<Result<_, AnyError>>()?;
         let keys = SigningKeys::new(keys).map_err(|error| error.to_string())?;
         let app = App::new(self.uuid.parse()?, self.name.clone(), version, keys, CREATED.parse()?);

@@ -27,7 +27,7 @@ impl FixtureKey {
 
     /// Returns the key that an event replaces or revokes.
     fn changed(event: &Value) -> Option<Self> {
-        let body: Value = event["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+        let body = body_of(event);
         match event["pathParameters"]["apiKeyUuid"].as_str().or(body["replaces"].as_str())? {
             "self" => Self::presented(event),
             id => Self::all().into_iter().find(|key| key.id().eq_ignore_ascii_case(id)),
@@ -165,4 +165,9 @@ pub fn revoked(event: &Value) -> String {
         item["updatedAt"] = "<time>".into();
     }
     list(&[item])
+}
+
+/// Returns the body of an event as JSON, or null.
+pub fn body_of(event: &Value) -> Value {
+    event["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default()
 }

@@ -4,7 +4,13 @@ use std::{fs, path::PathBuf};
 
 use serde_json::Value;
 
-use super::{FUNCTIONS, Response, api_keys::FixtureKey, failure, new_values::without_new_values, response::success};
+use super::{
+    FUNCTIONS, Response,
+    api_keys::{FixtureKey, body_of},
+    failure,
+    new_values::without_new_values,
+    response::success,
+};
 use crate::{event::Event, project};
 
 /// An event, and the contract's response to it.
@@ -98,10 +104,9 @@ impl Fixture {
     pub fn depends_on_address(&self) -> bool {
         let event = self.json();
         let has_allow_list = FixtureKey::presented(&event).is_some_and(|key| key.has_allow_list());
-        let body: Value = event["body"].as_str().and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
         // A caller may give its own replacement only an allow list with the caller's address.
         let must_list_caller = self.status() == 201 && FixtureKey::changes_itself(&event);
-        has_allow_list || must_list_caller && body["allowedCidrs"].is_array()
+        has_allow_list || must_list_caller && body_of(&event)["allowedCidrs"].is_array()
     }
 
     /// Returns whether a function can read the event. It treats an unreadable one as a request without headers, id and

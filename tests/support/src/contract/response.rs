@@ -8,7 +8,7 @@ use super::{
     new_values::NEW_KEY,
     signing_keys::{item, jwks},
 };
-use crate::fixtures::SECRET_VERSION;
+use userdocks_local::fixtures::SECRET_VERSION;
 
 /// A response without its `x-request-id`.
 #[derive(Debug, Clone, PartialEq, Eq)]
