@@ -2,10 +2,13 @@
 //!
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html>
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{IgnoredAny, MapAccess, Visitor},
+};
 
 /// An item of a table, or its primary key.
 pub type Item = HashMap<String, AttributeValue>;
@@ -23,20 +26,20 @@ impl BatchGetItemOutput {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Response {
-            responses: HashMap<String, Vec<HashMap<String, Value>>>,
+            responses: HashMap<String, Vec<Attributes>>,
             #[serde(default)]
             unprocessed_keys: HashMap<String, UnprocessedKeys>,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct UnprocessedKeys {
-            keys: Vec<HashMap<String, Value>>,
+            keys: Vec<Attributes>,
         }
         let response: Response = serde_json::from_slice(json)?;
         let tables = response.unprocessed_keys.into_values();
         Ok(Self {
-            items: response.responses.into_values().flatten().map(into_item).collect(),
-            unprocessed_keys: tables.flat_map(|table| table.keys).map(into_item).collect(),
+            items: response.responses.into_values().flatten().map(|item| item.0).collect(),
+            unprocessed_keys: tables.flat_map(|table| table.keys).map(|key| key.0).collect(),
         })
     }
 }
@@ -51,31 +54,44 @@ pub fn request(table: &str, keys: Vec<Item>) -> Result<String, serde_json::Error
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct KeysRequest {
-        keys: Vec<HashMap<String, Value>>,
+        keys: Vec<HashMap<String, Key>>,
         consistent_read: bool,
     }
-    let keys = KeysRequest { keys: keys.into_iter().map(into_values).collect(), consistent_read: true };
+    let keys = keys.into_iter().map(|key| key.into_iter().map(|(name, value)| (name, value.into())).collect());
+    let keys = KeysRequest { keys: keys.collect(), consistent_read: true };
     serde_json::to_string(&Request { request_items: HashMap::from([(table, keys)]) })
 }
 
+/// A key attribute's value, named by its type.
+#[derive(Serialize)]
+enum Key {
+    S(String),
+    /// Keys consist of strings.
+    #[serde(rename = "NULL")]
+    Other(bool),
+}
+
+impl From<AttributeValue> for Key {
+    fn from(value: AttributeValue) -> Self {
+        match value {
+            AttributeValue::S(text) => Self::S(text),
+            _ => Self::Other(true),
+        }
+    }
+}
+
 /// An attribute's value, named by its type.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 enum Value {
     S(String),
     N(String),
     #[serde(rename = "BOOL")]
     Bool(bool),
     L(Vec<Value>),
-    M(HashMap<String, Value>),
-    #[serde(rename = "NULL")]
-    Null(bool),
-    B(String),
-    #[serde(rename = "SS")]
-    Ss(Vec<String>),
-    #[serde(rename = "NS")]
-    Ns(Vec<String>),
-    #[serde(rename = "BS")]
-    Bs(Vec<String>),
+    M(Attributes),
+    /// No attribute of ours has these types.
+    #[serde(rename = "NULL", alias = "B", alias = "SS", alias = "NS", alias = "BS")]
+    Other(IgnoredAny),
 }
 
 impl From<Value> for AttributeValue {
@@ -85,24 +101,41 @@ impl From<Value> for AttributeValue {
             Value::N(number) => Self::N(number),
             Value::Bool(bool) => Self::Bool(bool),
             Value::L(list) => Self::L(list.into_iter().map(Self::from).collect()),
-            Value::M(map) => Self::M(into_item(map)),
-            // No attribute of ours has these types, so the item's reader reports the attribute as corrupt.
-            Value::Null(_) | Value::B(_) | Value::Ss(_) | Value::Ns(_) | Value::Bs(_) => Self::Null(true),
+            Value::M(attributes) => Self::M(attributes.0),
+            // The item's reader reports the attribute as corrupt.
+            Value::Other(IgnoredAny) => Self::Null(true),
         }
     }
 }
 
-fn into_item(values: HashMap<String, Value>) -> Item {
-    values.into_iter().map(|(name, value)| (name, value.into())).collect()
-}
+/// The attributes of an item or of a map. They are read into the item's own type, because a map in between would cost
+/// as much again.
+struct Attributes(Item);
 
-fn into_values(key: Item) -> HashMap<String, Value> {
-    let text = |value| match value {
-        AttributeValue::S(text) => Value::S(text),
-        // Keys consist of strings.
-        _ => Value::Null(true),
-    };
-    key.into_iter().map(|(name, value)| (name, text(value))).collect()
+impl<'de> Deserialize<'de> for Attributes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AttributesVisitor;
+
+        impl<'de> Visitor<'de> for AttributesVisitor {
+            type Value = Attributes;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+                formatter.write_str("attributes")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Attributes, A::Error> {
+                /// Most items have fewer, so that their map never grows.
+                const USUAL: usize = 14;
+                let mut item = Item::with_capacity(USUAL);
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
+                    item.insert(name, value.into());
+                }
+                Ok(Attributes(item))
+            }
+        }
+
+        deserializer.deserialize_map(AttributesVisitor)
+    }
 }
 
 #[cfg(test)]
