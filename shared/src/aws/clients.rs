@@ -1,35 +1,24 @@
-use std::time::Duration;
-
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, ecs::EcsCredentialsProvider, provider_config::ProviderConfig,
     retry::RetryConfig, timeout::TimeoutConfig,
 };
 use aws_credential_types::Credentials;
-use aws_sdk_dynamodb::config::{SharedAsyncSleep, SharedCredentialsProvider, SharedHttpClient};
+use aws_sdk_dynamodb::config::{SharedAsyncSleep, SharedCredentialsProvider};
 use aws_smithy_async::{rt::sleep::TokioSleep, time::SystemTimeSource};
-use aws_smithy_http_client::{
-    Connector,
-    tls::{Provider, TlsContext, rustls_provider::CryptoMode},
-};
 use aws_smithy_runtime::client::{
     orchestrator::endpoints::StaticUriEndpointResolver,
     retries::{RetryPartition, TokenBucket},
 };
-use aws_smithy_runtime_api::{
-    client::{
-        endpoint::SharedEndpointResolver,
-        http::{HttpConnectorSettings, SharedHttpConnector, http_client_fn},
-    },
-    shared::IntoShared,
-};
+use aws_smithy_runtime_api::client::{endpoint::SharedEndpointResolver, http::SharedHttpConnector};
 
 use super::{
     configuration::Configuration,
     endpoint::Endpoint,
+    http_client::Http1Client,
     retry_budget::RetryBudget,
     service::{DynamoDb, SecretsManager, Service},
     signed_calls::{Protocol, SignedCalls},
-    trust::{CaBundleError, tls_context},
+    trust::{TlsError, tls_config},
 };
 
 /// Clients of both services, with one pool of connections and one TLS set-up.
@@ -39,7 +28,7 @@ use super::{
 #[derive(Debug, Clone)]
 pub struct Clients {
     sdk: SdkConfig,
-    connector: SharedHttpConnector,
+    http_client: Http1Client,
     credentials: Option<Credentials>,
     dynamodb_endpoint: Option<Endpoint>,
     secrets_manager_endpoint: Option<Endpoint>,
@@ -47,15 +36,9 @@ pub struct Clients {
 }
 
 impl Clients {
-    const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
     /// Fails if `AWS_CA_BUNDLE` is not usable.
-    pub fn new(configuration: &Configuration) -> Result<Self, CaBundleError> {
-        let connector = connector(tls_context(configuration.ca_bundle.as_deref())?);
-        let http_client = {
-            let connector = connector.clone();
-            http_client_fn(move |_, _| connector.clone())
-        };
+    pub fn new(configuration: &Configuration) -> Result<Self, TlsError> {
+        let http_client = Http1Client::new(tls_config(configuration.ca_bundle.as_deref())?);
         let sdk = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(configuration.region.clone()))
@@ -63,7 +46,7 @@ impl Clients {
                 Some(credentials) => SharedCredentialsProvider::new(credentials.clone()),
                 None => container_credentials(&http_client),
             })
-            .http_client(http_client)
+            .http_client(http_client.clone())
             .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
             .time_source(SystemTimeSource::new())
             .retry_config(RetryConfig::standard().with_initial_backoff(SignedCalls::FIRST_RETRY_WITHIN))
@@ -76,7 +59,7 @@ impl Clients {
             .build();
         Ok(Self {
             sdk,
-            connector,
+            http_client,
             credentials: configuration.credentials.clone(),
             dynamodb_endpoint: configuration.dynamodb_endpoint.clone(),
             secrets_manager_endpoint: configuration.secrets_manager_endpoint.clone(),
@@ -124,7 +107,7 @@ impl Clients {
             endpoint.as_str().to_owned(),
             region.to_string(),
             credentials,
-            self.connector.clone(),
+            SharedHttpConnector::new(self.http_client.clone()),
         ))
     }
 }
@@ -146,21 +129,10 @@ fn resolver(endpoint: &Endpoint) -> SharedEndpointResolver {
     SharedEndpointResolver::new(StaticUriEndpointResolver::uri(endpoint.as_str()))
 }
 
-fn connector(tls: TlsContext) -> SharedHttpConnector {
-    let settings = HttpConnectorSettings::builder().connect_timeout(Clients::CONNECT_TIMEOUT).build();
-    Connector::builder()
-        .connector_settings(settings)
-        .sleep_impl(TokioSleep::new())
-        .tls_provider(Provider::Rustls(CryptoMode::AwsLc))
-        .tls_context(tls)
-        .build()
-        .into_shared()
-}
-
 /// Reads credentials from Lambda's local endpoint, which exists if an instance may outlive its credentials (SnapStart).
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html>
-fn container_credentials(http_client: &SharedHttpClient) -> SharedCredentialsProvider {
+fn container_credentials(http_client: &Http1Client) -> SharedCredentialsProvider {
     let provider = ProviderConfig::empty()
         .with_http_client(http_client.clone())
         .with_sleep_impl(TokioSleep::new())

@@ -5,6 +5,7 @@ mod causes;
 mod clients;
 mod configuration;
 mod endpoint;
+mod http_client;
 mod retry_budget;
 mod service;
 mod signed_calls;
@@ -15,7 +16,8 @@ pub use self::{
     clients::Clients,
     configuration::{Configuration, ConfigurationError, Resources},
     endpoint::{Endpoint, MalformedEndpoint},
+    http_client::Http1Client,
     service::{DynamoDb, FailedCall, SecretsManager, Service, send},
     signed_calls::{CallError, Protocol, SignedCalls},
-    trust::CaBundleError,
+    trust::{TlsError, tls_config},
 };

@@ -1,8 +1,8 @@
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
-use aws_smithy_http_client::tls::{TlsContext, TrustStore};
 use rustls::{
-    RootCertStore,
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject},
 };
 
@@ -14,42 +14,41 @@ use rustls::{
 const AMAZON_ROOTS: &[u8] = include_bytes!("amazon-roots.pem");
 
 #[derive(Debug, thiserror::Error)]
-#[error("cannot use AWS_CA_BUNDLE {path}: {reason}")]
-pub struct CaBundleError {
-    path: String,
-    reason: String,
+pub enum TlsError {
+    #[error("cannot use AWS_CA_BUNDLE {path}: {reason}")]
+    CaBundle { path: String, reason: String },
+    #[error("cannot set up TLS: {0}")]
+    SetUp(String),
 }
 
-/// Returns a TLS context that trusts Amazon's roots and the certificates of `ca_bundle`. Fails if the bundle is not
+/// Returns a TLS configuration that trusts Amazon's roots and the certificates of `ca_bundle`. Fails if the bundle is not
 /// readable, has no certificate, or has a malformed one.
-pub fn tls_context(ca_bundle: Option<&Path>) -> Result<TlsContext, CaBundleError> {
-    let mut trusted = TrustStore::empty().with_pem_certificate(AMAZON_ROOTS);
+pub fn tls_config(ca_bundle: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    let mut trusted = RootCertStore::empty();
+    add(&mut trusted, AMAZON_ROOTS).map_err(TlsError::SetUp)?;
     if let Some(path) = ca_bundle {
-        let fail = |reason| CaBundleError { path: path.display().to_string(), reason };
+        let fail = |reason| TlsError::CaBundle { path: path.display().to_string(), reason };
         let pem = fs::read(path).map_err(|error| fail(error.to_string()))?;
-        // With a malformed bundle, the SDK would panic at the first connection.
-        check(&pem).map_err(fail)?;
-        trusted = trusted.with_pem_certificate(pem);
+        add(&mut trusted, &pem).map_err(fail)?;
     }
-    TlsContext::builder().with_trust_store(trusted).build().map_err(|error| CaBundleError {
-        path: ca_bundle.unwrap_or(Path::new("")).display().to_string(),
-        reason: error.to_string(),
-    })
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let builder = builder.with_safe_default_protocol_versions().map_err(|error| TlsError::SetUp(error.to_string()))?;
+    Ok(builder.with_root_certificates(trusted).with_no_client_auth())
 }
 
-fn check(pem: &[u8]) -> Result<(), String> {
-    let mut roots = RootCertStore::empty();
+fn add(trusted: &mut RootCertStore, pem: &[u8]) -> Result<(), String> {
+    let before = trusted.len();
     for certificate in CertificateDer::pem_slice_iter(pem) {
-        roots.add(certificate.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
+        trusted.add(certificate.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
     }
-    if roots.is_empty() { Err("it has no certificate".to_owned()) } else { Ok(()) }
+    if trusted.len() == before { Err("it has no certificate".to_owned()) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
-    use aws_lc_rs::digest::{SHA256, digest};
+    use ::aws_lc_rs::digest::{SHA256, digest};
 
     use super::*;
     use crate::domain::hexadecimal;
@@ -89,15 +88,15 @@ mod tests {
 
     #[test]
     fn unusable_ca_bundle_is_rejected_with_its_name() {
-        assert!(tls_context(None).is_ok());
+        assert!(tls_config(None).is_ok());
         let mut bundle = tempfile::NamedTempFile::new().unwrap();
-        let error = |path: &Path| tls_context(Some(path)).unwrap_err().to_string();
+        let error = |path: &Path| tls_config(Some(path)).unwrap_err().to_string();
         assert!(error(Path::new("/no/such/file")).starts_with("cannot use AWS_CA_BUNDLE /no/such/file: No such file"));
         assert!(error(bundle.path()).ends_with("it has no certificate"));
         bundle.write_all(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
         assert!(error(bundle.path()).contains("certificate"));
         let good = tempfile::NamedTempFile::new().unwrap();
         fs::write(&good, AMAZON_ROOTS).unwrap();
-        assert!(tls_context(Some(good.path())).is_ok());
+        assert!(tls_config(Some(good.path())).is_ok());
     }
 }

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 pub use self::{core_dumps::disable_core_dumps, function::Function, logs::start as start_logs};
 use crate::{
     api::{Context, Failure, Route, Services},
-    aws::{CaBundleError, Clients, Configuration, ConfigurationError},
+    aws::{Clients, Configuration, ConfigurationError, TlsError},
     http::Response,
 };
 
@@ -45,7 +45,7 @@ enum StartError {
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),
     #[error(transparent)]
-    CaBundle(#[from] CaBundleError),
+    Tls(#[from] TlsError),
     #[error("cannot start the Tokio runtime: {0}")]
     Tokio(#[from] io::Error),
     #[error("cannot call the Lambda runtime API: {0}")]

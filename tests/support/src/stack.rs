@@ -145,7 +145,7 @@ impl Stack {
     /// Returns the SDK's configuration for a service, by its name in the `READY` line.
     #[must_use]
     pub fn sdk_config(&self, service: &str) -> aws_config::SdkConfig {
-        sdk_config(self.ready[service].as_str().unwrap())
+        sdk_config(self.ready[service].as_str().unwrap()).unwrap()
     }
 
     /// Interrupts the stack, which must succeed, and returns its ports.

@@ -180,7 +180,7 @@ async fn embedded_dynamodb_survives_cancelled_requests() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     embedded::start_dynamodb(listener, &folder.path().join("dynamodb.sqlite")).unwrap();
-    let dynamodb = aws_sdk_dynamodb::Client::new(&userdocks_local::sdk_config(&endpoint));
+    let dynamodb = aws_sdk_dynamodb::Client::new(&userdocks_local::sdk_config(&endpoint).unwrap());
     for _ in 0..20 {
         let cancelled = dynamodb.list_tables().send();
         tokio::select! { biased; _ = cancelled => {}, () = tokio::task::yield_now() => {} }

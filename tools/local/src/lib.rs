@@ -9,7 +9,7 @@ pub mod private_file;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use userdocks::aws::{Http1Client, TlsError, tls_config};
 
 /// The region of the local stack. Embedded services and emulators accept any region.
 pub const REGION: &str = "us-east-1";
@@ -17,18 +17,16 @@ pub const REGION: &str = "us-east-1";
 pub const CREDENTIALS: &str = "local";
 
 /// Returns the SDK's configuration for a local service. It ignores this machine's AWS settings and proxies.
-#[must_use]
-pub fn sdk_config(endpoint: &str) -> SdkConfig {
-    let http_client =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).build_https();
+pub fn sdk_config(endpoint: &str) -> Result<SdkConfig, TlsError> {
     let credentials = Credentials::new(CREDENTIALS, CREDENTIALS, None, None, "local");
-    SdkConfig::builder()
+    let sdk = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
         .region(Region::from_static(REGION))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .http_client(http_client)
+        .http_client(Http1Client::new(tls_config(None)?))
         .endpoint_url(endpoint)
-        .build()
+        .build();
+    Ok(sdk)
 }
 
 /// The reason why the local stack cannot start or continue.

@@ -85,8 +85,9 @@ async fn bind(address: SocketAddr, variable: &str) -> Result<TcpListener, LocalE
 }
 
 async fn provision(settings: &Settings) -> Result<DemoApp, LocalError> {
-    let dynamodb = aws_sdk_dynamodb::Client::new(&sdk_config(&settings.dynamodb.endpoint));
-    let secrets_manager = aws_sdk_secretsmanager::Client::new(&sdk_config(&settings.secrets_manager.endpoint));
+    let sdk = |endpoint: &str| sdk_config(endpoint).map_err(|error| LocalError::new("cannot call AWS services", error));
+    let dynamodb = aws_sdk_dynamodb::Client::new(&sdk(&settings.dynamodb.endpoint)?);
+    let secrets_manager = aws_sdk_secretsmanager::Client::new(&sdk(&settings.secrets_manager.endpoint)?);
     let secret_prefix =
         settings.secret_prefix.parse().map_err(|error| LocalError::new("cannot use SECRET_PREFIX", error))?;
     let resources = Resources { table: settings.table.clone(), secret_prefix, secrets_kms_key: None };
