@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::{
     aws::{DynamoDb, Resources, SecretsManager},
     secrets::Secrets,
@@ -8,7 +10,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Services {
     pub store: Store,
-    pub secrets: Secrets,
+    pub secrets: Arc<Secrets>,
 }
 
 impl Services {
@@ -17,7 +19,12 @@ impl Services {
         let Resources { table, secret_prefix, secrets_kms_key } = resources;
         Self {
             store: Store::new(dynamodb, table),
-            secrets: Secrets::new(secrets_manager, &secret_prefix, secrets_kms_key),
+            secrets: Arc::new(Secrets::new(secrets_manager, &secret_prefix, secrets_kms_key)),
         }
+    }
+
+    /// Returns services whose signed reads of the table find nothing, without a call.
+    pub(crate) fn rehearsal(&self) -> Self {
+        Self { store: self.store.rehearsal(), secrets: Arc::clone(&self.secrets) }
     }
 }

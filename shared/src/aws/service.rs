@@ -68,6 +68,17 @@ impl<Client> Service<Client> {
         self.endpoint.as_deref().unwrap_or("AWS's own endpoint")
     }
 
+    /// Returns the same service, of which all signed calls get this response without leaving the process. Calls of the
+    /// SDK stay real.
+    #[must_use]
+    pub fn rehearsal(&self, response: &'static str) -> Self {
+        let reads = match &self.reads {
+            Reads::Signed(calls) => Reads::Signed(Arc::new(calls.rehearsal(response))),
+            Reads::Sdk => Reads::Sdk,
+        };
+        Self { reads, ..self.clone() }
+    }
+
     /// Opens a connection, so that the first read does not wait for the handshake. Does nothing if reads use the SDK.
     pub async fn connect(&self) -> Result<(), CallError> {
         match &self.reads {

@@ -14,11 +14,12 @@ use aws_sigv4::{
     sign::v4,
 };
 use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, SharedHttpConnector},
+    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
     identity::Identity,
     orchestrator::{HttpRequest, HttpResponse},
 };
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
+use http::StatusCode;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
@@ -118,6 +119,19 @@ impl SignedCalls {
         Self { protocol, endpoint, region, identity: credentials.into(), connector, retries: RetryBudget::new() }
     }
 
+    /// Returns the same calls without a service: each gets this response, with status 200.
+    #[must_use]
+    pub fn rehearsal(&self, response: &'static str) -> Self {
+        Self {
+            protocol: self.protocol,
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            identity: self.identity.clone(),
+            connector: SharedHttpConnector::new(Canned(response)),
+            retries: RetryBudget::new(),
+        }
+    }
+
     /// Calls an operation with a JSON body and returns the body of the response. Makes up to three attempts, and fails
     /// with the error of the last one.
     pub async fn call(&self, operation: &str, body: &str) -> Result<Vec<u8>, CallError> {
@@ -196,6 +210,16 @@ impl SignedCalls {
     }
 }
 
+/// Returns the same response to every call.
+#[derive(Debug)]
+struct Canned(&'static str);
+
+impl HttpConnector for Canned {
+    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(StatusCode::OK.into(), SdkBody::from(self.0))))
+    }
+}
+
 async fn read(response: HttpResponse) -> Result<Vec<u8>, CallError> {
     let body = ByteStream::new(response.into_body()).collect().await;
     // `to_vec` of this type copies byte by byte.
@@ -219,7 +243,7 @@ fn refusal(status: u16, body: &[u8]) -> CallError {
 
 #[cfg(test)]
 mod tests {
-    use aws_smithy_runtime_api::client::{http::HttpConnectorFuture, result::ConnectorError};
+    use aws_smithy_runtime_api::client::result::ConnectorError;
 
     use super::*;
 

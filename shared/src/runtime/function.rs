@@ -28,16 +28,16 @@ where
 
     /// Returns a response to any event, even if the handler panics or is too slow, and logs one line.
     pub async fn respond(&self, event: &str, invocation_id: &str) -> Payload {
-        let context = self.context(event, invocation_id);
+        let context = self.context(event, invocation_id, &self.services);
         let outcome = self.handle(&context).await;
         context.finish().await;
         logs::request(&context, &outcome);
         self.payload(&context, outcome)
     }
 
-    pub(super) fn context(&self, event: &str, invocation_id: &str) -> Arc<Context> {
+    pub(super) fn context(&self, event: &str, invocation_id: &str, services: &Arc<Services>) -> Arc<Context> {
         let request = Request::read(event, invocation_id);
-        Arc::new(Context::new(self.route.clone(), request, Arc::clone(&self.services), Timestamp::now()))
+        Arc::new(Context::new(self.route.clone(), request, Arc::clone(services), Timestamp::now()))
     }
 
     /// Turns a panic and a missed deadline into failures.

@@ -18,14 +18,15 @@ where
     H: Fn(Arc<Context>) -> F,
     F: Future<Output = Result<Response, Failure>>,
 {
-    /// Opens all connections in parallel and loads the code of a request. A failure is only logged.
+    /// Opens all connections in parallel and, while they wait for the network, loads the code of a request. A failure is
+    /// only logged.
     pub async fn warm_up(&self) {
         /// Far longer than a warm-up takes on AWS, and short compared with a route's deadline.
         const WARM_UP_TIMEOUT: Duration = Duration::from_millis(500);
         let warm_up = async {
-            let (secrets_manager, dynamodb) =
-                tokio::join!(self.connect_secrets_manager(), self.handle_synthetic_request());
-            dynamodb.and(secrets_manager)
+            let (dynamodb, secrets_manager, rehearsal) =
+                tokio::join!(self.connect_dynamodb(), self.connect_secrets_manager(), self.handle_synthetic_request());
+            dynamodb.and(secrets_manager).and(rehearsal)
         };
         match timeout(WARM_UP_TIMEOUT, warm_up)
             .await
@@ -36,6 +37,10 @@ where
         }
     }
 
+    async fn connect_dynamodb(&self) -> Result<(), String> {
+        self.services.store.connect().await.map_err(|error| format!("DynamoDB: {error}"))
+    }
+
     async fn connect_secrets_manager(&self) -> Result<(), String> {
         if self.route.calls_secrets_manager() {
             self.services.secrets.connect().await.map_err(|error| format!("Secrets Manager: {error}"))
@@ -44,10 +49,14 @@ where
         }
     }
 
-    /// Handles a request for a non-existent app, which is rejected, changes nothing and costs two read units.
+    /// Handles a request that is rejected, because its app does not exist, and changes nothing.
+    ///
+    /// A signed read is only rehearsed. A read with the SDK is real, so that it opens the connection, and costs two read
+    /// units.
     async fn handle_synthetic_request(&self) -> Result<(), String> {
         decode_records().map_err(|error| error.to_string())?;
-        let context = self.context(&synthetic_event(&self.route), "warm-up");
+        let services = Arc::new(self.services.rehearsal());
+        let context = self.context(&synthetic_event(&self.route), "warm-up", &services);
         match self.handle(&context).await {
             Err(Failure { kind: FailureKind::Internal, cause, .. }) => Err(cause.unwrap_or_default()),
             outcome => {

@@ -21,7 +21,7 @@ pub use self::{
     reads::CallerRecords,
     transactions::waits_after_conflict,
 };
-use crate::aws::{DynamoDb, FailedCall};
+use crate::aws::{CallError, DynamoDb, FailedCall};
 
 /// The table of apps and API keys.
 #[derive(Debug, Clone)]
@@ -34,6 +34,17 @@ impl Store {
     #[must_use]
     pub fn new(dynamodb: DynamoDb, table: String) -> Self {
         Self { dynamodb, table }
+    }
+
+    /// Returns a store whose signed reads find nothing, without a call.
+    pub(crate) fn rehearsal(&self) -> Self {
+        const NOTHING: &str = r#"{"Responses":{},"UnprocessedKeys":{}}"#;
+        Self { dynamodb: self.dynamodb.rehearsal(NOTHING), table: self.table.clone() }
+    }
+
+    /// Opens a connection, so that the first read does not wait for the handshake.
+    pub async fn connect(&self) -> Result<(), CallError> {
+        self.dynamodb.connect().await
     }
 
     fn to_store_error(&self, error: FailedCall) -> StoreError {

@@ -270,7 +270,7 @@ impl FakeAws {
 #[must_use]
 pub fn sdk_config(endpoint: &str) -> SdkConfig {
     let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(50));
-    userdocks_local::sdk_config(endpoint).to_builder().retry_config(retries).build()
+    userdocks_local::sdk_config(endpoint).unwrap().to_builder().retry_config(retries).build()
 }
 
 /// Returns the library's services as a function has them, at these endpoints.
@@ -310,20 +310,24 @@ pub async fn start_embedded() -> Result<(SocketAddr, SocketAddr), Box<dyn Error 
 async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
-    // A function's warm-up only opens a connection: its request names no operation.
-    let Some(target) = parts.headers.get("x-amz-target") else { return Response::new(Body::empty()) };
-    let target = target.to_str().unwrap().to_owned();
-    let (service, operation) = target.split_once('.').unwrap();
+    let target = parts.headers.get("x-amz-target").map(|target| target.to_str().unwrap().to_owned());
+    // A function's warm-up only opens a connection: its request names no operation, and is not recorded.
+    let (service, operation) = target.as_deref().and_then(|target| target.split_once('.')).unwrap_or_default();
     let call = {
         let mut calls = proxy.calls.lock().unwrap();
         let body = String::from_utf8_lossy(&body).into_owned();
         confidential::note_response(&body);
         let call = Call { operation: operation.to_owned(), index: calls.len(), body };
-        calls.push(call.clone());
+        if target.is_some() {
+            calls.push(call.clone());
+        }
         call
     };
     let reply = (proxy.interceptor.lock().unwrap())(&call);
     match reply {
+        Reply::Forward | Reply::Hold | Reply::Lose | Reply::Edit(..) if target.is_none() => {
+            Response::new(Body::empty())
+        }
         Reply::Forward | Reply::Hold | Reply::Lose | Reply::Edit(..) => {
             if matches!(reply, Reply::Hold) {
                 proxy.held.notify_one();

@@ -54,7 +54,7 @@ async fn logged_url_is_cut_and_contains_no_key() {
 async fn inactive_and_impossible_keys_cost_no_write() {
     let aws = FakeAws::with_fixtures().await;
     let mut function = Function::start("post-leaks", &aws.environment()).await;
-    assert_eq!(aws.take_operations(), ["BatchGetItem"], "the warm-up looks up a token that is not a key");
+    assert!(aws.take_operations().is_empty(), "the warm-up only connects");
     let mut operations = async |case: &str| {
         let _ = aws.take_operations();
         function.invoke(&Fixture::event("post-leaks", case)).await;
