@@ -95,11 +95,13 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
         return Ok(is_right);
     }
     let figures = measure::all(&programs, arguments, &aws, runtime.handle())?;
-    let sizes = scheduled::all(&programs, &generation, &aws, runtime.handle())?;
     let mut targets = report::targets(&figures);
+    // The second part takes minutes.
+    println!("{}", report::markdown(&figures, &targets));
+    let sizes = scheduled::all(&programs, &generation, &aws, runtime.handle(), arguments.check)?;
     targets.extend(report::targets_under_quota(&sizes));
     let (all, sizes) = (report::markdown(&figures, &targets), report::sizes(&sizes));
-    println!("{all}\n{sizes}");
+    println!("{sizes}");
     if arguments.check {
         for missed in targets.iter().filter(|target| !target.is_met()) {
             eprintln!("missed target: {}", missed.name);

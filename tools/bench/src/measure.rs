@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, io, io::Write, path::Path, time::Duration};
 use flate2::{Compression, write::DeflateEncoder};
 use serde_json::Value;
 use userdocks::domain::{ApiKeyType, ApiKeyValue};
+use userdocks_local::fixtures as local_fixtures;
 use userdocks_test_support::fixtures;
 
 use crate::{
@@ -19,6 +20,7 @@ pub const KEYS: &str = "`get-app-keys`";
 pub const SECRETS: &str = "`get-app-secrets`";
 pub const FLOOR: &str = "bare `lambda_http` function";
 pub const RAW_CALL: &str = "the bare call: one `BatchGetItem`, same client";
+pub const RAW_CALLS: &str = "the bare calls: `BatchGetItem` and `GetSecretValue`, same client";
 pub const SDK_READS: &str = "`get-app-keys`, reading through the SDK";
 pub const DEFAULT_KEYS: &str = "`get-app-keys` on the SDK's defaults";
 pub const DEFAULT_SECRETS: &str = "`get-app-secrets` on the SDK's defaults";
@@ -98,6 +100,7 @@ pub fn programs(arguments: &Arguments, aws: &Aws, ca_bundle: &Path) -> Result<(V
         measured(SECRETS, &bootstrap("get-app-secrets"), "get-app-secrets")?,
         measured(FLOOR, &peer("release/floor"), "get-app-keys")?,
         measured(RAW_CALL, &peer("same/raw-call"), "get-app-keys")?,
+        measured(RAW_CALLS, &peer("same/raw-call"), "get-app-secrets")?,
         measured(SDK_READS, &peer("same/sdk-reads"), "get-app-keys")?,
         measured(DEFAULT_KEYS, &peer("release/sdk-defaults"), "get-app-keys")?,
         measured(DEFAULT_SECRETS, &peer("release/sdk-defaults"), "get-app-secrets")?,
@@ -135,6 +138,8 @@ fn environment(aws: &Aws, ca_bundle: &Path) -> Result<Vec<(String, String)>, Fai
         ("NODE_EXTRA_CA_CERTS", ca_bundle),
         ("NODE_NO_WARNINGS", "1".to_owned()),
         ("BENCH_PK", format!("APP#{}", fixtures::APP)),
+        ("BENCH_SECRET", format!("{SECRET_PREFIX}/apps/{}/secret", fixtures::APP)),
+        ("BENCH_SECRET_VERSION", local_fixtures::SECRET_VERSION.to_owned()),
         ("BENCH_API_KEY_SK", format!("APIKEY#{}", api_key.as_str())),
     ];
     Ok(variables.map(|(name, value)| (name.to_owned(), value)).to_vec())
@@ -190,10 +195,13 @@ pub struct Served {
     pub processor_time: Duration,
 }
 
-/// Starts a program and has it serve warm requests, limited from the moment it asks for its first event.
-pub fn serve_start(measured: &Measured, requests: usize, quota: Option<&Quota>) -> Result<Served, Failure> {
+/// Starts a program and has it serve warm requests. From the moment it asks for its first event, it has the processor time
+/// of a function of `memory` MB, if any.
+pub fn serve_start(measured: &Measured, requests: usize, memory: Option<u32>) -> Result<Served, Failure> {
+    // A group of its own: a shared one would have to pay for the time that earlier processes took.
+    let quota = memory.map(Quota::new).transpose()?;
     let mut process = Process::start(&measured.program)?;
-    if let Some(quota) = quota {
+    if let Some(quota) = &quota {
         process.ready();
         quota.limit(process.id())?;
     }

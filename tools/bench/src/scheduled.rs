@@ -11,7 +11,9 @@ use crate::{
 };
 
 /// Memory sizes, in MB.
-const SIZES: [u32; 5] = [128, 256, 512, 1024, 1769];
+const SIZES: [u32; 5] = [TARGETED, 256, 512, 1024, 1769];
+/// The size that has targets, in MB.
+pub const TARGETED: u32 = 128;
 /// Starts of each program with each size.
 const STARTS: usize = 7;
 /// Warm requests of each start.
@@ -23,7 +25,8 @@ const GENERATED_KEYS: usize = 5;
 pub struct Size {
     pub memory: u32,
     pub programs: Vec<Scheduled>,
-    pub generation: Generation,
+    /// None if only the targets are measured.
+    pub generation: Option<Generation>,
 }
 
 /// A program's figures with one size.
@@ -48,36 +51,39 @@ impl Size {
     }
 }
 
-/// Measures all programs with all sizes. Returns nothing, and says so, if this machine limits no processes.
+/// Measures all programs with all sizes, or with that of the targets. Returns nothing, and says so, if this machine limits
+/// no processes.
 pub fn all(
     programs: &[Measured],
     generation: &Measured,
     aws: &Aws,
     runtime: &tokio::runtime::Handle,
+    only_targets: bool,
 ) -> Result<Vec<Size>, Failure> {
     // An empty function tells nothing about memory.
     let measured: Vec<_> = programs.iter().filter(|measured| measured.name != FLOOR).collect();
     let mut sizes = Vec::new();
-    for memory in SIZES {
+    for memory in SIZES.into_iter().filter(|memory| !only_targets || *memory == TARGETED) {
         eprintln!("{memory} MB");
-        let quota = match Quota::new(memory) {
-            Ok(quota) => quota,
-            Err(error) => {
-                eprintln!("This machine allows no control group ({error}): the table of memory sizes is left out.");
-                return Ok(Vec::new());
-            }
-        };
+        if let Err(error) = Quota::new(memory) {
+            eprintln!("This machine allows no control group ({error}): the table of memory sizes is left out.");
+            return Ok(Vec::new());
+        }
         let mut scheduled: Vec<_> = measured.iter().map(|measured| Scheduled::new(measured.name)).collect();
         for _ in 0..STARTS {
             for (measured, scheduled) in measured.iter().zip(&mut scheduled) {
-                scheduled.add(serve_start(measured, REQUESTS, Some(&quota))?);
+                scheduled.add(serve_start(measured, REQUESTS, Some(memory))?);
             }
         }
         for scheduled in &mut scheduled {
             scheduled.warm.sort_unstable();
         }
-        let event = runtime.block_on(aws.event_of_new_app("post-app-keys"));
-        let generation = Generation::measure(&generation.program, &event, &quota)?;
+        let generation = if only_targets {
+            None
+        } else {
+            let event = runtime.block_on(aws.event_of_new_app("post-app-keys"));
+            Some(Generation::measure(&generation.program, &event, memory)?)
+        };
         sizes.push(Size { memory, programs: scheduled, generation });
     }
     Ok(sizes)
@@ -97,7 +103,8 @@ impl Scheduled {
 
 impl Generation {
     /// Sends requests for one key after another.
-    fn measure(program: &Program, event: &str, quota: &Quota) -> Result<Self, Failure> {
+    fn measure(program: &Program, event: &str, memory: u32) -> Result<Self, Failure> {
+        let quota = Quota::new(memory)?;
         let mut process = Process::start(program)?;
         process.ready();
         quota.limit(process.id())?;

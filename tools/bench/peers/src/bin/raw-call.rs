@@ -1,10 +1,26 @@
-//! A handler that only makes the DynamoDB call of `get-app-keys`, with the same client.
+//! A handler that only makes the AWS calls of `get-app-keys` or, if `ROUTE` says so, of `get-app-secrets`, with the same
+//! client.
 
 use std::{env, sync::Arc};
 
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 use serde_json::{Value, json, value::RawValue};
-use userdocks::aws::{Clients, Configuration, SignedCalls};
+use tokio::sync::OnceCell;
+use userdocks::aws::{Clients, Configuration, SecretsManager, SignedCalls};
+
+struct Calls {
+    dynamodb: SignedCalls,
+    batch_get_item: String,
+    secret: Option<Secret>,
+}
+
+/// A version of a secret, which is read once.
+struct Secret {
+    secrets_manager: SecretsManager,
+    name: String,
+    version: String,
+    value: OnceCell<()>,
+}
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -14,14 +30,24 @@ async fn main() -> Result<(), Error> {
         .ok_or("cannot sign calls: AWS_ENDPOINT_URL_DYNAMODB or the credentials are missing")?;
     let (table, pk, api_key) = (env::var("TABLE_NAME")?, env::var("BENCH_PK")?, env::var("BENCH_API_KEY_SK")?);
     let keys = ["APP", &api_key].map(|sk| json!({"pk": {"S": pk}, "sk": {"S": sk}}));
-    let request = json!({"RequestItems": {table: {"Keys": keys, "ConsistentRead": true}}}).to_string();
-    let call = Arc::new((dynamodb, request));
-    run(service_fn(|_: LambdaEvent<Box<RawValue>>| respond(Arc::clone(&call)))).await
+    let batch_get_item = json!({"RequestItems": {table: {"Keys": keys, "ConsistentRead": true}}}).to_string();
+    let secret = if env::var("ROUTE")? == "get-app-secrets" {
+        let (name, version) = (env::var("BENCH_SECRET")?, env::var("BENCH_SECRET_VERSION")?);
+        Some(Secret { secrets_manager: clients.secrets_manager(), name, version, value: OnceCell::new() })
+    } else {
+        None
+    };
+    let calls = Arc::new(Calls { dynamodb, batch_get_item, secret });
+    run(service_fn(|_: LambdaEvent<Box<RawValue>>| respond(Arc::clone(&calls)))).await
 }
 
-async fn respond(call: Arc<(SignedCalls, String)>) -> Result<Value, Error> {
-    let (dynamodb, request) = &*call;
-    let response: Value = serde_json::from_slice(&dynamodb.call("BatchGetItem", request).await?)?;
+async fn respond(calls: Arc<Calls>) -> Result<Value, Error> {
+    let response = calls.dynamodb.call("BatchGetItem", &calls.batch_get_item).await?;
+    let response: Value = serde_json::from_slice(&response)?;
+    if let Some(Secret { secrets_manager, name, version, value }) = &calls.secret {
+        let read = async || secrets_manager.get_secret_value(name, version).await.map(drop);
+        value.get_or_try_init(read).await?;
+    }
     let found = response["Responses"].as_object().map_or(0, |tables| tables.len());
     Ok(json!({"statusCode": 200, "body": found.to_string()}))
 }
