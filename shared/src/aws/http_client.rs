@@ -87,10 +87,10 @@ fn closable(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
 fn classify(error: BoxError) -> ConnectorError {
     if find::<hyper::Error>(&*error).is_some_and(hyper::Error::is_user) {
         ConnectorError::user(error)
-    } else if find::<hyper::Error>(&*error).is_some_and(hyper::Error::is_incomplete_message) {
-        ConnectorError::other(error, Some(ErrorKind::TransientError))
     } else if is_io(&*error) {
         ConnectorError::io(error)
+    } else if find::<hyper::Error>(&*error).is_some_and(hyper::Error::is_incomplete_message) {
+        ConnectorError::other(error, Some(ErrorKind::TransientError))
     } else {
         ConnectorError::other(error, None)
     }

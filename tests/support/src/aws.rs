@@ -325,9 +325,15 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     };
     let reply = (proxy.interceptor.lock().unwrap())(&call);
     match reply {
-        Reply::Forward | Reply::Hold | Reply::Lose | Reply::Edit(..) if target.is_none() => {
-            Response::new(Body::empty())
+        Reply::Send(status, body) => {
+            let mut response = Response::new(Body::from(body));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response
         }
+        Reply::Never => std::future::pending().await,
+        Reply::Stall => Response::new(Body::from_stream(stream::iter([beginning()]).chain(stream::pending()))),
+        Reply::Cut => Response::new(Body::from_stream(stream::iter([beginning(), Err(std::io::Error::other("cut"))]))),
+        _ if target.is_none() => Response::new(Body::empty()),
         Reply::Forward | Reply::Hold | Reply::Lose | Reply::Edit(..) => {
             if matches!(reply, Reply::Hold) {
                 proxy.held.notify_one();
@@ -355,14 +361,6 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
             }
             response
         }
-        Reply::Send(status, body) => {
-            let mut response = Response::new(Body::from(body));
-            *response.status_mut() = StatusCode::from_u16(status).unwrap();
-            response
-        }
-        Reply::Never => std::future::pending().await,
-        Reply::Stall => Response::new(Body::from_stream(stream::iter([beginning()]).chain(stream::pending()))),
-        Reply::Cut => Response::new(Body::from_stream(stream::iter([beginning(), Err(std::io::Error::other("cut"))]))),
     }
 }
 

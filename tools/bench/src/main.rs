@@ -99,16 +99,17 @@ fn run(arguments: &Arguments) -> Result<bool, Failure> {
     // The second part takes minutes.
     println!("{}", report::markdown(&figures, &targets));
     let sizes = scheduled::all(&programs, &generation, &aws, runtime.handle(), arguments.check)?;
-    targets.extend(report::targets_under_quota(&sizes));
-    let (all, sizes) = (report::markdown(&figures, &targets), report::sizes(&sizes));
-    println!("{sizes}");
+    let targets_under_quota = report::targets_under_quota(&sizes);
+    let sizes = report::sizes(&sizes);
+    println!("{}\n{sizes}", report::target_table(&targets_under_quota));
+    targets.extend(targets_under_quota);
     if arguments.check {
         for missed in targets.iter().filter(|target| !target.is_met()) {
             eprintln!("missed target: {}", missed.name);
         }
         return Ok(targets.iter().all(report::Target::is_met));
     }
-    let summary = report::summary(&figures);
+    let (all, summary) = (report::markdown(&figures, &targets), report::summary(&figures));
     let mut figures = vec![("all", all), ("sizes", sizes), ("summary", summary)];
     if arguments.arm64.is_dir() {
         figures.push(("arm64", report::binaries(&measure::binaries(&arguments.arm64)?)));

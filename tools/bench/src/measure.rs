@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, io, io::Write, path::Path, time::Duration};
 use flate2::{Compression, write::DeflateEncoder};
 use serde_json::Value;
 use userdocks::domain::{ApiKeyType, ApiKeyValue};
-use userdocks_local::fixtures as local_fixtures;
+use userdocks_local::fixtures::SECRET_VERSION;
 use userdocks_test_support::fixtures;
 
 use crate::{
@@ -138,8 +138,8 @@ fn environment(aws: &Aws, ca_bundle: &Path) -> Result<Vec<(String, String)>, Fai
         ("NODE_EXTRA_CA_CERTS", ca_bundle),
         ("NODE_NO_WARNINGS", "1".to_owned()),
         ("BENCH_PK", format!("APP#{}", fixtures::APP)),
-        ("BENCH_SECRET", format!("{SECRET_PREFIX}/apps/{}/secret", fixtures::APP)),
-        ("BENCH_SECRET_VERSION", local_fixtures::SECRET_VERSION.to_owned()),
+        ("BENCH_SECRET", aws.services.secrets.app_secret_name(fixtures::APP.parse()?)),
+        ("BENCH_SECRET_VERSION", SECRET_VERSION.to_owned()),
         ("BENCH_API_KEY_SK", format!("APIKEY#{}", api_key.as_str())),
     ];
     Ok(variables.map(|(name, value)| (name.to_owned(), value)).to_vec())
