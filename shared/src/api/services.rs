@@ -23,8 +23,8 @@ impl Services {
         }
     }
 
-    /// Returns services whose signed reads of the table find nothing, without a call.
-    pub(crate) fn rehearsal(&self) -> Self {
-        Self { store: self.store.rehearsal(), secrets: Arc::clone(&self.secrets) }
+    /// Returns services of which all signed reads get these responses, without a call.
+    pub(crate) fn rehearsal(&self, records: &'static str, secret: &'static str) -> Self {
+        Self { store: self.store.rehearsal(records), secrets: Arc::new(self.secrets.rehearsal(secret)) }
     }
 }

@@ -54,7 +54,11 @@ impl Secrets {
     #[must_use]
     pub fn new(secrets_manager: SecretsManager, prefix: &SecretPrefix, kms_key: Option<String>) -> Self {
         let prefix = prefix.as_str().to_owned();
-        Self { secrets_manager, prefix, kms_key, cache: Mutex::new(LruCache::new(Self::CACHED_VERSIONS)) }
+        Self { secrets_manager, prefix, kms_key, cache: Self::empty_cache() }
+    }
+
+    fn empty_cache() -> Mutex<LruCache<Version, Arc<Secret>>> {
+        Mutex::new(LruCache::new(Self::CACHED_VERSIONS))
     }
 
     #[must_use]
@@ -83,6 +87,17 @@ impl Secrets {
         let secret = Arc::new(Secret::from(value));
         self.cached(|cache| cache.put((app, version), Arc::clone(&secret)));
         Ok(secret)
+    }
+
+    /// Returns the same secrets, of which all signed reads get this response, without a call. Nothing that is read
+    /// comes into the cache of `self`.
+    pub(crate) fn rehearsal(&self, secret: &'static str) -> Self {
+        Self {
+            secrets_manager: self.secrets_manager.rehearsal(secret),
+            prefix: self.prefix.clone(),
+            kms_key: self.kms_key.clone(),
+            cache: Self::empty_cache(),
+        }
     }
 
     /// Opens a connection, so that the first read does not wait for the handshake.

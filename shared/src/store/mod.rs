@@ -16,7 +16,7 @@ use aws_sdk_dynamodb::config::Region;
 pub use self::{
     api_keys::ApiKeyChange,
     error::StoreError,
-    item::{AppSummary, CorruptItem, IndexItem, Record, to_record as decode},
+    item::{AppSummary, CorruptItem, IndexItem, Record},
     pages::Pages,
     reads::CallerRecords,
     transactions::waits_after_conflict,
@@ -36,10 +36,9 @@ impl Store {
         Self { dynamodb, table }
     }
 
-    /// Returns a store whose signed reads find nothing, without a call.
-    pub(crate) fn rehearsal(&self) -> Self {
-        const NOTHING: &str = r#"{"Responses":{},"UnprocessedKeys":{}}"#;
-        Self { dynamodb: self.dynamodb.rehearsal(NOTHING), table: self.table.clone() }
+    /// Returns a store of which all signed reads get this response, without a call.
+    pub(crate) fn rehearsal(&self, records: &'static str) -> Self {
+        Self { dynamodb: self.dynamodb.rehearsal(records), table: self.table.clone() }
     }
 
     /// Opens a connection, so that the first read does not wait for the handshake.
