@@ -30,10 +30,11 @@ use userdocks_test_support::{
 };
 
 fn main() -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
     let is_whole = arguments.filter.is_none() && arguments.skip.is_empty();
     // The steps change one stack and depend on their order.
-    run(arguments, true, Stage::deploy, trials, |stage| {
+    arguments.test_threads = Some(1);
+    run(&arguments, Stage::deploy, trials, |stage| {
         let Counts { fixtures, steps, permissions } = &stage.counts;
         let counts = [fixtures, steps, permissions].map(|count| count.load(Ordering::Relaxed));
         println!("{} fixtures sent, {} steps done, {} permissions removed in turn", counts[0], counts[1], counts[2]);

@@ -2,7 +2,11 @@
 //! builds them and runs these tests.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-use std::{collections::HashSet, process::ExitCode, sync::Arc};
+use std::{
+    collections::HashSet,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
 
 use libtest_mimic::{Arguments, Trial};
 use tempfile::TempDir;
@@ -17,14 +21,19 @@ use userdocks_test_support::{
 };
 
 fn main() -> ExitCode {
-    // A container serves one request at a time.
-    run(Arguments::from_args(), true, Local::start, trials, |local| drop(local.stack.stop()))
+    let mut arguments = Arguments::from_args();
+    // One for each command of `sam local`.
+    arguments.test_threads.get_or_insert(3);
+    run(&arguments, Local::start, trials, |local| drop(local.stack.stop()))
 }
 
 /// The local stack and SAM's emulators.
 struct Local {
-    lambda: Server,
-    api: Server,
+    /// A container serves one request at a time.
+    lambda: Mutex<Server>,
+    api: Mutex<Server>,
+    /// Stands for the built functions. All trials use them, and the last test rebuilds them.
+    functions: RwLock<()>,
     stack: Stack,
     _data: TempDir,
 }
@@ -34,24 +43,28 @@ impl Local {
         let data = tempfile::tempdir().unwrap();
         let stack = Stack::start_for_containers(data.path());
         let parameters = ["--parameter-overrides", &sam::parameters(&stack)];
-        let (lambda, api) = (Server::start("start-lambda", &parameters), Server::start("start-api", &parameters));
-        Self { lambda, api, stack, _data: data }
+        let [lambda, api] =
+            ["start-lambda", "start-api"].map(|command| Mutex::new(Server::start(command, &parameters)));
+        Self { lambda, api, functions: RwLock::new(()), stack, _data: data }
     }
 
-    /// Creates an app and returns a client of SAM's API Gateway.
-    fn create_app(&self) -> AppClient {
-        AppClient { api: self.api.endpoint.clone(), ..self.stack.create_app() }
+    /// Creates an app and uses it through SAM's API Gateway.
+    fn with_app(&self, test: fn(&AppClient)) {
+        with(&self.api, |server| test(&AppClient { api: server.endpoint.clone(), ..self.stack.create_app() }));
     }
+}
+
+/// Uses a server while no other trial does.
+fn with<T>(server: &Mutex<Server>, run: impl FnOnce(&Server) -> T) -> T {
+    run(&server.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 type Test = fn(&Local);
 
-const TESTS: [(&str, Test); 4] = [
-    ("signing key is rotated without gap", |local| local.create_app().rotate_signing_key()),
-    ("secret is rotated without gap", |local| local.create_app().rotate_secret()),
+const TESTS: [(&str, Test); 3] = [
+    ("signing key is rotated without gap", |local| local.with_app(AppClient::rotate_signing_key)),
+    ("secret is rotated without gap", |local| local.with_app(AppClient::rotate_secret)),
     ("functions without endpoints call AWS", functions_without_endpoints_call_aws),
-    // The last test, because it rebuilds the functions.
-    ("sam commands of README work", commands_of_readme_work),
 ];
 
 fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
@@ -61,7 +74,7 @@ fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
         let mut add = |way: &str, send: fn(&Fixture, &Local)| {
             let of_trial = Arc::clone(&fixture);
             let name = format!("sam local {way}: {} {}", fixture.function, fixture.case);
-            trials.push(trial(local, name, move |local| send(&of_trial, local)));
+            trials.push(trial(local, name, move |local| beside_others(local, |local| send(&of_trial, local))));
         };
         // A new container takes seconds, so only one fixture for each status of each function is sent.
         if fixture.is_repeatable() && invoked.insert((fixture.function.clone(), fixture.case[..3].to_owned())) {
@@ -72,8 +85,16 @@ fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
             add("start-api", call_start_api);
         }
     }
-    trials.extend(TESTS.into_iter().map(|(name, test)| trial(local, name.to_owned(), test)));
+    for (name, test) in TESTS {
+        trials.push(trial(local, name.to_owned(), move |local| beside_others(local, test)));
+    }
+    trials.push(trial(local, "sam commands of README work".to_owned(), commands_of_readme_work));
     trials
+}
+
+fn beside_others(local: &Local, test: impl FnOnce(&Local)) {
+    let _functions = local.functions.read().unwrap_or_else(PoisonError::into_inner);
+    test(local);
 }
 
 fn invoke(fixture: &Fixture, local: &Local) {
@@ -81,12 +102,13 @@ fn invoke(fixture: &Fixture, local: &Local) {
 }
 
 fn call_start_lambda(fixture: &Fixture, local: &Local) {
-    let response = http::invoke(&local.lambda.endpoint, &logical_id(&fixture.function), fixture);
+    let function = logical_id(&fixture.function);
+    let response = with(&local.lambda, |server| http::invoke(&server.endpoint, &function, fixture));
     fixture.assert_response(read_payload(&response).0);
 }
 
 fn call_start_api(fixture: &Fixture, local: &Local) {
-    let mut response = Request::of(fixture).unwrap().send(&local.api.endpoint);
+    let mut response = with(&local.api, |server| Request::of(fixture).unwrap().send(&server.endpoint));
     if response.status == 304 {
         // SAM's web server removes the header from every response without a body.
         response.headers.push(("content-type".to_owned(), "application/json".to_owned()));
@@ -111,6 +133,7 @@ fn functions_without_endpoints_call_aws(_: &Local) {
 }
 
 fn commands_of_readme_work(local: &Local) {
+    let _functions = local.functions.write().unwrap_or_else(PoisonError::into_inner);
     // Commands that deploy are left out.
     let is_local = |text: &str| {
         let finishes = text.starts_with("sam build ") || text.starts_with("sam local invoke ");

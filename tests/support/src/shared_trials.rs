@@ -6,20 +6,16 @@ use libtest_mimic::{Arguments, Trial};
 
 /// Starts the shared resource, runs the trials, and stops the resource. Listing the trials starts nothing.
 pub fn run<S: Send + Sync + 'static>(
-    mut arguments: Arguments,
-    is_sequential: bool,
+    arguments: &Arguments,
     start: impl FnOnce() -> S,
     trials: impl FnOnce(Option<&Arc<S>>) -> Vec<Trial>,
     end: impl FnOnce(S),
 ) -> ExitCode {
     if arguments.list {
-        return libtest_mimic::run(&arguments, trials(None)).exit_code();
-    }
-    if is_sequential {
-        arguments.test_threads = Some(1);
+        return libtest_mimic::run(arguments, trials(None)).exit_code();
     }
     let shared = Arc::new(start());
-    let conclusion = libtest_mimic::run(&arguments, trials(Some(&shared)));
+    let conclusion = libtest_mimic::run(arguments, trials(Some(&shared)));
     end(Arc::into_inner(shared).expect("no trial is running"));
     conclusion.exit_code()
 }

@@ -24,7 +24,7 @@ use userdocks_test_support::{
 };
 
 fn main() -> ExitCode {
-    run(Arguments::from_args(), false, Shared::start, trials, |shared| drop(shared.stack.stop()))
+    run(&Arguments::from_args(), Shared::start, trials, |shared| drop(shared.stack.stop()))
 }
 
 struct Shared {
