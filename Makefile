@@ -34,8 +34,10 @@ format:
 	cargo fmt --manifest-path $(PEERS_MANIFEST) --check
 	cargo fmt --manifest-path $(FUZZ_MANIFEST) --check
 
+# "All targets" are those that `cargo test` builds, without the tests of other lanes.
 lint:
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --package end-to-end --test arm64 --test deploy --test sam --locked -- -D warnings
 	CARGO_TARGET_DIR="$(CURDIR)/target" cargo clippy --manifest-path $(PEERS_MANIFEST) --locked -- -D warnings
 	cargo fetch --manifest-path $(FUZZ_MANIFEST) --locked
 
