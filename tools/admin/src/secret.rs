@@ -17,7 +17,7 @@ use crate::{
 
 /// A replacement of an app's secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Replacement {
+pub struct SecretReplacement {
     /// The time for which the previous secret is still returned.
     pub overlap: Duration,
     /// Replaces the secret even if API keys in use lose their version.
@@ -32,7 +32,7 @@ pub async fn set(
     services: &Services,
     app: AppId,
     value: &Secret,
-    replacement: Replacement,
+    replacement: SecretReplacement,
 ) -> Result<CommandOutput, AdminError> {
     /// Secrets Manager's limit, in bytes.
     const MAX_SECRET_BYTES: usize = 65_536;
@@ -71,7 +71,11 @@ pub fn oddities(value: &Secret) -> impl Iterator<Item = &'static str> {
 /// - The overlap is longer than 30 days.
 /// - [`AdminError::KeysLoseSecret`], unless forced.
 /// - The app does not exist, a concurrent change won, or an AWS service fails.
-pub async fn rotate(services: &Services, app: AppId, replacement: Replacement) -> Result<CommandOutput, AdminError> {
+pub async fn rotate(
+    services: &Services,
+    app: AppId,
+    replacement: SecretReplacement,
+) -> Result<CommandOutput, AdminError> {
     replace(services, app, &Secret::random()?, replacement).await
 }
 
@@ -79,7 +83,7 @@ async fn replace(
     services: &Services,
     id: AppId,
     value: &Secret,
-    Replacement { overlap, force }: Replacement,
+    SecretReplacement { overlap, force }: SecretReplacement,
 ) -> Result<CommandOutput, AdminError> {
     if overlap > App::MAX_OVERLAP {
         return Err(AdminError::OverlapTooLong);

@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use clap_complete::Shell;
 use userdocks::domain::{AppId, SecretPrefix, SigningKeyId};
-use userdocks_admin::secret::Replacement;
+use userdocks_admin::secret::SecretReplacement;
 
 use self::values::overlap;
 pub use self::{api_key::ApiKeyCommand, app::AppCommand};
@@ -196,7 +196,7 @@ pub struct ReplacementFlags {
     force: bool,
 }
 
-impl From<ReplacementFlags> for Replacement {
+impl From<ReplacementFlags> for SecretReplacement {
     fn from(flags: ReplacementFlags) -> Self {
         Self { overlap: flags.overlap, force: flags.force }
     }

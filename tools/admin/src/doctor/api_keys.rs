@@ -13,7 +13,7 @@ use crate::AdminError;
 
 /// The API keys read so far, to find repeated ones.
 #[derive(Default)]
-pub struct Seen {
+pub struct SeenApiKeys {
     app: Option<AppId>,
     /// The ids of `app`'s keys. The items of an app are read one after another.
     ids: HashSet<ApiKeyId>,
@@ -21,7 +21,7 @@ pub struct Seen {
     hashes: HashSet<u128>,
 }
 
-impl Seen {
+impl SeenApiKeys {
     /// Reports a second API key of one id. Revoked keys are ignored, because they do no harm.
     pub fn repeated_id(&mut self, app: AppId, key: &ApiKey) -> Option<Finding> {
         if key.revoked_at.is_some() {
@@ -51,7 +51,7 @@ impl Doctor<'_> {
         &self,
         mut keys: Vec<(AppId, ApiKey)>,
         with_corrupt_items: bool,
-        seen: &mut Seen,
+        seen: &mut SeenApiKeys,
     ) -> Result<Vec<Finding>, AdminError> {
         let now = Timestamp::now();
         keys.retain(|(_, key)| key.revoked_at.is_none() && key.is_listed(now));

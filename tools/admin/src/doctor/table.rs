@@ -8,7 +8,7 @@ use userdocks::{
 
 use super::{
     Doctor,
-    api_keys::Seen,
+    api_keys::SeenApiKeys,
     finding::{Finding, Repair},
 };
 use crate::AdminError;
@@ -24,7 +24,7 @@ impl Doctor<'_> {
     pub(super) async fn examine_table(&mut self, app: Option<AppId>) -> Result<(), AdminError> {
         let mut pages = self.services.store.records(app);
         let mut without_app: Option<WithoutApp> = None;
-        let mut seen = Seen::default();
+        let mut seen = SeenApiKeys::default();
         while let Some(records) = pages.next().await? {
             let (mut findings, mut apps, mut keys, mut index) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
             for record in records {

@@ -1,7 +1,7 @@
 //! `userdocks-admin app export` and `app import`: records as JSON Lines, one app per line, without secrets.
 
 mod line;
-mod seen;
+mod seen_records;
 
 use std::{
     fs::File,
@@ -15,7 +15,7 @@ use userdocks::{
     domain::{ApiKey, App, AppId},
 };
 
-use self::{line::AppLine, seen::Seen};
+use self::{line::AppLine, seen_records::SeenRecords};
 use crate::{
     AdminError, CommandOutput, Show,
     api_key::check_other_apps,
@@ -72,7 +72,7 @@ pub async fn import(
     } else {
         Box::new(BufReader::new(File::open(file).map_err(failed)?))
     };
-    let (mut apps, mut seen) = (Vec::new(), Seen::default());
+    let (mut apps, mut seen) = (Vec::new(), SeenRecords::default());
     for (index, line) in input.split(b'\n').enumerate() {
         let wrong = |problem| AdminError::ImportLine(index + 1, problem);
         let line = line.map_err(failed)?;

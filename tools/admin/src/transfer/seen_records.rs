@@ -4,12 +4,12 @@ use userdocks::domain::{ApiKey, ApiKeyHash, App, AppId};
 
 /// The ids and values read from a file so far.
 #[derive(Default)]
-pub struct Seen {
+pub struct SeenRecords {
     apps: HashSet<AppId>,
     api_key_hashes: HashSet<ApiKeyHash>,
 }
 
-impl Seen {
+impl SeenRecords {
     /// Adds an app and its API keys.
     ///
     /// # Errors
@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn repeated_id_or_value_is_refused() {
         let seen = |lines: &[&Value]| {
-            let mut seen = Seen::default();
+            let mut seen = SeenRecords::default();
             lines.iter().try_for_each(|line| {
                 let (app, api_keys) = AppLine::read(&line.to_string()).unwrap();
                 seen.add(&app, &api_keys)
