@@ -32,7 +32,9 @@ struct Local {
     /// A container serves one request at a time.
     lambda: Mutex<Server>,
     api: Mutex<Server>,
-    /// Stands for the built functions. All trials use them, and the last test rebuilds them.
+    /// Taken for each change, because concurrent changes of an app may get a 409.
+    changes: Mutex<()>,
+    /// Stands for the built functions, which a test rebuilds.
     functions: RwLock<()>,
     stack: Stack,
     _data: TempDir,
@@ -45,7 +47,7 @@ impl Local {
         let parameters = ["--parameter-overrides", &sam::parameters(&stack)];
         let [lambda, api] =
             ["start-lambda", "start-api"].map(|command| Mutex::new(Server::start(command, &parameters)));
-        Self { lambda, api, functions: RwLock::new(()), stack, _data: data }
+        Self { lambda, api, changes: Mutex::new(()), functions: RwLock::new(()), stack, _data: data }
     }
 
     /// Creates an app and uses it through SAM's API Gateway.
@@ -61,10 +63,12 @@ fn with<T>(server: &Mutex<Server>, run: impl FnOnce(&Server) -> T) -> T {
 
 type Test = fn(&Local);
 
-const TESTS: [(&str, Test); 3] = [
+/// They start and stop servers, and the last one rebuilds the functions. So they run in order, after the fixtures.
+const TESTS: [(&str, Test); 4] = [
     ("signing key is rotated without gap", |local| local.with_app(AppClient::rotate_signing_key)),
     ("secret is rotated without gap", |local| local.with_app(AppClient::rotate_secret)),
     ("functions without endpoints call AWS", functions_without_endpoints_call_aws),
+    ("sam commands of README work", commands_of_readme_work),
 ];
 
 fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
@@ -74,7 +78,12 @@ fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
         let mut add = |way: &str, send: fn(&Fixture, &Local)| {
             let of_trial = Arc::clone(&fixture);
             let name = format!("sam local {way}: {} {}", fixture.function, fixture.case);
-            trials.push(trial(local, name, move |local| beside_others(local, |local| send(&of_trial, local))));
+            let changes = of_trial.status() < 300 && !of_trial.function.starts_with("get-");
+            trials.push(trial(local, name, move |local| {
+                let _functions = local.functions.read().unwrap_or_else(PoisonError::into_inner);
+                let _change = changes.then(|| local.changes.lock().unwrap_or_else(PoisonError::into_inner));
+                send(&of_trial, local);
+            }));
         };
         // A new container takes seconds, so only one fixture for each status of each function is sent.
         if fixture.is_repeatable() && invoked.insert((fixture.function.clone(), fixture.case[..3].to_owned())) {
@@ -85,16 +94,14 @@ fn trials(local: Option<&Arc<Local>>) -> Vec<Trial> {
             add("start-api", call_start_api);
         }
     }
-    for (name, test) in TESTS {
-        trials.push(trial(local, name.to_owned(), move |local| beside_others(local, test)));
-    }
-    trials.push(trial(local, "sam commands of README work".to_owned(), commands_of_readme_work));
+    trials.push(trial(local, "rotations, functions without endpoints, commands of README".to_owned(), |local| {
+        let _functions = local.functions.write().unwrap_or_else(PoisonError::into_inner);
+        for (name, test) in TESTS {
+            println!("{name}");
+            test(local);
+        }
+    }));
     trials
-}
-
-fn beside_others(local: &Local, test: impl FnOnce(&Local)) {
-    let _functions = local.functions.read().unwrap_or_else(PoisonError::into_inner);
-    test(local);
 }
 
 fn invoke(fixture: &Fixture, local: &Local) {
@@ -133,7 +140,6 @@ fn functions_without_endpoints_call_aws(_: &Local) {
 }
 
 fn commands_of_readme_work(local: &Local) {
-    let _functions = local.functions.write().unwrap_or_else(PoisonError::into_inner);
     // Commands that deploy are left out.
     let is_local = |text: &str| {
         let finishes = text.starts_with("sam build ") || text.starts_with("sam local invoke ");
