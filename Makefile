@@ -82,7 +82,7 @@ sam-build: sam cargo-lambda zig
 # Changes the default members: the library and the functions. First runs their own tests, which take seconds. Then runs the
 # black-box tests, for the changes that those do not notice. MUTANTS selects changes, for example --file 'shared/src/auth/**'.
 MUTANTS ?=
-CHANGE_THE_CODE := CARGO_PROFILE_DEV_DEBUG=false PYTHON="$(CURDIR)/$(CLIENTS)/bin/python" \
+CHANGE_THE_CODE = CARGO_PROFILE_DEV_DEBUG=false PYTHON="$(CURDIR)/$(CLIENTS)/bin/python" \
   cargo mutants --output target $(MUTANTS)
 mutants: cargo-mutants cargo-lambda clients ## Change the code in many small ways; fail if the tests do not notice one (takes hours)
 	$(CHANGE_THE_CODE) -- --lib || test $$? -eq 2 -o $$? -eq 3
