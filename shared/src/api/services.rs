@@ -23,7 +23,7 @@ impl Services {
         }
     }
 
-    /// Returns services of which all signed reads get these responses, without a call.
+    /// Returns services of which every call gets one of these responses: see [`DynamoDb::rehearsal`].
     pub(crate) fn rehearsal(&self, records: &'static str, secret: &'static str) -> Self {
         Self { store: self.store.rehearsal(records), secrets: Arc::new(self.secrets.rehearsal(secret)) }
     }

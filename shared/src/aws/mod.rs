@@ -1,6 +1,7 @@
 //! Configuration, clients, trusted certificates, reads, and the causes of failed AWS calls.
 
 mod batch_get_item;
+mod canned;
 mod causes;
 mod clients;
 mod configuration;
@@ -12,7 +13,7 @@ mod signed_calls;
 mod trust;
 
 pub use self::{
-    batch_get_item::{BatchGetItemOutput, Item},
+    batch_get_item::Item,
     clients::Clients,
     configuration::{Configuration, ConfigurationError, Resources},
     endpoint::{Endpoint, MalformedEndpoint},

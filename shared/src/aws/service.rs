@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use super::{
     batch_get_item::{self, BatchGetItemOutput, Item},
+    canned::Canned,
     causes::{is_throttling, sdk_cause},
     signed_calls::{CallError, SignedCalls},
 };
@@ -55,6 +56,19 @@ impl<Client: Send + 'static> Service<Client> {
     }
 }
 
+impl<Client: Send + Sync + 'static> Service<Client> {
+    fn rehearsed(&self, response: Canned, client_with: fn(&Client, Canned) -> Client) -> Self {
+        match &self.reads {
+            Reads::Signed(calls) => {
+                let client = Arc::clone(&self.client);
+                let calls = calls.rehearsal(response);
+                Self::new(move || client_with(&client, response), Some(calls), self.endpoint.clone())
+            }
+            Reads::Sdk => self.clone(),
+        }
+    }
+}
+
 impl<Client> Service<Client> {
     /// Returns the SDK's client, for everything except [`Service::batch_get_item`] and [`Service::get_secret_value`].
     #[must_use]
@@ -68,17 +82,6 @@ impl<Client> Service<Client> {
         self.endpoint.as_deref().unwrap_or("AWS's own endpoint")
     }
 
-    /// Returns the same service, of which all signed calls get this response without leaving the process. Calls of the
-    /// SDK stay real.
-    #[must_use]
-    pub fn rehearsal(&self, response: &'static str) -> Self {
-        let reads = match &self.reads {
-            Reads::Signed(calls) => Reads::Signed(Arc::new(calls.rehearsal(response))),
-            Reads::Sdk => Reads::Sdk,
-        };
-        Self { reads, ..self.clone() }
-    }
-
     /// Opens a connection, so that the first read does not wait for the handshake. Does nothing if reads use the SDK.
     pub async fn connect(&self) -> Result<(), CallError> {
         match &self.reads {
@@ -89,6 +92,15 @@ impl<Client> Service<Client> {
 }
 
 impl DynamoDb {
+    /// Returns a service of which every call gets this response and stays in the process. If reads use the SDK, returns
+    /// the service itself, because only a real call opens their connection.
+    #[must_use]
+    pub fn rehearsal(&self, response: &'static str) -> Self {
+        self.rehearsed(Canned(response), |client, canned| {
+            aws_sdk_dynamodb::Client::from_conf(client.config().to_builder().http_client(canned).build())
+        })
+    }
+
     /// Reads the items of up to 100 keys, strongly consistent.
     pub async fn batch_get_item(&self, table: &str, keys: Vec<Item>) -> Result<BatchGetItemOutput, FailedCall> {
         match &self.reads {
@@ -112,6 +124,14 @@ impl DynamoDb {
 }
 
 impl SecretsManager {
+    /// See [`DynamoDb::rehearsal`].
+    #[must_use]
+    pub fn rehearsal(&self, response: &'static str) -> Self {
+        self.rehearsed(Canned(response), |client, canned| {
+            aws_sdk_secretsmanager::Client::from_conf(client.config().to_builder().http_client(canned).build())
+        })
+    }
+
     /// Reads one version of a secret; `None` if it is binary.
     ///
     /// <https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html>

@@ -14,16 +14,16 @@ use aws_sigv4::{
     sign::v4,
 };
 use aws_smithy_runtime_api::client::{
-    http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
+    http::{HttpConnector, SharedHttpConnector},
     identity::Identity,
     orchestrator::{HttpRequest, HttpResponse},
 };
 use aws_smithy_types::{body::SdkBody, byte_stream::ByteStream};
-use http::StatusCode;
 use serde::Deserialize;
 use tokio::time::{sleep, timeout};
 
 use super::{
+    canned::Canned,
     causes::{connector_cause, error_response, is_throttling, transport_cause},
     retry_budget::RetryBudget,
 };
@@ -119,15 +119,14 @@ impl SignedCalls {
         Self { protocol, endpoint, region, identity: credentials.into(), connector, retries: RetryBudget::new() }
     }
 
-    /// Returns the same calls without a service: each gets this response, with status 200.
-    #[must_use]
-    pub fn rehearsal(&self, response: &'static str) -> Self {
+    /// Returns the same calls without a service: each gets this response.
+    pub(super) fn rehearsal(&self, response: Canned) -> Self {
         Self {
             protocol: self.protocol,
             endpoint: self.endpoint.clone(),
             region: self.region.clone(),
             identity: self.identity.clone(),
-            connector: SharedHttpConnector::new(Canned(response)),
+            connector: SharedHttpConnector::new(response),
             retries: RetryBudget::new(),
         }
     }
@@ -210,16 +209,6 @@ impl SignedCalls {
     }
 }
 
-/// Returns the same response to every call.
-#[derive(Debug)]
-struct Canned(&'static str);
-
-impl HttpConnector for Canned {
-    fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::ready(Ok(HttpResponse::new(StatusCode::OK.into(), SdkBody::from(self.0))))
-    }
-}
-
 async fn read(response: HttpResponse) -> Result<Vec<u8>, CallError> {
     let body = ByteStream::new(response.into_body()).collect().await;
     // `to_vec` of this type copies byte by byte.
@@ -243,7 +232,7 @@ fn refusal(status: u16, body: &[u8]) -> CallError {
 
 #[cfg(test)]
 mod tests {
-    use aws_smithy_runtime_api::client::result::ConnectorError;
+    use aws_smithy_runtime_api::client::{http::HttpConnectorFuture, result::ConnectorError};
 
     use super::*;
 
@@ -253,6 +242,15 @@ mod tests {
     impl HttpConnector for NoConnection {
         fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
             HttpConnectorFuture::ready(Err(ConnectorError::user("no connection".into())))
+        }
+    }
+
+    impl SignedCalls {
+        /// Every call fails.
+        pub fn unreachable(protocol: Protocol) -> Self {
+            let credentials = Credentials::new("AKIDEXAMPLE", "key", None, None, "test");
+            let (endpoint, region) = ("https://aws.example".to_owned(), "eu-central-1".to_owned());
+            Self::new(protocol, endpoint, region, credentials, SharedHttpConnector::new(NoConnection))
         }
     }
 

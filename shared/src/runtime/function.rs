@@ -58,29 +58,35 @@ where
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use std::{future::pending, time::Duration};
 
-    use aws_config::{BehaviorVersion, SdkConfig};
+    use aws_config::{BehaviorVersion, Region, SdkConfig};
+    use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 
     use super::*;
     use crate::{
         api::{Envelope, FailureKind},
-        aws::{Resources, Service},
+        aws::{Protocol, Resources, Service, SignedCalls},
     };
 
     const ROUTE: Route = Route::read("/test", Envelope::List).with_deadline(Duration::from_millis(1));
 
     /// Services of which every call fails.
-    fn unreachable() -> Services {
-        let sdk = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
-        let dynamodb = Service::from_sdk(aws_sdk_dynamodb::Client::new(&sdk), None);
-        let secrets_manager = Service::from_sdk(aws_sdk_secretsmanager::Client::new(&sdk), None);
-        let secret_prefix = "prefix".parse().unwrap();
+    pub fn unreachable() -> Services {
+        let credentials = Credentials::new("id", "key", None, None, "test");
+        let sdk = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .build();
+        let (dynamodb, secrets_manager) =
+            (aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
+        let signed = |protocol| Some(SignedCalls::unreachable(protocol));
         Services::new(
-            dynamodb,
-            secrets_manager,
-            Resources { table: "table".to_owned(), secret_prefix, secrets_kms_key: None },
+            Service::new(move || dynamodb, signed(Protocol::DYNAMODB), None),
+            Service::new(move || secrets_manager, signed(Protocol::SECRETS_MANAGER), None),
+            Resources { table: "table".to_owned(), secret_prefix: "prefix".parse().unwrap(), secrets_kms_key: None },
         )
     }
 

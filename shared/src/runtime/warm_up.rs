@@ -54,8 +54,7 @@ where
 
     /// Handles a request that changes nothing: its API key is a read key, so routes that write reject it.
     ///
-    /// Signed reads are only rehearsed. A read with the SDK is real, so that it opens the connection, and finds nothing,
-    /// because the app does not exist.
+    /// Its calls are only rehearsed. If reads use the SDK, they are real and find nothing, because the app does not exist.
     async fn handle_synthetic_request(&self) -> Result<(), String> {
         let services = Arc::new(self.services.rehearsal(RECORDS, SECRET));
         let context = self.context(&synthetic_event(&self.route), "warm-up", &services);
@@ -84,49 +83,16 @@ fn synthetic_event(route: &Route) -> String {
 
 #[cfg(test)]
 mod tests {
-    use aws_config::{BehaviorVersion, SdkConfig};
-    use aws_credential_types::Credentials;
-    use aws_smithy_runtime_api::client::{
-        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector},
-        orchestrator::HttpRequest,
-        result::ConnectorError,
-    };
     use tokio::sync::mpsc;
 
     use super::*;
     use crate::{
-        api::{Envelope, Services, uncacheable},
-        aws::{Protocol, Resources, Service, SignedCalls},
+        api::{Envelope, uncacheable},
         http::{Method, StatusCode},
+        runtime::function::tests::unreachable,
     };
 
-    #[derive(Debug)]
-    struct Unreachable;
-
-    impl HttpConnector for Unreachable {
-        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-            HttpConnectorFuture::ready(Err(ConnectorError::user("a rehearsal makes no call".into())))
-        }
-    }
-
-    fn services() -> Services {
-        let sdk = SdkConfig::builder().behavior_version(BehaviorVersion::latest()).build();
-        let (dynamodb, secrets_manager) =
-            (aws_sdk_dynamodb::Client::new(&sdk), aws_sdk_secretsmanager::Client::new(&sdk));
-        let credentials = Credentials::new("id", "key", None, None, "test");
-        let signed_calls = |protocol| {
-            let (endpoint, region) = ("https://aws.example".to_owned(), "us-east-1".to_owned());
-            let connector = SharedHttpConnector::new(Unreachable);
-            Some(SignedCalls::new(protocol, endpoint, region, credentials.clone(), connector))
-        };
-        Services::new(
-            Service::new(move || dynamodb, signed_calls(Protocol::DYNAMODB), None),
-            Service::new(move || secrets_manager, signed_calls(Protocol::SECRETS_MANAGER), None),
-            Resources { table: "table".to_owned(), secret_prefix: "prefix".parse().unwrap(), secrets_kms_key: None },
-        )
-    }
-
-    /// Rehearses a handler that makes both signed reads. Returns the kind of its failure.
+    /// Rehearses a handler that makes a call of each kind. Returns the kind of its failure.
     async fn rehearse(route: Route) -> Result<(), FailureKind> {
         let (sender, mut outcomes) = mpsc::unbounded_channel();
         let handler = move |cx: Arc<Context>| {
@@ -135,6 +101,7 @@ mod tests {
                 let read_secret = async {
                     let caller = cx.authenticate().await?;
                     let app = caller.app();
+                    cx.api_keys(app.id).await?;
                     Ok::<_, Failure>(cx.services.secrets.app_secret(app.id, app.secret_version_id).await?)
                 };
                 let outcome = read_secret.await;
@@ -142,7 +109,7 @@ mod tests {
                 outcome.map(|secret| uncacheable(StatusCode::OK, secret.expose().to_owned()))
             }
         };
-        Function::new(route, handler, services()).handle_synthetic_request().await.unwrap();
+        Function::new(route, handler, unreachable()).handle_synthetic_request().await.unwrap();
         outcomes.recv().await.unwrap()
     }
 

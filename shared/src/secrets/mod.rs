@@ -89,8 +89,7 @@ impl Secrets {
         Ok(secret)
     }
 
-    /// Returns the same secrets, of which all signed reads get this response, without a call. Nothing that is read
-    /// comes into the cache of `self`.
+    /// See [`SecretsManager::rehearsal`]. The cache is another one.
     pub(crate) fn rehearsal(&self, secret: &'static str) -> Self {
         Self {
             secrets_manager: self.secrets_manager.rehearsal(secret),

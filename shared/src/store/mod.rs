@@ -36,7 +36,7 @@ impl Store {
         Self { dynamodb, table }
     }
 
-    /// Returns a store of which all signed reads get this response, without a call.
+    /// See [`DynamoDb::rehearsal`].
     pub(crate) fn rehearsal(&self, records: &'static str) -> Self {
         Self { dynamodb: self.dynamodb.rehearsal(records), table: self.table.clone() }
     }
