@@ -22,9 +22,10 @@ pub enum Stream {
     Error,
 }
 
-/// A running program. Dropping it sends SIGINT, so that the program can stop what it has started.
+/// A running program. Dropping it sends a signal, so that the program can stop what it has started.
 pub struct Program {
     process: Child,
+    stop_signal: Signal,
 }
 
 /// A program that is ready.
@@ -52,7 +53,7 @@ impl Program {
             Stream::Output => Box::new(process.stdout.take().unwrap()),
             Stream::Error => Box::new(process.stderr.take().unwrap()),
         };
-        let mut program = Self { process };
+        let mut program = Self { process, stop_signal: Signal::SIGINT };
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -77,22 +78,30 @@ impl Program {
         }
     }
 
-    /// Interrupts the program and waits until it ends.
+    /// Stops the program with SIGTERM instead of SIGINT. A background job of a shell inherits that SIGINT is ignored, and
+    /// Python leaves it so.
+    #[must_use]
+    pub fn stopped_with_sigterm(mut self) -> Self {
+        self.stop_signal = Signal::SIGTERM;
+        self
+    }
+
+    /// Signals the program to stop, and waits until it ends.
     pub fn stop(mut self) -> ExitStatus {
-        self.interrupt();
+        self.signal();
         self.process.wait().unwrap()
     }
 
-    fn interrupt(&self) {
+    fn signal(&self) {
         // Fails only if the program has ended.
-        let _ = kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), Signal::SIGINT);
+        let _ = kill(Pid::from_raw(i32::try_from(self.process.id()).unwrap()), self.stop_signal);
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
         if let Ok(None) = self.process.try_wait() {
-            self.interrupt();
+            self.signal();
             let _ = self.process.wait();
         }
     }

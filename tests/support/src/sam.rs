@@ -103,7 +103,7 @@ impl Server {
         let endpoint = format!("http://127.0.0.1:{}", port.number());
         let listens = format!("Running on {endpoint}");
         let started = Program::start(&mut command, Stream::Error, |line| line.contains(&listens).then_some(()));
-        Self { endpoint, _program: started.program, _port: port }
+        Self { endpoint, _program: started.program.stopped_with_sigterm(), _port: port }
     }
 }
 
