@@ -45,6 +45,7 @@ fn check(target: &str, check: fn(&[u8])) {
     assert!(corpus.len() > 10, "the corpus of {target} is missing");
     for Input(input) in &corpus {
         check(input);
+        check(input);
     }
     let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 1000, ..Config::default() };
     let changed = TestRunner::new(config).run(&changed(corpus), |Input(input)| {

@@ -70,7 +70,7 @@ thread_local! {
 /// Returns the function's response to the event. Checks the log and undoes a successful write.
 pub fn respond(function: &str, event: &str) -> Value {
     with_functions(|functions| {
-        let response = functions.respond(function, event);
+        let (response, _) = functions.respond(function, event);
         if Route::of(function).method != "GET" && is_success(&response) {
             functions.undo(function, event);
         }
@@ -78,12 +78,13 @@ pub fn respond(function: &str, event: &str) -> Value {
     })
 }
 
-/// Returns the function's responses to a write and, if it succeeds, to its repetition. Then undoes the write.
+/// Returns the function's responses to a write and, if it changed something, to its repetition. Then undoes the write.
 pub fn respond_and_repeat(function: &str, event: &str) -> (Value, Option<Value>) {
     with_functions(|functions| {
-        let response = functions.respond(function, event);
-        let repeated = is_success(&response).then(|| functions.respond(function, event));
-        if repeated.is_some() {
+        let (response, repeats_earlier_input) = functions.respond(function, event);
+        let changed = is_success(&response) && !repeats_earlier_input;
+        let repeated = changed.then(|| functions.respond(function, event).0);
+        if changed {
             functions.undo(function, event);
         }
         (response, repeated)
@@ -137,27 +138,30 @@ impl Functions {
         Self { runtime, functions, store, dynamodb, apps, api_keys, changes: 0, log, _logging: logging }
     }
 
-    fn respond(&self, function: &str, event: &str) -> Value {
+    /// Also returns whether the response is a replay, according to the log.
+    fn respond(&self, function: &str, event: &str) -> (Value, bool) {
         let (_, function) = self.functions.iter().find(|(name, _)| *name == function).unwrap();
         let response = self.runtime.block_on(function.respond(event));
-        self.assert_logged();
-        response
+        (response, self.assert_logged()["replayed"] == true)
     }
 
-    /// Fails unless all lines are JSON without a part of an API key, and one line is the request's. A request id and the URL
-    /// of a leak may contain anything.
-    fn assert_logged(&self) {
+    /// Returns the request's line. Fails unless there is one, and all lines are JSON without a part of an API key. A request
+    /// id and the URL of a leak may contain anything.
+    fn assert_logged(&self) -> Value {
         let logged = std::mem::take(&mut *self.log.0.lock().unwrap());
-        let mut about_request = 0;
+        let mut about_request = Vec::new();
         for line in str::from_utf8(&logged).unwrap().lines() {
             let mut line: Value = serde_json::from_str(line).unwrap();
             for name in ["requestId", "untrustedUrl"] {
                 line.as_object_mut().unwrap().remove(name);
             }
             assert_no_key(&line.to_string());
-            about_request += usize::from(line["message"] == "request");
+            if line["message"] == "request" {
+                about_request.push(line);
+            }
         }
-        assert_eq!(about_request, 1);
+        assert_eq!(about_request.len(), 1);
+        about_request.remove(0)
     }
 
     /// Restores the event's app and all API keys from the fixtures.
