@@ -71,9 +71,24 @@ mod tests {
     }
 
     #[test]
+    fn ber_of_indefinite_length_is_read() {
+        let (_, spki) = pem_rfc7468::decode_vec(RSA_2048.as_bytes()).unwrap();
+        let sequence_of_numbers = spki.windows(4).rposition(|header| header[..2] == [0x30, 0x82]).unwrap();
+        let numbers = &spki[sequence_of_numbers + 4..];
+        let indefinite = pkcs1(&[&[0x30, 0x80], numbers, &[0, 0]].concat());
+        assert_eq!(PublicKey::import(&indefinite).unwrap().as_pem(), RSA_2048);
+    }
+
+    /// A PKCS#1 block.
+    fn pkcs1(der: &[u8]) -> String {
+        pem_rfc7468::encode_string("RSA PUBLIC KEY", LineEnding::LF, der).unwrap()
+    }
+
+    #[test]
     fn rejected_public_key_has_reason() {
         use PublicKeyImportError as Error;
         let relabelled = RSA_2048.replace("PUBLIC KEY", "RSA PUBLIC KEY");
+        let bits_2047 = pkcs1(&[&[0x30, 0x82, 1, 9, 2, 0x82, 1, 0][..], &[0x7f; 256], &[2, 3, 1, 0, 1]].concat());
         for (text, error) in [
             ("", Error::NoPublicKey),
             ("no key", Error::NoPublicKey),
@@ -81,13 +96,17 @@ mod tests {
             (&RSA_2048.replace("MII", "MI!"), Error::Unreadable),
             (&relabelled, Error::Unreadable),
             (RSA_1024, Error::Size(1024)),
+            (&bits_2047, Error::Size(2047)),
             (EC_P256, Error::NotRsa),
+            (&RSA_2048.replace("PUBLIC KEY", "PARAMETERS"), Error::NoPublicKey),
             (&RSA_2048.replace("PUBLIC", "PRIVATE"), Error::PrivateKey),
             (&RSA_2048.replace("PUBLIC KEY", "CERTIFICATE"), Error::Certificate),
         ] {
             assert_eq!(PublicKey::import(text), Err(error), "{text}");
         }
-        assert_eq!(PublicKey::from_stored("no key".to_owned()), Err(MalformedPublicKey));
+        for cut in ["no key", RSA_2048.trim_end(), &RSA_2048[1..]] {
+            assert_eq!(PublicKey::from_stored(cut.to_owned()), Err(MalformedPublicKey));
+        }
     }
 
     #[test]
