@@ -1,4 +1,4 @@
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedSecretPrefix {
@@ -34,12 +34,6 @@ impl FromStr for SecretPrefix {
         }
         let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"/_+=.@-".contains(&byte);
         if text.bytes().all(is_allowed) { Ok(Self(text.to_owned())) } else { Err(MalformedSecretPrefix::Character) }
-    }
-}
-
-impl fmt::Display for SecretPrefix {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.0)
     }
 }
 

@@ -109,7 +109,7 @@ mod tests {
         let variable =
             |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let Target { table, secret_prefix, stack, .. } = Target::new(flags, variable)?;
-        Ok([stack, table, secret_prefix.map(|prefix| prefix.to_string())])
+        Ok([stack, table, secret_prefix.map(|prefix| prefix.as_str().to_owned())])
     }
 
     #[test]
