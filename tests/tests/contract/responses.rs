@@ -221,6 +221,18 @@ async fn empty_session_token_is_ignored() {
     assert_eq!(response.status, 200);
 }
 
+/// The names of fixtures whose key is in the table and rejected, except those of its allow list. The log names the key.
+const FAILED_CHECKS_OF_FOUND_KEYS: [&str; 8] = [
+    "disabled-app",
+    "expired-api-key",
+    "expiring-key",
+    "idempotency-key-empty",
+    "idempotency-key-too-long",
+    "read-api-key",
+    "revoked-api-key",
+    "write-api-key",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn request_logs_one_line_with_ids_and_no_value() {
     let aws = FakeAws::with_fixtures().await;
@@ -260,6 +272,11 @@ async fn request_logs_one_line_with_ids_and_no_value() {
             let is_address = source.as_str().is_some_and(|source| source.parse::<IpAddr>().is_ok());
             let source = if fixture.is_readable() && is_address { source } else { Value::Null };
             assert_eq!(line["sourceIp"], source, "{}", fixture.case);
+            let failed_check = rest.strip_prefix(code).and_then(|rest| rest.strip_prefix('-')).unwrap_or_default();
+            let is_found = is_rejected_address(fixture) || FAILED_CHECKS_OF_FOUND_KEYS.contains(&failed_check);
+            if is_found || ["401", "403"].contains(&status) {
+                assert_eq!(line["keyId"].is_string(), is_found, "{}", fixture.case);
+            }
             if status < "400" && route.key_type.is_some() {
                 assert!(line["appId"].is_string() && line["keyId"].as_str().unwrap().starts_with("apikey_"), "{line}");
                 let names_its_subject = match name {

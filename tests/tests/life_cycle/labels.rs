@@ -1,15 +1,18 @@
 //! Clean-ups of staging labels that other changes overtake. The model of the rotation found these cases (`tests/model`).
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use userdocks::{
-    domain::{App, AppId, Secret, Timestamp},
+    domain::{App, AppId, Secret, SecretVersionId, Timestamp},
     rotation::PreparedRotation,
-    secrets::{Purpose, SecretState},
+    secrets::{Purpose, SecretState, SecretsError},
 };
 use userdocks_test_support::aws::Reply;
 
@@ -116,4 +119,53 @@ async fn clean_up_after_suspension_keeps_later_versions() {
     for version in [third, fourth] {
         assert!(kept.iter().any(|kept| kept.to_string() == version), "GET returns it: {kept:?}");
     }
+}
+
+/// A version that a lost change stored, with `AWSCURRENT` on it.
+async fn lost_version(api: &Api, app: AppId) -> SecretVersionId {
+    let (services, version) = (api.aws.services(), SecretVersionId::random());
+    services.secrets.put_app_secret(app, version, &Secret::random().unwrap()).await.unwrap();
+    let name = services.secrets.app_secret_name(app);
+    let [from, to] = [pinned(api, app).await.secret_version_id, version].map(|version| version.to_string());
+    let moving = api.aws.secrets_manager().update_secret_version_stage().secret_id(name).version_stage("AWSCURRENT");
+    moving.remove_from_version_id(from).move_to_version_id(to).send().await.unwrap();
+    version
+}
+
+async fn pinned(api: &Api, app: AppId) -> App {
+    api.aws.services().store.find_app(app).await.unwrap().unwrap()
+}
+
+/// Cleans up after a lost change, while the first `failures` moves of a label fail with that code. Returns the outcome and
+/// the number of moves.
+async fn discard(api: &Api, app: AppId, failures: usize, code: &'static str) -> (Result<(), SecretsError>, usize) {
+    api.aws.intercept(|_| Reply::Forward);
+    let lost = lost_version(api, app).await;
+    let moves = Arc::new(AtomicUsize::new(0));
+    let counted = moves.clone();
+    api.aws.intercept(move |call| match call.operation.as_str() {
+        "UpdateSecretVersionStage" if counted.fetch_add(1, Relaxed) < failures => Reply::error(400, code),
+        _ => Reply::Forward,
+    });
+    let outcome = api.aws.services().secrets.discard_app_secret(&pinned(api, app).await, lost).await;
+    (outcome, moves.load(Relaxed))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_change_returns_current_label_in_three_attempts() {
+    let api = Api::start().await;
+    let [app, other, denied] = [api.create_app().await.id(), api.create_app().await.id(), api.create_app().await.id()];
+    let (outcome, moves) = discard(&api, app, 2, "InvalidParameterException").await;
+    assert!(outcome.is_ok(), "{outcome:?}");
+    // The last one removes the version's own label.
+    assert_eq!(moves, 4);
+    let (state, pinned) = (state(&api, app).await, pinned(&api, app).await.secret_version_id);
+    assert_eq!((state.current_version, state.kept_versions), (Some(pinned.to_string()), vec![pinned]));
+
+    let (outcome, moves) = discard(&api, other, usize::MAX, "InvalidParameterException").await;
+    assert!(matches!(outcome, Err(SecretsError::LabelMoved { .. })), "{outcome:?}");
+    assert_eq!(moves, 3);
+    let (outcome, moves) = discard(&api, denied, usize::MAX, "AccessDeniedException").await;
+    assert!(matches!(outcome, Err(SecretsError::Failed { .. })), "{outcome:?}");
+    assert_eq!(moves, 1);
 }
