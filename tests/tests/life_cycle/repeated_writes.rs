@@ -3,7 +3,13 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use userdocks::domain::{ApiKeyType, SigningKeyId};
-use userdocks_test_support::{app::TestKey, aws::TABLE, contract::read_payload, event::Event, function::Function};
+use userdocks_test_support::{
+    app::TestKey,
+    aws::{Reply, TABLE},
+    contract::read_payload,
+    event::Event,
+    function::Function,
+};
 
 use crate::api::{Api, WRITES};
 
@@ -60,31 +66,45 @@ async fn idempotency_key_of_another_route_conflicts() {
     assert_eq!(api.call("delete-previous-app-secret", &end).await.0, 200);
 }
 
+/// Fails if a stored result has the secret.
+async fn expire_stored_results(api: &Api, secret: &str) {
+    let dynamodb = api.aws.dynamodb();
+    let records = dynamodb.scan().table_name(TABLE).send().await.unwrap().items.unwrap();
+    for record in records.into_iter().filter(|item| item["sk"].as_s().unwrap().starts_with("IDEMPOTENCY#")) {
+        assert!(record.values().all(|value| value.as_s().map_or("", String::as_str) != secret));
+        dynamodb
+            .update_item()
+            .table_name(TABLE)
+            .key("pk", record["pk"].clone())
+            .key("sk", record["sk"].clone())
+            .update_expression("SET #ttl = :past")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":past", AttributeValue::N("1".to_owned()))
+            .send()
+            .await
+            .unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn stored_result_expires_after_one_day() {
     let api = Api::start().await;
     let app = api.create_app().await;
     let event = app.event("post-app-secrets").idempotency_key("daily");
     let first = api.call("post-app-secrets", &event).await;
-    let dynamodb = api.aws.dynamodb();
-    let records = dynamodb.scan().table_name(TABLE).send().await.unwrap().items.unwrap();
-    let record = records.into_iter().find(|item| item["sk"].as_s().unwrap().starts_with("IDEMPOTENCY#")).unwrap();
-    assert!(record.values().all(|value| value.as_s().map_or("", String::as_str) != first.1["data"]["secret"]));
-    dynamodb
-        .update_item()
-        .table_name(TABLE)
-        .key("pk", record["pk"].clone())
-        .key("sk", record["sk"].clone())
-        .update_expression("SET #ttl = :past")
-        .expression_attribute_names("#ttl", "ttl")
-        .expression_attribute_values(":past", AttributeValue::N("1".to_owned()))
-        .send()
-        .await
-        .unwrap();
+    expire_stored_results(&api, first.1["data"]["secret"].as_str().unwrap()).await;
     let second = api.call("post-app-secrets", &event).await;
     assert_eq!((first.0, second.0), (201, 201));
     assert_ne!(first.1, second.1);
     assert_eq!(api.call("post-app-secrets", &event).await, second, "the second result is stored");
+
+    // Another change overtakes the repetition of an expired write.
+    let event = app.event("delete-previous-app-secret").idempotency_key("overtaken");
+    assert_eq!(api.call("delete-previous-app-secret", &event).await.0, 200);
+    expire_stored_results(&api, &api.secret(&app).await).await;
+    api.aws
+        .intercept_operation("TransactWriteItems", Reply::cancelled_transaction(&["ConditionalCheckFailed", "None"]));
+    assert_eq!(api.call("delete-previous-app-secret", &event).await.0, 409);
 }
 
 #[tokio::test(flavor = "multi_thread")]
