@@ -44,8 +44,8 @@ impl ApiKeyValue {
         while value.len() < full_length {
             let mut byte = [0_u8];
             fill_random(&mut byte)?;
-            // 62 and 63 are skipped, because a remainder would favour the first digits.
-            if let Some(digit) = BASE62.get(usize::from(byte[0] & 63)) {
+            // Of the six high bits, 62 and 63 are skipped, because a remainder would favour the first digits.
+            if let Some(digit) = BASE62.get(usize::from(byte[0] >> 2)) {
                 value.push(char::from(*digit));
             }
         }
@@ -189,6 +189,13 @@ mod tests {
         let cut = &key.expose()[..key.expose().len() - 1];
         assert_eq!(cut.parse::<ApiKeyValue>(), Err(MalformedApiKey));
         assert_eq!("ud_write_".parse::<ApiKeyValue>(), Err(MalformedApiKey));
+    }
+
+    #[test]
+    fn issued_keys_have_all_digits() {
+        let keys: String =
+            (0..200).map(|_| ApiKeyValue::issue(ApiKeyType::Read).unwrap().expose()[8..40].to_owned()).collect();
+        assert!(BASE62.iter().all(|digit| keys.contains(char::from(*digit))));
     }
 
     #[test]
