@@ -41,5 +41,7 @@ mod tests {
         assert!(budget.take() && !budget.take());
         (0..1000).for_each(|_| budget.refill());
         assert_eq!((0..100).filter(|_| budget.take()).count(), 10, "a full budget stays full");
+        (0..9).for_each(|_| budget.refill());
+        assert!(!budget.take(), "nothing was left");
     }
 }
