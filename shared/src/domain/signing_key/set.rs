@@ -275,26 +275,27 @@ mod tests {
 
     #[test]
     fn standby_key_beyond_50_published_is_rejected() {
+        let first_day = at("2026-01-01T00:00:00.000Z");
         let mut keys = SigningKeys::default();
-        let add = |keys: &mut SigningKeys| {
-            let added = keys.add_standby(
-                SigningKeyLimits::API,
-                SigningKeyId::random(),
-                public_key(),
-                at("2026-01-01T00:00:00.000Z"),
-            );
+        let add = |keys: &mut SigningKeys, now| {
+            let added = keys.add_standby(SigningKeyLimits::API, SigningKeyId::random(), public_key(), now);
             added.map(|key| key.id)
         };
-        let ids: Vec<_> = (0..50).map(|_| add(&mut keys).unwrap()).collect();
-        assert_eq!(add(&mut keys), Err(SigningKeyChangeRefused::TooManyKeys));
-        keys.revoke(ids[0], false, at("2026-01-01T00:00:00.000Z")).unwrap();
-        add(&mut keys).unwrap();
-        keys.revoke(ids[1], false, at("2026-01-01T00:00:00.000Z")).unwrap();
-        while let Ok(id) = add(&mut keys) {
-            keys.revoke(id, false, at("2026-01-01T00:00:00.000Z")).unwrap();
+        let ids: Vec<_> = (0..50).map(|_| add(&mut keys, first_day).unwrap()).collect();
+        assert_eq!(add(&mut keys, first_day), Err(SigningKeyChangeRefused::TooManyKeys));
+        keys.revoke(ids[0], false, first_day).unwrap();
+        add(&mut keys, first_day).unwrap();
+        keys.revoke(ids[1], false, first_day).unwrap();
+        for _ in 0..50 {
+            if let Ok(id) = add(&mut keys, first_day) {
+                keys.revoke(id, false, first_day).unwrap();
+            }
         }
         // Revoked keys are kept for a day and count towards the limit.
         assert_eq!(keys.0.len(), 75);
+        assert!(add(&mut keys, at("2026-01-01T23:59:59.999Z")).is_err());
+        assert!(add(&mut keys, at("2026-01-02T00:00:00.000Z")).is_ok());
+        assert_eq!(keys.0.len(), 50);
     }
 
     mod any_sequence_of_operations {
