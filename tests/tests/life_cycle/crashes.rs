@@ -116,7 +116,12 @@ async fn deleted_app_leaves_no_secret() {
     assert_eq!(api.aws.run_admin(&["app", "delete", &young.id().to_string(), "--yes"]).await.0, 0);
     api.aws.forward();
     assert_eq!(names().await.len(), 5);
-    let (succeeds, _) = admin(&api, &["app", "delete", &app.id().to_string(), "--yes"], None).await.unwrap();
+    let app_id = app.id().to_string();
+    api.aws.intercept_operation("DeleteSecret", Reply::error(400, "AccessDeniedException"));
+    let (status, _, errors) = api.aws.run_admin(&["app", "delete", &app_id, "--yes"]).await;
+    assert!(status == 1 && errors.contains("AccessDeniedException"), "{status} {errors}");
+    api.aws.forward();
+    let (succeeds, _) = admin(&api, &["app", "delete", &app_id, "--yes"], None).await.unwrap();
     assert!(succeeds);
     let left = names().await;
     assert!(left.len() == 2 && left.iter().all(|name| name.contains(&other.id().to_string())), "{left:?}");

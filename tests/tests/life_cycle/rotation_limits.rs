@@ -369,6 +369,18 @@ async fn unfinished_key_creation_is_named_in_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn key_is_not_published_unless_aws_names_its_secret() {
+    let aws = FakeAws::with_fixtures().await;
+    let app = app_of("post-app-keys");
+    let before = published(&find_app(&aws, app).await);
+    let mut function = Function::start("post-app-keys", &aws.environment()).await;
+    let other = json!({"ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:other", "Name": "other"});
+    aws.intercept_operation("CreateSecret", Reply::Send(200, other.to_string()));
+    assert_eq!(invoke(&mut function, &event("post-app-keys", None)).await.0, 500);
+    assert_eq!(published(&find_app(&aws, app).await), before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parallel_keys_against_toggled_key_all_succeed() {
     const KEYS: usize = 12;
     let aws = FakeAws::with_fixtures().await;

@@ -6,7 +6,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use userdocks::domain::{SecretVersionId, Timestamp};
+use userdocks::{
+    domain::{SecretVersionId, Timestamp},
+    secrets::Purpose,
+};
 use userdocks_test_support::{
     aws::{Reply, SECRET_PREFIX},
     contract::{self, read_payload},
@@ -79,6 +82,17 @@ async fn change_between_read_and_write_refuses_write() {
     let (response, _) = read_payload(&response);
     assert_eq!(response, contract::failure("post-app-secrets", "E4090"));
     assert_eq!(api.secret(&app).await, before, "nothing was changed");
+    let state = api.aws.services().secrets.describe(Purpose::AppSecret(app.id())).await.unwrap().unwrap();
+    assert_eq!(state.kept_versions, [changed.secret_version_id], "the refused version has no label");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_existing_secret_is_restored() {
+    let api = Api::start().await;
+    api.aws.intercept_operation("CreateSecret", Reply::error(400, "AccessDeniedException"));
+    let (status, _, errors) = api.aws.run_admin(&["app", "create", "--name", "App"]).await;
+    assert!(status == 1 && errors.contains("AccessDeniedException"), "{status} {errors}");
+    assert!(!api.aws.take_operations().contains(&"RestoreSecret".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
