@@ -121,6 +121,52 @@ async fn clean_up_after_suspension_keeps_later_versions() {
     }
 }
 
+/// The versions of later changes may still be pinned, unless they are older than any change takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_left_over_version_loses_its_label() {
+    let api = Api::start().await;
+    let app = api.create_app().await.id();
+    let app = pinned(&api, app).await;
+    let read_at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let [current, left_over, young] = [(); 3].map(|()| SecretVersionId::random().to_string());
+    let version = |id: &str, age: Duration, label: &str| json!({"VersionId": id, "VersionStages": [id, label], "CreatedDate": read_at.before(age).seconds_since_epoch()});
+    let second = Duration::from_secs(1);
+    let versions = [
+        version(&current, HOUR / 2, "AWSCURRENT"),
+        version(&app.secret_version_id.to_string(), 2 * HOUR, "AWSPREVIOUS"),
+        version(&left_over, HOUR + second, "other"),
+        version(&young, HOUR, "other"),
+    ];
+    let versions = Reply::Send(200, json!({"Versions": versions}).to_string());
+    api.aws.intercept(move |call| match call.operation.as_str() {
+        "ListSecretVersionIds" => versions.clone(),
+        _ => Reply::Send(200, "{}".to_owned()),
+    });
+    api.aws.services().secrets.tidy_app_secret(&app, read_at, HOUR).await.unwrap();
+    let calls = api.aws.take_calls();
+    let changes: Vec<_> = calls.iter().filter(|call| call.operation == "UpdateSecretVersionStage").collect();
+    assert_eq!(changes.len(), 1);
+    assert!(changes[0].body.contains(&format!(r#""RemoveFromVersionId":"{left_over}""#)), "{}", changes[0].body);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn current_label_is_moved_at_most_three_times() {
+    let api = Api::start().await;
+    let app = api.create_app().await.id();
+    let records = rotate_three_times(&api, app).await;
+    for (failures, succeeds) in [(3, false), (2, true)] {
+        let moves = AtomicUsize::new(0);
+        api.aws.intercept(move |call| match call.operation.as_str() {
+            "UpdateSecretVersionStage" if moves.fetch_add(1, Relaxed) < failures => {
+                Reply::error(400, "InvalidParameterException")
+            }
+            _ => Reply::Forward,
+        });
+        let outcome = api.aws.services().secrets.tidy_app_secret(&records[3], Timestamp::now(), HOUR).await;
+        assert_eq!(outcome.is_ok(), succeeds, "{outcome:?}");
+    }
+}
+
 /// A version that a lost change stored, with `AWSCURRENT` on it.
 async fn lost_version(api: &Api, app: AppId) -> SecretVersionId {
     let (services, version) = (api.aws.services(), SecretVersionId::random());
@@ -168,4 +214,18 @@ async fn lost_change_returns_current_label_in_three_attempts() {
     let (outcome, moves) = discard(&api, denied, usize::MAX, "AccessDeniedException").await;
     assert!(matches!(outcome, Err(SecretsError::Failed { .. })), "{outcome:?}");
     assert_eq!(moves, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_change_without_current_label_moves_none() {
+    let api = Api::start().await;
+    let app = api.create_app().await.id();
+    let (secrets, lost) = (api.aws.services().secrets, SecretVersionId::random());
+    secrets.put_app_secret(app, lost, &Secret::random().unwrap()).await.unwrap();
+    let _ = api.aws.take_calls();
+    secrets.discard_app_secret(&pinned(&api, app).await, lost).await.unwrap();
+    let calls = api.aws.take_calls();
+    let changes: Vec<_> = calls.iter().filter(|call| call.operation == "UpdateSecretVersionStage").collect();
+    assert_eq!(changes.len(), 1);
+    assert!(!changes[0].body.contains("MoveToVersionId"), "{}", changes[0].body);
 }

@@ -87,6 +87,15 @@ async fn change_between_read_and_write_refuses_write() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn secret_that_cannot_be_described_is_not_reported_as_missing() {
+    let api = Api::start().await;
+    let app = api.create_app().await.id().to_string();
+    api.aws.intercept_operation("DescribeSecret", Reply::error(400, "AccessDeniedException"));
+    let (status, found, errors) = api.aws.run_admin(&["doctor", "--app", &app]).await;
+    assert!(status != 0 && found.is_null() && errors.contains("AccessDeniedException"), "{status} {found} {errors}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn only_existing_secret_is_restored() {
     let api = Api::start().await;
     api.aws.intercept_operation("CreateSecret", Reply::error(400, "AccessDeniedException"));
