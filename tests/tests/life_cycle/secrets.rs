@@ -2,7 +2,7 @@
 
 use std::{
     sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
@@ -18,6 +18,8 @@ use userdocks_test_support::{
 
 use crate::api::Api;
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn both_secrets_are_returned_during_overlap() {
     let api = Api::start().await;
@@ -27,7 +29,10 @@ async fn both_secrets_are_returned_during_overlap() {
     assert_eq!(api.secret_with_previous(&app).await, none(&first));
 
     let rotate = |body: &str| app.event("post-app-secrets").body(body);
+    let before = Timestamp::now();
     let (status, rotated) = api.call("post-app-secrets", &rotate("")).await;
+    let until: Timestamp = rotated["data"]["previousExpiresAt"].as_str().unwrap().parse().unwrap();
+    assert!(before + DAY <= until && until <= Timestamp::now() + DAY, "the default overlap: {until}");
     let second = rotated["data"]["secret"].as_str().unwrap().to_owned();
     assert_eq!((status, api.secret(&app).await), (201, second.clone()));
     let both = api.secret_with_previous(&app).await;
@@ -84,6 +89,17 @@ async fn change_between_read_and_write_refuses_write() {
     assert_eq!(api.secret(&app).await, before, "nothing was changed");
     let state = api.aws.services().secrets.describe(Purpose::AppSecret(app.id())).await.unwrap().unwrap();
     assert_eq!(state.kept_versions, [changed.secret_version_id], "the refused version has no label");
+}
+
+/// The record may pin the new version, so the version keeps its label.
+#[tokio::test(flavor = "multi_thread")]
+async fn unknown_outcome_of_rotation_keeps_new_version() {
+    let api = Api::start().await;
+    let app = api.create_app().await;
+    api.aws.intercept_operation("TransactWriteItems", Reply::error(400, "AccessDeniedException"));
+    assert_eq!(api.call("post-app-secrets", &app.event("post-app-secrets")).await.0, 500);
+    let state = api.aws.services().secrets.describe(Purpose::AppSecret(app.id())).await.unwrap().unwrap();
+    assert_eq!(state.kept_versions.len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
