@@ -237,6 +237,9 @@ async fn revocation_by_report_waits_for_transactions() {
         failure("post-leaks", "E0000"),
         "a revocation that never succeeds is not reported as done"
     );
+    // Another change has revoked the key after it was read.
+    routes.aws.intercept_operation("UpdateItem", Reply::error(400, "ConditionalCheckFailedException"));
+    assert_received(&routes.report(&[value(&app.read)]).await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

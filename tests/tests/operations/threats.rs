@@ -138,10 +138,7 @@ async fn failure_caused_by_one_app_names_its_fault() {
         assert_eq!((&line["level"], &line["fault"]), (&json!("ERROR"), &json!("corrupt-item")), "{line}");
     }
 
-    let cancelled = Reply::Send(
-        400,
-        json!({"__type": "TransactionCanceledException", "Message": "reasons [None, ThrottlingError]"}).to_string(),
-    );
+    let cancelled = |reason| Reply::cancelled_transaction(&["None", reason]);
     for (name, operation, reply, fault) in [
         (
             "get-app-keys",
@@ -151,11 +148,12 @@ async fn failure_caused_by_one_app_names_its_fault() {
         ),
         ("get-app-secrets", "GetSecretValue", Reply::error(400, "ThrottlingException"), json!("throttled")),
         ("post-app-secrets", "PutSecretValue", Reply::error(400, "ThrottlingException"), json!("throttled")),
-        ("post-app-secrets", "TransactWriteItems", cancelled, json!("throttled")),
+        ("post-app-secrets", "TransactWriteItems", cancelled("ThrottlingError"), json!("throttled")),
         // These failures have no `fault`, so that they undo a deployment.
         ("get-app-keys", "BatchGetItem", Reply::error(400, "AccessDeniedException"), Value::Null),
         ("get-app-secrets", "GetSecretValue", Reply::error(400, "ResourceNotFoundException"), Value::Null),
         ("post-app-secrets", "TransactWriteItems", Reply::error(400, "ValidationException"), Value::Null),
+        ("post-app-secrets", "TransactWriteItems", cancelled("ValidationError"), Value::Null),
     ] {
         let mut function = Function::start(name, &aws.environment()).await;
         aws.intercept_operation(operation, reply);
