@@ -1,11 +1,14 @@
 //! Functions and commands that are killed after each AWS call, and repeated.
 
-use std::process::Stdio;
+use std::{
+    process::Stdio,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use serde_json::Value;
-use userdocks::domain::{ApiKeyType, AppId, Secret, SigningKeyId};
+use userdocks::domain::{ApiKeyType, App, AppId, Secret, SigningKeyId};
 use userdocks_test_support::{
-    app::TestApp,
+    app::{TestApp, TestKey},
     aws::{FakeAws, Reply},
     contract::read_payload,
     event::Event,
@@ -91,6 +94,24 @@ async fn write_killed_after_any_call_completes_when_repeated() {
 async fn forget_last_use(api: &Api, app: &TestApp) {
     let update = api.aws.update_item(app.id(), &format!("APIKEY#{}", app.write.record.hash.as_str()));
     update.update_expression("REMOVE lastUsedAt").send().await.unwrap();
+}
+
+/// More keys than a transaction has room for. A parallel creation deletes the first ones before the app exists, as if they had
+/// never been stored.
+#[tokio::test(flavor = "multi_thread")]
+async fn created_app_has_keys_that_parallel_creation_deleted() {
+    let api = Api::start().await;
+    let store = api.aws.services().store;
+    let model = store.find_app(api.create_app().await.id()).await.unwrap().unwrap();
+    let app = App { id: AppId::random(), ..model };
+    let keys: Vec<_> = (0..60).map(|_| TestKey::new(ApiKeyType::Read).record).collect();
+    let is_first = AtomicBool::new(true);
+    api.aws.intercept(move |call| {
+        let is_lost = call.operation == "TransactWriteItems" && is_first.swap(false, Relaxed);
+        if is_lost { Reply::Send(200, "{}".to_owned()) } else { Reply::Forward }
+    });
+    store.create_app(&app, &keys).await.unwrap();
+    assert_eq!(store.list_api_keys(app.id).await.unwrap().0.len(), keys.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
