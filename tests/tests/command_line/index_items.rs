@@ -8,6 +8,7 @@ use userdocks::domain::{ApiKeyId, ApiKeyType, AppId};
 use userdocks_test_support::{
     app::{TestApp, TestKey},
     aws::{FakeAws, TABLE},
+    function::Function,
 };
 
 use crate::commands::{assert_refused, id, run_with_input, text};
@@ -151,6 +152,26 @@ async fn corrupt_index_item_is_reported_once() {
 }
 
 /// Returns the line of an exported app.
+#[tokio::test(flavor = "multi_thread")]
+async fn revoked_key_and_its_index_item_expire_together() {
+    let aws = FakeAws::start().await;
+    let app = TestApp::create(&aws.services()).await;
+    let other = TestKey::new(ApiKeyType::Read);
+    aws.services().store.add_api_key(app.id(), &other.record).await.unwrap();
+    let mut function = Function::start("delete-app-api-key", &aws.environment()).await;
+    let response = function.invoke(&app.event("delete-app-api-key").api_key(app.read.record.id)).await;
+    assert_eq!(response["statusCode"], 200);
+    let (status, ..) = aws.run_admin(&["api-key", "revoke", &app.id().to_string(), &other.record.id.to_string()]).await;
+    assert_eq!(status, 0);
+    let (revoked, _) = aws.services().store.list_api_keys(app.id()).await.unwrap();
+    for key in [&app.read, &other] {
+        let record = revoked.iter().find(|record| record.id == key.record.id).unwrap();
+        let expiry = record.deletable_at().unwrap().seconds_since_epoch().to_string();
+        let index = aws.dynamodb().get_item().table_name(TABLE).set_key(Some(key_of_index(key)));
+        assert_eq!(index.send().await.unwrap().item.unwrap()["ttl"], AttributeValue::N(expiry));
+    }
+}
+
 async fn exported(aws: &FakeAws, app: &TestApp) -> Value {
     let output = aws.admin(&["app", "export", "--app", &app.id().to_string()]).output().await.unwrap();
     serde_json::from_slice(&output.stdout).unwrap()
