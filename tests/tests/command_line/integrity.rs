@@ -211,3 +211,14 @@ async fn repeated_signing_key_id_is_found() {
     let kinds: Vec<_> = found["findings"].as_array().unwrap().iter().map(|finding| &finding["kind"]).collect();
     assert!(code == 1 && kinds.contains(&&json!("repeated-signing-key-id")), "{found}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn denied_creation_of_table_is_not_taken_for_existing_table() {
+    let aws = FakeAws::start().await;
+    let create = ["table", "create", "--if-not-exists"];
+    let (code, created, _) = aws.run_admin(&create).await;
+    assert_eq!((code, &created["table"]["created"]), (0, &Value::Bool(false)));
+    aws.intercept_operation("CreateTable", Reply::error(400, "AccessDeniedException"));
+    let (code, _, errors) = aws.run_admin(&create).await;
+    assert!(code == 1 && errors.contains("AccessDeniedException"), "{code} {errors}");
+}
