@@ -158,7 +158,7 @@ mod tests {
         let now: Timestamp = "2026-01-01T00:00:00.000Z".parse().unwrap();
         let mut app = App { signing_keys: SigningKeys::default(), ..app() };
         let mut keys = Vec::new();
-        loop {
+        for _ in 0..1000 {
             let id = SigningKeyId::random();
             if app.signing_keys.add_standby(SigningKeyLimits::API, id, public_key.clone(), now).is_ok() {
                 keys.push(id);
