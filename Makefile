@@ -80,13 +80,14 @@ sam-build: sam cargo-lambda zig
 	$(LOCAL_SAM) build --config-env local
 
 # Changes the default members: the library and the functions. First runs their own tests, which take seconds. Then runs the
-# black-box tests, for the changes that those do not notice. MUTANTS selects changes, for example --file 'shared/src/auth/**'.
+# black-box tests, for the changes that those do not notice; without a first run of the unchanged code, for which cargo-mutants
+# looks for these tests in the changed packages. MUTANTS selects changes, for example --file 'shared/src/auth/**'.
 MUTANTS ?=
 CHANGE_THE_CODE = CARGO_PROFILE_DEV_DEBUG=false PYTHON="$(CURDIR)/$(CLIENTS)/bin/python" \
   cargo mutants --output target $(MUTANTS)
 mutants: cargo-mutants cargo-lambda clients ## Change the code in many small ways; fail if the tests do not notice one (takes hours)
 	$(CHANGE_THE_CODE) -- --lib || test $$? -eq 2 -o $$? -eq 3
-	$(CHANGE_THE_CODE) --iterate --test-package end-to-end -- --test contract --test life_cycle --test operations --test command_line
+	$(CHANGE_THE_CODE) --iterate --baseline skip --timeout 900 --test-package end-to-end -- --test contract --test life_cycle --test operations --test command_line
 
 SECONDS_EACH ?= 60
 

@@ -178,5 +178,7 @@ mod tests {
         ] {
             assert!(BatchGetItemOutput::from_json(json.as_bytes()).is_err(), "{json}");
         }
+        let error = BatchGetItemOutput::from_json(br#"{"Responses":{"t":[1]}}"#).err().unwrap();
+        assert!(error.to_string().contains("expected attributes"), "{error}");
     }
 }

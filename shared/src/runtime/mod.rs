@@ -5,7 +5,7 @@ mod function;
 mod logs;
 mod warm_up;
 
-use std::{convert::Infallible, env, io, process::ExitCode, sync::Arc};
+use std::{convert::Infallible, env, ffi::OsStr, io, process::ExitCode, sync::Arc};
 
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::value::RawValue;
@@ -30,7 +30,9 @@ where
     if let Err(error) = core_dumps {
         tracing::warn!(cause = %error, "cannot disable core dumps");
     }
-    let stopped = tokio_runtime().map_err(StartError::from).and_then(|runtime| runtime.block_on(serve(route, handler)));
+    let concurrency = env::var_os("AWS_LAMBDA_MAX_CONCURRENCY");
+    let runtime = tokio_runtime(concurrency.as_deref());
+    let stopped = runtime.map_err(StartError::from).and_then(|runtime| runtime.block_on(serve(route, handler)));
     match stopped {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -54,8 +56,8 @@ enum StartError {
 
 /// Returns a runtime with one thread, for the fastest cold start. With Lambda Managed Instances, which send several
 /// requests at a time, it has one thread for each processor.
-fn tokio_runtime() -> io::Result<Runtime> {
-    let is_concurrent = env::var_os("AWS_LAMBDA_MAX_CONCURRENCY").is_some_and(|limit| limit != "1");
+fn tokio_runtime(concurrency: Option<&OsStr>) -> io::Result<Runtime> {
+    let is_concurrent = concurrency.is_some_and(|requests| requests != "1");
     let mut builder = if is_concurrent { Builder::new_multi_thread() } else { Builder::new_current_thread() };
     builder.enable_all().build()
 }
@@ -79,4 +81,23 @@ where
         }
     };
     lambda_runtime::run_concurrent(service_fn(respond)).await.map_err(StartError::RuntimeApi)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::RuntimeFlavor;
+
+    use super::*;
+
+    #[test]
+    fn only_concurrent_requests_need_threads() {
+        for (concurrency, flavor) in [
+            (None, RuntimeFlavor::CurrentThread),
+            (Some("1"), RuntimeFlavor::CurrentThread),
+            (Some("16"), RuntimeFlavor::MultiThread),
+        ] {
+            let runtime = tokio_runtime(concurrency.map(OsStr::new)).unwrap();
+            assert_eq!(runtime.handle().runtime_flavor(), flavor, "{concurrency:?}");
+        }
+    }
 }
