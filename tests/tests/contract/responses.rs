@@ -251,6 +251,10 @@ async fn request_logs_one_line_with_ids_and_no_value() {
             function.invoke(&unread.event).await;
         }
         aws.forward();
+        let route = Route::of(name);
+        let route_name = format!("{} {}", route.method, route.path);
+        let first: Value = serde_json::from_str(&function.lines()[0]).unwrap();
+        assert_eq!((&first["message"], &first["route"]), (&json!("ready"), &json!(route_name)), "{first}");
         let lines = function.stop().await;
         let requests: Vec<_> = lines.iter().filter(|line| line["message"] == "request").collect();
         assert_eq!(requests.len(), fixtures.len() + usize::from(unread.is_some()));
@@ -259,8 +263,7 @@ async fn request_logs_one_line_with_ids_and_no_value() {
             let code = if status < "400" { "OK" } else { &rest[..5] };
             assert_eq!(line["status"].to_string(), status, "{}", fixture.case);
             assert_eq!(line["code"], code, "{}", fixture.case);
-            let route = Route::of(name);
-            assert_eq!(line["route"], format!("{} {}", route.method, route.path));
+            assert_eq!(line["route"], route_name);
             let level = match code {
                 "E0000" => "ERROR",
                 _ if is_rejected_browser(fixture) || is_rejected_address(fixture) => "WARN",
