@@ -151,7 +151,6 @@ async fn corrupt_index_item_is_reported_once() {
     assert_refused(&output, "attribute app is not a string");
 }
 
-/// Returns the line of an exported app.
 #[tokio::test(flavor = "multi_thread")]
 async fn revoked_key_and_its_index_item_expire_together() {
     let aws = FakeAws::start().await;
@@ -172,6 +171,7 @@ async fn revoked_key_and_its_index_item_expire_together() {
     }
 }
 
+/// Returns the line of an exported app.
 async fn exported(aws: &FakeAws, app: &TestApp) -> Value {
     let output = aws.admin(&["app", "export", "--app", &app.id().to_string()]).output().await.unwrap();
     serde_json::from_slice(&output.stdout).unwrap()

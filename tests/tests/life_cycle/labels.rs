@@ -1,10 +1,8 @@
-//! Clean-ups of staging labels that other changes overtake. The model of the rotation found these cases (`tests/model`).
+//! Clean-ups of staging labels, most of them overtaken by other changes. The model of the rotation (`tests/model`) found such
+//! cases.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -24,7 +22,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 async fn rotate_without_clean_up(api: &Api, id: AppId) -> App {
     let services = api.aws.services();
     let now = Timestamp::now();
-    let read = services.store.find_app(id).await.unwrap().unwrap();
+    let read = pinned(api, id).await;
     let value = Secret::random().unwrap();
     let prepared = PreparedRotation::new(&services.secrets, read.clone(), &value, HOUR, now).await.unwrap();
     services.store.update_app(&read, prepared.app, now, None).await.unwrap()
@@ -32,16 +30,15 @@ async fn rotate_without_clean_up(api: &Api, id: AppId) -> App {
 
 /// Returns the app's first record, and the record after each of three rotations whose labels are not cleaned up.
 async fn rotate_three_times(api: &Api, id: AppId) -> [App; 4] {
-    let first = api.aws.services().store.find_app(id).await.unwrap().unwrap();
+    let first = pinned(api, id).await;
     let second = rotate_without_clean_up(api, id).await;
     let third = rotate_without_clean_up(api, id).await;
     let fourth = rotate_without_clean_up(api, id).await;
     [first, second, third, fourth]
 }
 
-/// A response of `ListSecretVersionIds`: version, age and labels beside its own.
-fn listing(versions: &[(String, Duration, &[&str])]) -> Reply {
-    let now = Timestamp::now();
+/// A response of `ListSecretVersionIds`: version, age at `now`, and labels beside its own.
+fn listing(now: Timestamp, versions: &[(String, Duration, &[&str])]) -> Reply {
     let versions: Vec<Value> = versions
         .iter()
         .map(|(id, age, labels)| {
@@ -50,6 +47,32 @@ fn listing(versions: &[(String, Duration, &[&str])]) -> Reply {
         })
         .collect();
     Reply::Send(200, json!({"Versions": versions}).to_string())
+}
+
+async fn move_current(api: &Api, app: AppId, from: &str, to: &str) {
+    let name = api.aws.services().secrets.app_secret_name(app);
+    let moving = api.aws.secrets_manager().update_secret_version_stage().secret_id(name).version_stage("AWSCURRENT");
+    moving.remove_from_version_id(from).move_to_version_id(to).send().await.unwrap();
+}
+
+/// Returns the bodies of the changes of labels since calls were last intercepted or taken.
+fn take_label_changes(api: &Api) -> Vec<String> {
+    let calls = api.aws.take_calls().into_iter().filter(|call| call.operation == "UpdateSecretVersionStage");
+    calls.map(|call| call.body).collect()
+}
+
+/// Lets the first `failures` changes of labels fail with that code.
+fn fail_label_changes(api: &Api, failures: usize, code: &'static str) {
+    let changes = AtomicUsize::new(0);
+    api.aws.intercept(move |call| match call.operation.as_str() {
+        "UpdateSecretVersionStage" if changes.fetch_add(1, Relaxed) < failures => Reply::error(400, code),
+        _ => Reply::Forward,
+    });
+}
+
+/// Returns the app's record, which names the pinned version.
+async fn pinned(api: &Api, app: AppId) -> App {
+    api.aws.services().store.find_app(app).await.unwrap().unwrap()
 }
 
 async fn state(api: &Api, app: AppId) -> SecretState {
@@ -64,16 +87,17 @@ async fn current_label_moved_meanwhile_follows_pinned_version() {
     let records = rotate_three_times(&api, app).await;
     let [first, second, third, pinned] = records.each_ref().map(|app| app.secret_version_id.to_string());
     let minutes = |number: u64| Duration::from_secs(60 * number);
-    let before = listing(&[
-        (first.clone(), minutes(4), &["AWSCURRENT"]),
-        (second.clone(), minutes(3), &[]),
-        (third.clone(), minutes(2), &[]),
-        (pinned.clone(), minutes(1), &[]),
-    ]);
+    let before = listing(
+        Timestamp::now(),
+        &[
+            (first.clone(), minutes(4), &["AWSCURRENT"]),
+            (second.clone(), minutes(3), &[]),
+            (third.clone(), minutes(2), &[]),
+            (pinned.clone(), minutes(1), &[]),
+        ],
+    );
     // The clean-up of the second rotation.
-    let name = api.aws.services().secrets.app_secret_name(app);
-    let moving = api.aws.secrets_manager().update_secret_version_stage().secret_id(name).version_stage("AWSCURRENT");
-    moving.remove_from_version_id(&first).move_to_version_id(&second).send().await.unwrap();
+    move_current(&api, app, &first, &second).await;
 
     let is_listed = AtomicBool::new(false);
     let from_first = format!(r#""RemoveFromVersionId":"{first}""#);
@@ -102,12 +126,15 @@ async fn clean_up_after_suspension_keeps_later_versions() {
     let app = api.create_app().await.id();
     let records = rotate_three_times(&api, app).await;
     let [first, second, third, fourth] = records.each_ref().map(|app| app.secret_version_id.to_string());
-    let versions = listing(&[
-        (first, 9 * HOUR, &[]),
-        (second, 5 * HOUR, &[]),
-        (third.clone(), 3 * HOUR, &[]),
-        (fourth.clone(), 2 * HOUR, &["AWSCURRENT"]),
-    ]);
+    let versions = listing(
+        Timestamp::now(),
+        &[
+            (first, 9 * HOUR, &[]),
+            (second, 5 * HOUR, &[]),
+            (third.clone(), 3 * HOUR, &[]),
+            (fourth.clone(), 2 * HOUR, &["AWSCURRENT"]),
+        ],
+    );
     api.aws.intercept(move |call| match call.operation.as_str() {
         "ListSecretVersionIds" => versions.clone(),
         _ => Reply::Forward,
@@ -129,24 +156,23 @@ async fn only_left_over_version_loses_its_label() {
     let app = pinned(&api, app).await;
     let read_at: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
     let [current, left_over, young] = [(); 3].map(|()| SecretVersionId::random().to_string());
-    let version = |id: &str, age: Duration, label: &str| json!({"VersionId": id, "VersionStages": [id, label], "CreatedDate": read_at.before(age).seconds_since_epoch()});
-    let second = Duration::from_secs(1);
-    let versions = [
-        version(&current, HOUR / 2, "AWSCURRENT"),
-        version(&app.secret_version_id.to_string(), 2 * HOUR, "AWSPREVIOUS"),
-        version(&left_over, HOUR + second, "other"),
-        version(&young, HOUR, "other"),
-    ];
-    let versions = Reply::Send(200, json!({"Versions": versions}).to_string());
+    let versions = listing(
+        read_at,
+        &[
+            (current, HOUR / 2, &["AWSCURRENT"]),
+            (app.secret_version_id.to_string(), 2 * HOUR, &["AWSPREVIOUS"]),
+            (left_over.clone(), HOUR + Duration::from_secs(1), &[]),
+            (young, HOUR, &[]),
+        ],
+    );
     api.aws.intercept(move |call| match call.operation.as_str() {
         "ListSecretVersionIds" => versions.clone(),
         _ => Reply::Send(200, "{}".to_owned()),
     });
     api.aws.services().secrets.tidy_app_secret(&app, read_at, HOUR).await.unwrap();
-    let calls = api.aws.take_calls();
-    let changes: Vec<_> = calls.iter().filter(|call| call.operation == "UpdateSecretVersionStage").collect();
+    let changes = take_label_changes(&api);
     assert_eq!(changes.len(), 1);
-    assert!(changes[0].body.contains(&format!(r#""RemoveFromVersionId":"{left_over}""#)), "{}", changes[0].body);
+    assert!(changes[0].contains(&format!(r#""RemoveFromVersionId":"{left_over}""#)), "{changes:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -155,13 +181,7 @@ async fn current_label_is_moved_at_most_three_times() {
     let app = api.create_app().await.id();
     let records = rotate_three_times(&api, app).await;
     for (failures, succeeds) in [(3, false), (2, true)] {
-        let moves = AtomicUsize::new(0);
-        api.aws.intercept(move |call| match call.operation.as_str() {
-            "UpdateSecretVersionStage" if moves.fetch_add(1, Relaxed) < failures => {
-                Reply::error(400, "InvalidParameterException")
-            }
-            _ => Reply::Forward,
-        });
+        fail_label_changes(&api, failures, "InvalidParameterException");
         let outcome = api.aws.services().secrets.tidy_app_secret(&records[3], Timestamp::now(), HOUR).await;
         assert_eq!(outcome.is_ok(), succeeds, "{outcome:?}");
     }
@@ -169,32 +189,21 @@ async fn current_label_is_moved_at_most_three_times() {
 
 /// A version that a lost change stored, with `AWSCURRENT` on it.
 async fn lost_version(api: &Api, app: AppId) -> SecretVersionId {
-    let (services, version) = (api.aws.services(), SecretVersionId::random());
-    services.secrets.put_app_secret(app, version, &Secret::random().unwrap()).await.unwrap();
-    let name = services.secrets.app_secret_name(app);
+    let version = SecretVersionId::random();
+    api.aws.services().secrets.put_app_secret(app, version, &Secret::random().unwrap()).await.unwrap();
     let [from, to] = [pinned(api, app).await.secret_version_id, version].map(|version| version.to_string());
-    let moving = api.aws.secrets_manager().update_secret_version_stage().secret_id(name).version_stage("AWSCURRENT");
-    moving.remove_from_version_id(from).move_to_version_id(to).send().await.unwrap();
+    move_current(api, app, &from, &to).await;
     version
-}
-
-async fn pinned(api: &Api, app: AppId) -> App {
-    api.aws.services().store.find_app(app).await.unwrap().unwrap()
 }
 
 /// Cleans up after a lost change, while the first `failures` moves of a label fail with that code. Returns the outcome and
 /// the number of moves.
 async fn discard(api: &Api, app: AppId, failures: usize, code: &'static str) -> (Result<(), SecretsError>, usize) {
-    api.aws.intercept(|_| Reply::Forward);
+    api.aws.forward();
     let lost = lost_version(api, app).await;
-    let moves = Arc::new(AtomicUsize::new(0));
-    let counted = moves.clone();
-    api.aws.intercept(move |call| match call.operation.as_str() {
-        "UpdateSecretVersionStage" if counted.fetch_add(1, Relaxed) < failures => Reply::error(400, code),
-        _ => Reply::Forward,
-    });
+    fail_label_changes(api, failures, code);
     let outcome = api.aws.services().secrets.discard_app_secret(&pinned(api, app).await, lost).await;
-    (outcome, moves.load(Relaxed))
+    (outcome, take_label_changes(api).len())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,10 +231,9 @@ async fn lost_change_without_current_label_moves_none() {
     let app = api.create_app().await.id();
     let (secrets, lost) = (api.aws.services().secrets, SecretVersionId::random());
     secrets.put_app_secret(app, lost, &Secret::random().unwrap()).await.unwrap();
-    let _ = api.aws.take_calls();
+    let _ = take_label_changes(&api);
     secrets.discard_app_secret(&pinned(&api, app).await, lost).await.unwrap();
-    let calls = api.aws.take_calls();
-    let changes: Vec<_> = calls.iter().filter(|call| call.operation == "UpdateSecretVersionStage").collect();
+    let changes = take_label_changes(&api);
     assert_eq!(changes.len(), 1);
-    assert!(!changes[0].body.contains("MoveToVersionId"), "{}", changes[0].body);
+    assert!(!changes[0].contains("MoveToVersionId"), "{changes:?}");
 }

@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use userdocks::domain::{ApiKeyType, SigningKeyId};
 use userdocks_test_support::{
-    app::TestKey,
+    app::{TestApp, TestKey},
     aws::{Reply, TABLE},
     contract::read_payload,
     event::Event,
@@ -66,23 +66,16 @@ async fn idempotency_key_of_another_route_conflicts() {
     assert_eq!(api.call("delete-previous-app-secret", &end).await.0, 200);
 }
 
-/// Fails if a stored result has the secret.
-async fn expire_stored_results(api: &Api, secret: &str) {
-    let dynamodb = api.aws.dynamodb();
-    let records = dynamodb.scan().table_name(TABLE).send().await.unwrap().items.unwrap();
-    for record in records.into_iter().filter(|item| item["sk"].as_s().unwrap().starts_with("IDEMPOTENCY#")) {
-        assert!(record.values().all(|value| value.as_s().map_or("", String::as_str) != secret));
-        dynamodb
-            .update_item()
-            .table_name(TABLE)
-            .key("pk", record["pk"].clone())
-            .key("sk", record["sk"].clone())
-            .update_expression("SET #ttl = :past")
-            .expression_attribute_names("#ttl", "ttl")
-            .expression_attribute_values(":past", AttributeValue::N("1".to_owned()))
-            .send()
-            .await
-            .unwrap();
+/// Fails if there is no stored result, or one has the secret.
+async fn expire_stored_results(api: &Api, app: &TestApp, secret: &str) {
+    let mut results = api.aws.dynamodb().scan().table_name(TABLE).send().await.unwrap().items.unwrap();
+    results.retain(|item| item["sk"].as_s().unwrap().starts_with("IDEMPOTENCY#"));
+    assert!(!results.is_empty());
+    for result in results {
+        assert!(result.values().all(|value| value.as_s().map_or("", String::as_str) != secret));
+        let update = api.aws.update_item(app.id(), result["sk"].as_s().unwrap()).update_expression("SET #ttl = :past");
+        let update = update.expression_attribute_names("#ttl", "ttl");
+        update.expression_attribute_values(":past", AttributeValue::N("1".to_owned())).send().await.unwrap();
     }
 }
 
@@ -92,7 +85,7 @@ async fn stored_result_expires_after_one_day() {
     let app = api.create_app().await;
     let event = app.event("post-app-secrets").idempotency_key("daily");
     let first = api.call("post-app-secrets", &event).await;
-    expire_stored_results(&api, first.1["data"]["secret"].as_str().unwrap()).await;
+    expire_stored_results(&api, &app, first.1["data"]["secret"].as_str().unwrap()).await;
     let second = api.call("post-app-secrets", &event).await;
     assert_eq!((first.0, second.0), (201, 201));
     assert_ne!(first.1, second.1);
@@ -101,7 +94,7 @@ async fn stored_result_expires_after_one_day() {
     // Another change overtakes the repetition of an expired write.
     let event = app.event("delete-previous-app-secret").idempotency_key("overtaken");
     assert_eq!(api.call("delete-previous-app-secret", &event).await.0, 200);
-    expire_stored_results(&api, &api.secret(&app).await).await;
+    expire_stored_results(&api, &app, &api.secret(&app).await).await;
     api.aws
         .intercept_operation("TransactWriteItems", Reply::cancelled_transaction(&["ConditionalCheckFailed", "None"]));
     assert_eq!(api.call("delete-previous-app-secret", &event).await.0, 409);

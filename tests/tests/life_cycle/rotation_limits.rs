@@ -353,17 +353,9 @@ async fn unfinished_key_creation_is_named_in_log() {
     let aws = FakeAws::with_fixtures().await;
     let app = app_of("post-app-keys");
     let mut function = Function::start("post-app-keys", &aws.environment()).await;
-    let commits = Arc::new(AtomicUsize::new(0));
-    let counted = commits.clone();
-    aws.intercept(move |call| {
-        if call.operation != "TransactWriteItems" {
-            return Reply::Forward;
-        }
-        counted.fetch_add(1, Relaxed);
-        Reply::error(400, "AccessDeniedException")
-    });
+    aws.intercept_operation("TransactWriteItems", Reply::error(400, "AccessDeniedException"));
     assert_eq!(invoke(&mut function, &event("post-app-keys", None)).await.0, 500);
-    assert_eq!(commits.load(Relaxed), 1, "only conflicts are tried again");
+    assert_eq!(count(&aws.take_operations(), "TransactWriteItems"), 1, "only conflicts are tried again");
     let (_, warnings) = stop(function).await;
     assert_eq!(vec![warnings[0]["secret"].as_str().unwrap()], private_keys(&aws, app).await);
 }

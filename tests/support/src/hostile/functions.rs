@@ -225,7 +225,10 @@ async fn provide() -> (impl Fn(&str) -> Services, Client, Vec<App>) {
         let read = full.find_app(id).await.unwrap().unwrap();
         let mut app = read.clone();
         let (key, now) = (PublicKey::from_stored(PUBLIC_KEY.to_owned()).unwrap(), Timestamp::now());
-        while app.signing_keys.add_standby(SigningKeyLimits::API, SigningKeyId::random(), key.clone(), now).is_ok() {}
+        // A loop without an end would hang the tests if the limit were missing.
+        let mut add =
+            || app.signing_keys.add_standby(SigningKeyLimits::API, SigningKeyId::random(), key.clone(), now).is_ok();
+        assert!((0..100).any(|_| !add()), "no limit of signing keys");
         full.update_app(&read, app, now, None).await.unwrap();
     }
     (services, Client::new(&sdk), apps)
