@@ -8,7 +8,6 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_types::retry::ErrorKind;
 
 /// Describes why a call by the SDK failed.
 pub fn sdk_cause<E: Error + ProvideErrorMetadata + 'static>(error: &SdkError<E>) -> String {
@@ -55,16 +54,16 @@ pub fn connector_cause(error: &ConnectorError) -> String {
     if let Some(error) = find::<CredentialsError>(error) {
         return transport_cause(error);
     }
-    let kind = match error.as_other() {
-        Some(ErrorKind::TransientError) => "the connection ended before the AWS response",
-        _ if error.is_user() => "the HTTP request is invalid",
-        _ => "the request could not be prepared: check the endpoint",
+    let kind = if error.is_user() {
+        "the HTTP request is invalid"
+    } else {
+        "the request could not be prepared: check the endpoint"
     };
     kind.to_owned()
 }
 
 /// Finds an error of that type among an error and its causes.
-pub fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
     std::iter::successors(Some(error), |&error| error.source()).find_map(|error| error.downcast_ref())
 }
 
@@ -145,10 +144,6 @@ mod tests {
             (
                 SdkError::dispatch_failure(ConnectorError::other(request().into(), None)),
                 "the request could not be prepared: check the endpoint",
-            ),
-            (
-                SdkError::dispatch_failure(ConnectorError::other(request().into(), Some(ErrorKind::TransientError))),
-                "the connection ended before the AWS response",
             ),
             // The credentials come from a service, whose own call failed like this.
             (

@@ -2,19 +2,16 @@
 //!
 //! The SDK's own client also has HTTP/2, which DynamoDB does not offer and which every cold start would load.
 
-use std::{error::Error, io, time::Duration};
+use std::time::Duration;
 
-use aws_smithy_runtime_api::{
-    box_error::BoxError,
-    client::{
-        connection::{CaptureSmithyConnection, ConnectionMetadata},
-        http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
-        orchestrator::{HttpRequest, HttpResponse},
-        result::ConnectorError,
-        runtime_components::RuntimeComponents,
-    },
+use aws_smithy_runtime_api::client::{
+    connection::{CaptureSmithyConnection, ConnectionMetadata},
+    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+    runtime_components::RuntimeComponents,
 };
-use aws_smithy_types::{body::SdkBody, retry::ErrorKind};
+use aws_smithy_types::body::SdkBody;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{
@@ -24,8 +21,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use rustls::ClientConfig;
-
-use super::causes::find;
 
 /// The longest time to connect, without the TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -65,8 +60,10 @@ impl HttpConnector for Http1Client {
         }
         let response = self.0.request(request);
         HttpConnectorFuture::new(async {
-            let response = response.await.map_err(|error| classify(error.into()))?.map(SdkBody::from_body_1_x);
-            HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
+            // The SDK retries this kind of error. A new connection may help, whatever happened to this one.
+            let response = response.await.map_err(|error| ConnectorError::io(error.into()))?;
+            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::io(error.into()))
         })
     }
 }
@@ -81,23 +78,4 @@ fn closable(connection: &CaptureConnection) -> Option<ConnectionMetadata> {
         }
     };
     Some(ConnectionMetadata::builder().proxied(false).poison_fn(close).build())
-}
-
-/// Tells the SDK which errors it may retry, as its own client does.
-fn classify(error: BoxError) -> ConnectorError {
-    if find::<hyper::Error>(&*error).is_some_and(hyper::Error::is_user) {
-        ConnectorError::user(error)
-    } else if is_io(&*error) {
-        ConnectorError::io(error)
-    } else if find::<hyper::Error>(&*error).is_some_and(hyper::Error::is_incomplete_message) {
-        ConnectorError::other(error, Some(ErrorKind::TransientError))
-    } else {
-        ConnectorError::other(error, None)
-    }
-}
-
-fn is_io(error: &(dyn Error + 'static)) -> bool {
-    find::<io::Error>(error).is_some()
-        || find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect)
-        || find::<hyper::Error>(error).is_some_and(|error| error.is_closed() || error.is_canceled())
 }

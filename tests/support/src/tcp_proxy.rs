@@ -27,10 +27,15 @@ pub enum TcpFault {
     Reset,
     /// Connections are reset in the middle of the first response.
     ResetInResponse,
+    /// Connections are closed at once.
+    Closed,
+    /// Connections answer with bytes that are not HTTP.
+    NoHttp,
 }
 
 impl TcpFault {
-    pub const ALL: [Self; 4] = [Self::Refused, Self::Silent, Self::Reset, Self::ResetInResponse];
+    pub const ALL: [Self; 6] =
+        [Self::Refused, Self::Silent, Self::Reset, Self::ResetInResponse, Self::Closed, Self::NoHttp];
 }
 
 pub struct TcpProxy {
@@ -116,6 +121,8 @@ async fn forward(mut client: TcpStream, service: SocketAddr, fault: Option<TcpFa
             let _ = client.read(&mut piece).await?;
             client.set_zero_linger()
         }
+        Some(TcpFault::Closed) => Ok(()),
+        Some(TcpFault::NoHttp) => client.write_all(b"220 ready\r\n").await,
         Some(TcpFault::ResetInResponse) => {
             let mut service = TcpStream::connect(service).await?;
             let length = client.read(&mut piece).await?;
