@@ -12,11 +12,11 @@ pub const ROUTE: Route = Route::write(Method::DELETE, "/api/v1/apps/{appUuid}/ke
 /// Revokes a key, at once and permanently. Revokes the key in use only with `?force=true`. A repeated request returns the
 /// same for at least a day.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
-    cx.write(|app, now| {
+    cx.write(|app| {
         let key_id = cx.signing_key_id()?;
         cx.request.no_body()?;
         let force = cx.request.query_choice("force", &["true", "false"])? == Some("true");
-        json(&ListSuccess::written(app.signing_keys.revoke(key_id, force, now)?))
+        json(&ListSuccess::written(app.signing_keys.revoke(key_id, force, cx.now)?))
     })
     .await
 }

@@ -19,7 +19,7 @@ struct Data {
 
 /// Drops the previous secret, so that GET no longer returns it. Changes nothing if there is none.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
-    cx.write(|app, _| {
+    cx.write(|app| {
         cx.request.no_body()?;
         app.end_overlap();
         json(&LegacySuccess::new("OK", Data { previous_secret: None, previous_expires_at: None }))

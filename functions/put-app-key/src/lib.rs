@@ -21,14 +21,14 @@ struct Body {
 
 /// Puts a standby or previous key in use; the key in use becomes previous.
 pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
-    cx.write(|app, now| {
+    cx.write(|app| {
         let key_id = cx.signing_key_id()?;
         let body: Body = cx.request.body()?;
         // Callers cannot set other states.
         if body.state != SigningKeyState::InUse.name() {
             return Err(FailureKind::BadRequest.into());
         }
-        json(&ListSuccess::written(app.signing_keys.activate(key_id, body.force, now)?))
+        json(&ListSuccess::written(app.signing_keys.activate(key_id, body.force, cx.now)?))
     })
     .await
 }

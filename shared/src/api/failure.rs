@@ -163,7 +163,7 @@ impl From<SigningKeyChangeRefused> for Failure {
 impl From<ApiKeyChangeError> for Failure {
     fn from(error: ApiKeyChangeError) -> Self {
         let kind = match error {
-            ApiKeyChangeError::Malformed(_) | ApiKeyChangeError::TypeMismatch => FailureKind::BadRequest,
+            ApiKeyChangeError::TypeMismatch => FailureKind::BadRequest,
             ApiKeyChangeError::NoSuchKey => FailureKind::NotFound,
             ApiKeyChangeError::Refused(_) => FailureKind::Conflict,
             ApiKeyChangeError::NoRandomness(_) => FailureKind::Internal,
@@ -174,7 +174,7 @@ impl From<ApiKeyChangeError> for Failure {
 
 impl From<MalformedApiKeyRequest> for Failure {
     fn from(error: MalformedApiKeyRequest) -> Self {
-        ApiKeyChangeError::from(error).into()
+        Self::new(FailureKind::BadRequest, error)
     }
 }
 

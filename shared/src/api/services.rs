@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use crate::{
     aws::{DynamoDb, Resources, SecretsManager},
     secrets::Secrets,
@@ -10,7 +8,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Services {
     pub store: Store,
-    pub secrets: Arc<Secrets>,
+    pub secrets: Secrets,
 }
 
 impl Services {
@@ -19,12 +17,12 @@ impl Services {
         let Resources { table, secret_prefix, secrets_kms_key } = resources;
         Self {
             store: Store::new(dynamodb, table),
-            secrets: Arc::new(Secrets::new(secrets_manager, &secret_prefix, secrets_kms_key)),
+            secrets: Secrets::new(secrets_manager, &secret_prefix, secrets_kms_key),
         }
     }
 
     /// Returns services of which every call gets one of these responses: see [`DynamoDb::rehearsal`].
     pub(crate) fn rehearsal(&self, records: &'static str, secret: &'static str) -> Self {
-        Self { store: self.store.rehearsal(records), secrets: Arc::new(self.secrets.rehearsal(secret)) }
+        Self { store: self.store.rehearsal(records), secrets: self.secrets.rehearsal(secret) }
     }
 }

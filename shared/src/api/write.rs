@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    domain::{App, StoredResult, Timestamp, fingerprint},
+    domain::{App, StoredResult, fingerprint},
     http::{Response, StatusCode},
     store::{ApiKeyChange, StoreError, waits_after_conflict},
 };
@@ -36,15 +36,12 @@ pub struct NewWrite<'a> {
 impl Context {
     /// Changes the app and returns the result of `change` with 200. Fails if the app was changed since it was read. A
     /// replay changes nothing and returns the stored result.
-    pub async fn write(
-        &self,
-        change: impl FnOnce(&mut App, Timestamp) -> Result<String, Failure>,
-    ) -> Result<Response, Failure> {
+    pub async fn write(&self, change: impl FnOnce(&mut App) -> Result<String, Failure>) -> Result<Response, Failure> {
         let result = match self.begin_write().await? {
             Write::Replay { result, .. } => result,
             Write::New(write) => {
                 let mut app = write.app().clone();
-                let result = change(&mut app, self.now)?;
+                let result = change(&mut app)?;
                 write.commit(app, result).await?
             }
         };
@@ -93,19 +90,19 @@ impl NewWrite<'_> {
     ///
     /// Returns the stored result, which is another one if a parallel request did the same write first.
     pub async fn commit(self, changed: App, result: String) -> Result<String, Failure> {
-        if changed == *self.app() && self.caller.write_id().is_none() {
-            return Ok(result);
-        }
         self.store(changed, &[], result).await
     }
 
     /// Stores changes of the app's API keys and the result, like [`NewWrite::commit`].
     pub async fn commit_api_keys(self, changes: &[ApiKeyChange], result: String) -> Result<String, Failure> {
         let app = self.app().clone();
-        if changes.is_empty() { self.commit(app, result).await } else { self.store(app, changes, result).await }
+        self.store(app, changes, result).await
     }
 
     async fn store(self, changed: App, key_changes: &[ApiKeyChange], result: String) -> Result<String, Failure> {
+        if changed == *self.app() && key_changes.is_empty() && self.caller.write_id().is_none() {
+            return Ok(result);
+        }
         let Self { context, caller, fingerprint } = self;
         let (read, store) = (caller.app(), &context.services.store);
         let stored =

@@ -1,7 +1,4 @@
-use super::{
-    caller::{AuthError, Caller},
-    credentials::Credentials,
-};
+use super::caller::{AuthError, Caller};
 use crate::{
     domain::{ApiKey, ApiKeyStatus, ApiKeyType, ApiKeyValue, AppId, IdempotencyKey, Timestamp, WriteId},
     http::Request,
@@ -26,24 +23,24 @@ pub async fn authenticate(
     store: &Store,
     accepted: impl FnOnce(&ApiKey),
 ) -> Result<Caller, AuthError> {
-    let credentials = Credentials::from_request(request);
-    // 0: a browser sent the request.
-    if let Some(header) = credentials.browser_header.filter(|_| rejects_browsers) {
+    // 0: a browser sent the request; only browsers send these headers.
+    let browser_header = ["origin", "sec-fetch-site"].into_iter().find(|name| request.header(name).is_some());
+    if let Some(header) = browser_header.filter(|_| rejects_browsers) {
         return Err(AuthError::Browser(header));
     }
     // 1: `x-api-key` or `x-client-id` is missing or blank.
-    let (Some(api_key), Some(client_id)) = (credentials.api_key, credentials.client_id) else {
+    let (Some(api_key), Some(client_id)) = (request.header("x-api-key"), request.header("x-client-id")) else {
         return Err(AuthError::InvalidCredentials(None));
     };
     if api_key.trim().is_empty() || client_id.trim().is_empty() {
         return Err(AuthError::InvalidCredentials(None));
     }
     // 2: `x-api-key-type` is not exactly the route's type.
-    if credentials.api_key_type.as_deref() != Some(api_key_type.name()) {
+    if request.header("x-api-key-type").as_deref() != Some(api_key_type.name()) {
         return Err(AuthError::WrongType(None));
     }
     // 3: the path's app id is not a UUID.
-    let app_id: AppId = credentials.app_id.and_then(|id| id.parse().ok()).ok_or(AuthError::MalformedAppId)?;
+    let app_id: AppId = app_id(request).and_then(|id| id.parse().ok()).ok_or(AuthError::MalformedAppId)?;
     // 4: `x-client-id` is another app.
     if client_id.parse() != Ok(app_id) {
         return Err(AuthError::InvalidCredentials(None));
@@ -52,7 +49,7 @@ pub async fn authenticate(
     let presented: ApiKeyValue = api_key.parse().map_err(|_| AuthError::InvalidCredentials(None))?;
     let hash = presented.hash();
     // If it is malformed, only check 9 fails.
-    let idempotency_key = credentials.idempotency_key.as_deref().map(str::parse::<IdempotencyKey>);
+    let idempotency_key = request.header("idempotency-key").as_deref().map(str::parse::<IdempotencyKey>);
     let idempotency_key = idempotency_key.filter(|_| api_key_type == ApiKeyType::Write).transpose();
     let write_id = idempotency_key.as_ref().ok().and_then(Option::as_ref).map(|key| WriteId::new(&hash, key));
     // 6: no such app or key, or the key is revoked, expired or not allowed at the caller's address.
@@ -82,4 +79,10 @@ pub async fn authenticate(
     idempotency_key.map_err(|_| AuthError::MalformedIdempotencyKey(api_key.id))?;
     let stored_result = stored_result.transpose().map_err(StoreError::from)?.filter(|stored| stored.is_kept(now));
     Ok(Caller { app, api_key, write_id, stored_result })
+}
+
+/// Returns the app's id in the path. Routes have two names for it.
+#[must_use]
+pub fn app_id(request: &Request) -> Option<&str> {
+    ["appId", "appUuid"].into_iter().find_map(|name| request.path_parameter(name))
 }

@@ -2,12 +2,10 @@
 
 mod caller;
 mod checks;
-mod credentials;
 mod notes;
 
 pub use self::{
     caller::{AuthError, Caller},
-    checks::{Requirement, authenticate},
-    credentials::app_id,
+    checks::{Requirement, app_id, authenticate},
     notes::Notes,
 };

@@ -12,15 +12,17 @@ use lambda_http::{
 /// The format of an event and of its response.
 ///
 /// <https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html>
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PayloadFormat {
-    /// REST APIs.
+    /// REST APIs. HTTP APIs also accept a response in this format.
+    #[default]
     V1,
     /// HTTP APIs.
     V2,
 }
 
 /// The parts of an event that a request needs. It holds a presented API key, so it has no `Debug`.
+#[derive(Default)]
 pub struct Event {
     pub format: PayloadFormat,
     pub request_id: Option<String>,
@@ -38,21 +40,6 @@ impl Event {
     /// Reads an event. Returns `None` if it has neither format, for example without a request context.
     pub fn read(event: &str) -> Option<Self> {
         serde_json::from_str(event).map(Self::from_v2).or_else(|_| serde_json::from_str(event).map(Self::from_v1)).ok()
-    }
-
-    /// Returns an event without content, in the format whose response both kinds of API accept.
-    pub fn unreadable() -> Self {
-        Self {
-            format: PayloadFormat::V1,
-            request_id: None,
-            source_ip: None,
-            headers: HeaderMap::new(),
-            path_parameters: HashMap::new(),
-            query: Vec::new(),
-            raw_query: None,
-            body: None,
-            is_base64_encoded: false,
-        }
     }
 
     fn from_v2(event: ApiGatewayV2httpRequest) -> Self {

@@ -25,7 +25,7 @@ impl Request {
     /// Uses `invocation_id` if the gateway's request id is missing or not usable.
     #[must_use]
     pub fn read(event: &str, invocation_id: &str) -> Self {
-        let mut event = Event::read(event).unwrap_or_else(Event::unreadable);
+        let mut event = Event::read(event).unwrap_or_default();
         let id = event.request_id.take().filter(|id| is_header_value(id));
         Self { id: id.unwrap_or_else(|| invocation_id.to_owned()), event }
     }

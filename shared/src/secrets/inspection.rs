@@ -157,7 +157,9 @@ impl Secrets {
 
     /// Restores a secret that is scheduled for deletion.
     pub async fn restore(&self, purpose: Purpose) -> Result<(), SecretsError> {
-        self.restore_named(&self.name(purpose)).await
+        let name = self.name(purpose);
+        let restored = send(self.secrets_manager.client().restore_secret().secret_id(&name).send()).await;
+        restored.map(drop).map_err(|error| SecretsError::new(&name, error))
     }
 
     /// Schedules the deletion of a secret, with Secrets Manager's recovery window of 30 days. Does nothing if the

@@ -123,17 +123,12 @@ impl Secrets {
         match send(creation.customize().config_override(one_attempt_at_a_limit()).send()).await {
             Ok(_) => {}
             Err(error) if matches!(error.code.as_deref(), Some(Self::EXISTS | Self::SCHEDULED_FOR_DELETION)) => {
-                self.restore_named(&name).await?;
+                self.restore(Purpose::AppSecret(app)).await?;
             }
             Err(error) => return Err(SecretsError::new(&name, error)),
         }
         let labels = [version.to_string(), Self::CURRENT.to_owned()];
         until_visible(async || self.put(&name, version, value, labels.to_vec()).await).await
-    }
-
-    async fn restore_named(&self, name: &str) -> Result<(), SecretsError> {
-        let restored = send(self.secrets_manager.client().restore_secret().secret_id(name).send()).await;
-        restored.map(drop).map_err(|error| SecretsError::new(name, error))
     }
 
     /// Creates the secret with a signing key's private half (PKCS#8 PEM), in one call. The key's id must be new and

@@ -59,23 +59,19 @@ impl Store {
         Ok(())
     }
 
-    /// Stores the attributes that differ between `read` and `changed`, and increments `version`. The result of an
-    /// idempotent write is stored in the same transaction. Each function's policy names the attributes that it may
-    /// change.
+    /// Stores the attributes that differ between `read` and `changed`, and increments `version`. Each function's policy
+    /// names the attributes that it may change.
     ///
-    /// Fails with [`StoreError::Conflict`] if a record was changed or deleted since it was read, or if the result is
-    /// stored already.
-    pub async fn update_app(
-        &self,
-        read: &App,
-        changed: App,
-        now: Timestamp,
-        result: Option<&StoredResult>,
-    ) -> Result<App, StoreError> {
-        self.update_app_and_api_keys(read, changed, now, &[], result).await
+    /// Fails with [`StoreError::Conflict`] if the app was changed or deleted since it was read.
+    pub async fn update_app(&self, read: &App, changed: App, now: Timestamp) -> Result<App, StoreError> {
+        self.update_app_and_api_keys(read, changed, now, &[], None).await
     }
 
-    /// Stores changes of the app and of its API keys in one transaction, like [`Store::update_app`].
+    /// Stores changes of the app and of its API keys, and the result of an idempotent write, in one transaction, like
+    /// [`Store::update_app`].
+    ///
+    /// Also fails with [`StoreError::Conflict`] if a key was changed since it was read, or if the result is stored
+    /// already.
     pub async fn update_app_and_api_keys(
         &self,
         read: &App,

@@ -2,7 +2,6 @@
 
 /// An app with every kind of API key and signing key.
 pub const APP: &str = "11111111-1111-4111-8111-111111111111";
-pub const DISABLED_APP: &str = "22222222-2222-4222-8222-222222222222";
 /// An app without signing keys.
 pub const KEYLESS_APP: &str = "cccccccc-cccc-4ccc-8ccc-cccccccccccc";
 /// An app with corrupt records: its API keys lack an attribute and its signing key is invalid.
@@ -34,31 +33,18 @@ pub const EXPIRED_KEY: &str = "ud_read_TESTKEYexpired0000000000000000001f627w";
 pub const IMPORTED_KEY: &str = "imported-test-key-read";
 /// A read key that no app has.
 pub const UNKNOWN_KEY: &str = "ud_read_TESTKEYunknown0000000000000000001xrMjS";
-/// A read key of [`DISABLED_APP`].
-pub const DISABLED_APP_KEY: &str = "ud_read_TESTKEYdisabled000000000000000000ypC7P";
 /// A read key of [`KEYLESS_APP`].
 pub const KEYLESS_APP_KEY: &str = "ud_read_TESTKEYkeyless0000000000000000002m1GvZ";
 /// A read key of [`CORRUPT_APP`].
 pub const CORRUPT_APP_KEY: &str = "ud_read_TESTKEYcorrupt0000000000000000000CIzPc";
 /// A read key of [`UNPINNED_APP`].
 pub const UNPINNED_APP_KEY: &str = "unpinned-test-key-read";
-/// A revoked write key of [`APP`].
-pub const REVOKED_WRITE_KEY: &str = "ud_write_TESTKEYrevoked0000000000000000001tbwCQ";
-/// An expired write key of [`APP`].
-pub const EXPIRED_WRITE_KEY: &str = "ud_write_TESTKEYexpired0000000000000000003zwcRF";
-/// A write key that no app has.
-pub const UNKNOWN_WRITE_KEY: &str = "ud_write_TESTKEYunknown0000000000000000004Jwwit";
-pub const DISABLED_APP_WRITE_KEY: &str = "ud_write_TESTKEYdisabled000000000000000003Jmvhe";
 pub const CORRUPT_APP_WRITE_KEY: &str = "ud_write_TESTKEYcorrupt0000000000000000002XEf77";
 pub const CHANGING_APP_WRITE_KEY: &str = "ud_write_TESTKEYchanges0000000000000000003CM8gU";
 pub const ROTATING_APP_WRITE_KEY: &str = "ud_write_TESTKEYrotates0000000000000000000Mkptx";
 pub const ROTATING_APP_READ_KEY: &str = "ud_read_TESTKEYrotates0000000000000000002imhCO";
 /// A read key of [`APP`] that expires and is accepted from 192.0.2.0/24 and 2001:db8::/32 only.
 pub const LIMITED_KEY: &str = "ud_read_TESTKEYlimited0000000000000000001ClsUu";
-/// A write key of [`APP`] with the same limits.
-pub const LIMITED_WRITE_KEY: &str = "ud_write_TESTKEYlimited0000000000000000003XfDGT";
-/// A read key of [`DISABLED_APP`] that expires.
-pub const DISABLED_APP_EXPIRING_KEY: &str = "ud_read_TESTKEYdisabledExpiring0000000003KvhzT";
 /// A read key of [`LISTED_APP`].
 pub const LISTED_APP_KEY: &str = "ud_read_TESTKEYlisted00000000000000000004PCF0j";
 pub const LISTED_APP_WRITE_KEY: &str = "ud_write_TESTKEYlisted000000000000000000023Ni8a";
@@ -78,7 +64,6 @@ pub const LEAKED_WRITE_KEY: &str = "ud_write_TESTKEYleaked00000000000000000001Vt
 pub const LAST_APP_WRITE_KEY: &str = "ud_write_TESTKEYlast0000000000000000000000DNZE8";
 /// A read key of [`PARTLY_CORRUPT_APP`] that expires.
 pub const PARTLY_CORRUPT_APP_KEY: &str = "ud_read_TESTKEYpartlyCorrupt0000000000002SZsKM";
-pub const PARTLY_CORRUPT_APP_WRITE_KEY: &str = "ud_write_TESTKEYpartlyCorrupt00000000000007ic0Z";
 /// A read key of [`PARTLY_CORRUPT_APP`] whose record lacks an attribute.
 pub const CORRUPT_LEAKED_KEY: &str = "ud_read_TESTKEYcorruptLeaked00000000000017Vz7p";
 /// The secret of [`APP`].

@@ -87,7 +87,7 @@ async fn assert_found(aws: &FakeAws, app: AppId, repairable: &[&str], lasting: &
 async fn change(aws: &FakeAws, app: &App, change: impl FnOnce(&mut App)) -> App {
     let mut changed = app.clone();
     change(&mut changed);
-    aws.services().store.update_app(app, changed, Timestamp::now(), None).await.unwrap()
+    aws.services().store.update_app(app, changed, Timestamp::now()).await.unwrap()
 }
 
 /// Changes an item as the store never does.
@@ -124,7 +124,7 @@ async fn healthy_table_has_no_findings() {
         let id = WriteId::new(&keys[0].hash, &"key".parse().unwrap());
         StoredResult::new(id, "request".to_owned(), "response".to_owned(), Timestamp::now())
     };
-    services.store.update_app(&ended, ended.clone(), Timestamp::now(), Some(&written)).await.unwrap();
+    services.store.update_app_and_api_keys(&ended, ended.clone(), Timestamp::now(), &[], Some(&written)).await.unwrap();
     aws.admin_json(&["secret", "rotate", &ended.id.to_string(), "--overlap", "0s"]).await;
     aws.admin_json(&["secret", "end-overlap", &ended.id.to_string()]).await;
     aws.admin_json(&["app", "disable", &new_app(&aws).await.id.to_string()]).await;

@@ -105,7 +105,7 @@ impl Api {
         let mut changed = read.clone();
         let (id, key) = (SigningKeyId::random(), PublicKey::import(RSA_2048).unwrap());
         changed.signing_keys.add_standby(SigningKeyLimits::API, id, key, Timestamp::now()).unwrap();
-        store.update_app(&read, changed, Timestamp::now(), None).await.unwrap();
+        store.update_app(&read, changed, Timestamp::now()).await.unwrap();
         id.to_string()
     }
 

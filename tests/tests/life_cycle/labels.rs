@@ -25,7 +25,7 @@ async fn rotate_without_clean_up(api: &Api, id: AppId) -> App {
     let read = pinned(api, id).await;
     let value = Secret::random().unwrap();
     let prepared = PreparedRotation::new(&services.secrets, read.clone(), &value, HOUR, now).await.unwrap();
-    services.store.update_app(&read, prepared.app, now, None).await.unwrap()
+    services.store.update_app(&read, prepared.app, now).await.unwrap()
 }
 
 /// Returns the app's first record, and the record after each of three rotations whose labels are not cleaned up.

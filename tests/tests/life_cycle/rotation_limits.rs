@@ -100,7 +100,7 @@ async fn fill(aws: &FakeAws, app: AppId, count: usize) {
             .add_standby(SigningKeyLimits::API, SigningKeyId::random(), key.clone(), Timestamp::now())
             .unwrap();
     }
-    store.update_app(&read, app, Timestamp::now(), None).await.unwrap();
+    store.update_app(&read, app, Timestamp::now()).await.unwrap();
 }
 
 /// Returns a listing of versions with these ages in seconds.
@@ -238,7 +238,7 @@ async fn replay_after_overlap_ended_is_refused() {
     let read = find_app(&aws, app).await;
     let mut ended = read.clone();
     ended.end_overlap();
-    store.update_app(&read, ended, Timestamp::now(), None).await.unwrap();
+    store.update_app(&read, ended, Timestamp::now()).await.unwrap();
     assert_eq!(invoke(&mut function, &first).await.0, 409);
 }
 
@@ -391,7 +391,7 @@ async fn parallel_keys_against_toggled_key_all_succeed() {
                     let read = store.find_app(app).await.unwrap().unwrap();
                     let mut app = read.clone();
                     app.signing_keys.activate(toggled[number % toggled.len()], true, Timestamp::now()).unwrap();
-                    if store.update_app(&read, app, Timestamp::now(), None).await.is_ok() {
+                    if store.update_app(&read, app, Timestamp::now()).await.is_ok() {
                         break;
                     }
                 }

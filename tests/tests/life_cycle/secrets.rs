@@ -79,7 +79,7 @@ async fn change_between_read_and_write_refuses_write() {
     let (response, ()) = tokio::join!(function.invoke(&event), async {
         api.aws.response_lost().await;
         api.aws.forward();
-        api.aws.services().store.update_app(&changed, changed.clone(), Timestamp::now(), None).await.unwrap();
+        api.aws.services().store.update_app(&changed, changed.clone(), Timestamp::now()).await.unwrap();
     });
     let (response, _) = read_payload(&response);
     assert_eq!(response, contract::failure("post-app-secrets", "E4090"));

@@ -224,7 +224,7 @@ async fn disable(services: &Services, read: App, is_disabled: bool) -> Result<Ap
         return Ok(read);
     }
     let changed = App { is_disabled, ..read.clone() };
-    Ok(services.store.update_app(&read, changed, Timestamp::now(), None).await?)
+    Ok(services.store.update_app(&read, changed, Timestamp::now()).await?)
 }
 
 /// Deletes an app. Disables it first, so that a half-deleted app rejects requests. Deletes its record last, so that the same

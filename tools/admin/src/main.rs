@@ -31,7 +31,9 @@ use userdocks_admin::{
 };
 
 use crate::{
-    arguments::{ApiKeyCommand, AppCommand, Arguments, Command, SecretCommand, SigningKeyCommand, TableCommand},
+    arguments::{
+        ApiKeyCommand, AppCommand, Arguments, Command, ReplacementFlags, SecretCommand, SigningKeyCommand, TableCommand,
+    },
     output::Output,
     target::Target,
 };
@@ -224,12 +226,14 @@ async fn run_api_key(command: ApiKeyCommand, services: &Services) -> Result<Comm
 async fn run_secret(command: SecretCommand, services: &Services) -> Result<CommandOutput, AdminError> {
     match command {
         SecretCommand::Status { app } => secret::status(services, app).await,
-        SecretCommand::Set { app, replacement } => {
+        SecretCommand::Set { app, replacement: ReplacementFlags { overlap, force } } => {
             let value = input::secret()?;
             secret::oddities(&value).for_each(|oddity| report(&format!("userdocks-admin: warning: {oddity}")));
-            secret::set(services, app, &value, replacement.into()).await
+            secret::set(services, app, &value, overlap, force).await
         }
-        SecretCommand::Rotate { app, replacement } => secret::rotate(services, app, replacement.into()).await,
+        SecretCommand::Rotate { app, replacement: ReplacementFlags { overlap, force } } => {
+            secret::rotate(services, app, overlap, force).await
+        }
         SecretCommand::EndOverlap { app, force } => secret::end_overlap(services, app, force).await,
     }
 }

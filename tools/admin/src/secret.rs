@@ -15,16 +15,7 @@ use crate::{
     json::{app_json, secret_json},
 };
 
-/// A replacement of an app's secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SecretReplacement {
-    /// The time for which the previous secret is still returned.
-    pub overlap: Duration,
-    /// Replaces the secret even if API keys in use lose their version.
-    pub force: bool,
-}
-
-/// Sets an app's secret to a given value.
+/// Sets an app's secret to a given value. The previous secret is still returned for `overlap`.
 ///
 /// # Errors
 /// The value is empty, longer than Secrets Manager's limit, or already the app's secret. All errors of [`rotate`].
@@ -32,7 +23,8 @@ pub async fn set(
     services: &Services,
     app: AppId,
     value: &Secret,
-    replacement: SecretReplacement,
+    overlap: Duration,
+    force: bool,
 ) -> Result<CommandOutput, AdminError> {
     /// Secrets Manager's limit, in bytes.
     const MAX_SECRET_BYTES: usize = 65_536;
@@ -45,7 +37,7 @@ pub async fn set(
     if services.secrets.app_secret(app, current).await.is_ok_and(|current| *current == *value) {
         return Err(AdminError::SameSecret(app));
     }
-    replace(services, app, value, replacement).await
+    replace(services, app, value, overlap, force).await
 }
 
 /// Returns warnings about likely mistakes in a secret.
@@ -65,7 +57,7 @@ pub fn oddities(value: &Secret) -> impl Iterator<Item = &'static str> {
     .filter_map(|(is_so, oddity)| is_so.then_some(oddity))
 }
 
-/// Replaces an app's secret with a random one.
+/// Replaces an app's secret with a random one. The previous secret is still returned for `overlap`.
 ///
 /// # Errors
 /// - The overlap is longer than 30 days.
@@ -74,16 +66,18 @@ pub fn oddities(value: &Secret) -> impl Iterator<Item = &'static str> {
 pub async fn rotate(
     services: &Services,
     app: AppId,
-    replacement: SecretReplacement,
+    overlap: Duration,
+    force: bool,
 ) -> Result<CommandOutput, AdminError> {
-    replace(services, app, &Secret::random()?, replacement).await
+    replace(services, app, &Secret::random()?, overlap, force).await
 }
 
 async fn replace(
     services: &Services,
     id: AppId,
     value: &Secret,
-    SecretReplacement { overlap, force }: SecretReplacement,
+    overlap: Duration,
+    force: bool,
 ) -> Result<CommandOutput, AdminError> {
     if overlap > App::MAX_OVERLAP {
         return Err(AdminError::OverlapTooLong);
@@ -96,7 +90,7 @@ async fn replace(
         check_keys(services, &app, &changed, now).await?;
     }
     let prepared = PreparedRotation::new(&services.secrets, app.clone(), value, overlap, now).await?;
-    match services.store.update_app(&app, prepared.app.clone(), now, None).await {
+    match services.store.update_app(&app, prepared.app.clone(), now).await {
         Ok(app) => {
             prepared.finish(&services.secrets).await;
             Ok(output(&app, now))
@@ -133,7 +127,7 @@ pub async fn end_overlap(services: &Services, id: AppId, force: bool) -> Result<
         if !force {
             check_keys(services, &read, &app, now).await?;
         }
-        app = services.store.update_app(&read, app, now, None).await?;
+        app = services.store.update_app(&read, app, now).await?;
     }
     Ok(output(&app, now))
 }

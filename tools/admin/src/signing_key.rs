@@ -147,7 +147,7 @@ async fn change(
     let mut app = read.clone();
     change(&mut app, now)?;
     if app != read {
-        app = services.store.update_app(&read, app, now, None).await?;
+        app = services.store.update_app(&read, app, now).await?;
     }
     Ok(json!({ "signingKey": signing_key_json(app.signing_keys.get(key)?) }).into())
 }

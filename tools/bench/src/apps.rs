@@ -158,7 +158,7 @@ impl Apps {
         if self.returns_secret {
             lock(&app.versions).push(Version::new(secret_body(&secret)));
         }
-        store.update_app(&read, prepared.app.clone(), now, None).await?;
+        store.update_app(&read, prepared.app.clone(), now).await?;
         if let Some(version) = lock(&app.versions).last() {
             version.committed.get_or_init(Instant::now);
         }

@@ -9,21 +9,18 @@ use std::{
     },
 };
 
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use serde_json::{Value, json};
 use userdocks::{
     api::Services,
     aws::{DynamoDb, Resources, SecretsManager},
 };
-use userdocks_local::fixtures;
+use userdocks_local::{fixtures, sdk_config};
 use userdocks_test_support::{app::TestApp, aws::start_embedded, tls::Authority};
 
 use crate::Failure;
 
 pub const TABLE: &str = "bench";
 pub const SECRET_PREFIX: &str = "bench";
-const REGION: &str = "us-east-1";
 
 /// DynamoDB and Secrets Manager, and the counts of their calls.
 pub struct Aws {
@@ -116,19 +113,10 @@ impl Aws {
 }
 
 async fn provision(dynamodb: SocketAddr, secrets_manager: SocketAddr) -> Result<Services, Failure> {
-    let at = |address: SocketAddr| {
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::from_static(REGION))
-            .credentials_provider(SharedCredentialsProvider::new(Credentials::new(
-                "bench", "bench", None, None, "bench",
-            )))
-            .endpoint_url(format!("http://{address}"))
-            .build()
-    };
-    let dynamodb = aws_sdk_dynamodb::Client::new(&at(dynamodb));
+    let at = |address: SocketAddr| sdk_config(&format!("http://{address}"));
+    let dynamodb = aws_sdk_dynamodb::Client::new(&at(dynamodb)?);
     let resources = Resources { table: TABLE.to_owned(), secret_prefix: SECRET_PREFIX.parse()?, secrets_kms_key: None };
-    let secrets_manager = aws_sdk_secretsmanager::Client::new(&at(secrets_manager));
+    let secrets_manager = aws_sdk_secretsmanager::Client::new(&at(secrets_manager)?);
     let secrets_manager = SecretsManager::from_sdk(secrets_manager, None);
     let services = Services::new(DynamoDb::from_sdk(dynamodb.clone(), None), secrets_manager, resources);
     services.store.create_table().await?;

@@ -6,8 +6,8 @@ use serde::Deserialize;
 use userdocks::{
     api::Services,
     domain::{
-        AllowList, ApiKey, ApiKeyType, ApiKeyValue, App, PublicKey, Secret, SecretVersionId, SigningKey,
-        SigningKeyState, SigningKeys, Timestamp,
+        AllowList, ApiKey, ApiKeyType, ApiKeyValue, App, PublicKey, Secret, SecretVersionId, SigningKey, SigningKeys,
+        Timestamp,
     },
     store::StoreError,
 };
@@ -136,12 +136,9 @@ impl FixtureApiKey {
 
 impl FixtureSigningKey {
     fn signing_key(&self) -> Result<SigningKey, AnyError> {
-        let states =
-            [SigningKeyState::Standby, SigningKeyState::InUse, SigningKeyState::Previous, SigningKeyState::Revoked];
-        let state = states.into_iter().find(|state| state.name() == self.state).ok_or("unknown state of a key")?;
         Ok(SigningKey {
             id: self.uuid.parse()?,
-            state,
+            state: self.state.parse()?,
             public_key: PublicKey::from_stored(self.public_key.clone())?,
             is_imported: true,
             created_at: self.created_at.parse()?,

@@ -1,11 +1,9 @@
-use super::{ApiKeyStatus, MalformedApiKeyRequest};
+use super::ApiKeyStatus;
 use crate::domain::NoRandomness;
 
 /// The reason that an API key is not created or revoked, in the order of the contract's checks.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiKeyChangeError {
-    #[error(transparent)]
-    Malformed(#[from] MalformedApiKeyRequest),
     #[error("there is no such API key")]
     NoSuchKey,
     #[error("the replaced API key is of the other type")]

@@ -35,8 +35,8 @@ pub fn to_record(item: Attributes) -> Result<Record, CorruptItem> {
     if sk.starts_with(API_KEY_SK_PREFIX) {
         return to_api_key_of_app(item).map(|(app, key)| Record::ApiKey(app, Box::new(key)));
     }
-    let app = Reader::new(item.clone()).parse_key(PK, APP_PK_PREFIX)?;
     let mut item = Reader::new(item);
+    let app = item.parse_key(PK, APP_PK_PREFIX)?;
     if !sk.starts_with(STORED_RESULT_SK_PREFIX) {
         return Err(item.corrupt(SK, "of an unknown kind"));
     }

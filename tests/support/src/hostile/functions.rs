@@ -180,7 +180,7 @@ impl Functions {
         assert!(version <= app.version + 1, "an earlier refused write changed {}", app.id);
         if version != app.version {
             let original = app.clone();
-            *app = self.runtime.block_on(self.store.update_app(&read, original, Timestamp::now(), None)).unwrap();
+            *app = self.runtime.block_on(self.store.update_app(&read, original, Timestamp::now())).unwrap();
         }
     }
 }
@@ -229,7 +229,7 @@ async fn provide() -> (impl Fn(&str) -> Services, Client, Vec<App>) {
         let mut add =
             || app.signing_keys.add_standby(SigningKeyLimits::API, SigningKeyId::random(), key.clone(), now).is_ok();
         assert!((0..100).any(|_| !add()), "no limit of signing keys");
-        full.update_app(&read, app, now, None).await.unwrap();
+        full.update_app(&read, app, now).await.unwrap();
     }
     (services, Client::new(&sdk), apps)
 }

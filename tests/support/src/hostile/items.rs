@@ -132,7 +132,7 @@ impl Service {
         let Some(Ok(done)) = stored_result else { return };
         self.set_response(&json!({}));
         let now = Timestamp::now();
-        let changed = run(store.update_app(&app, app.clone(), now, Some(&done))).unwrap();
+        let changed = run(store.update_app_and_api_keys(&app, app.clone(), now, &[], Some(&done))).unwrap();
         assert_eq!(changed, App { version: app.version + 1, updated_at: now, ..app });
         let transaction = self.transaction();
         let mut record = written[0].clone();

@@ -9,7 +9,6 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use clap_complete::Shell;
 use userdocks::domain::{AppId, SecretPrefix, SigningKeyId};
-use userdocks_admin::secret::SecretReplacement;
 
 use self::values::overlap;
 pub use self::{api_key::ApiKeyCommand, app::AppCommand};
@@ -190,16 +189,10 @@ pub enum SecretCommand {
 pub struct ReplacementFlags {
     /// Time for which the previous secret is still returned, 0s to 30d (1m is a minute, 1M a month)
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = overlap)]
-    overlap: Duration,
+    pub overlap: Duration,
     /// Replace the secret even if API keys in use have only a version that is no longer returned
     #[arg(long)]
-    force: bool,
-}
-
-impl From<ReplacementFlags> for SecretReplacement {
-    fn from(flags: ReplacementFlags) -> Self {
-        Self { overlap: flags.overlap, force: flags.force }
-    }
+    pub force: bool,
 }
 
 #[derive(Subcommand)]

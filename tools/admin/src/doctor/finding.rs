@@ -19,7 +19,7 @@ pub struct Finding {
     pub repair: Option<Repair>,
 }
 
-/// A repair that can be undone for 30 days.
+/// A repair that can be undone for 30 days, except the removal of a label.
 pub enum Repair {
     Keep(AppId, SecretVersionId),
     Release(Box<App>, SecretVersionId),
