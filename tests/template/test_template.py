@@ -27,7 +27,7 @@ EVERY_OPTION = {
     "AlarmTopicArn": TOPIC,
     "Deployment": "Canary10Percent5Minutes",
 }
-ALARMS = {"failures", "leaked", "read-throttles", "refused", "rejected", "server-errors", "slow-answers", "write-throttles"}
+ALARMS = {"failures", "leaked", "read-throttles", "rejected", "server-errors", "slow-answers", "unauthorized", "write-throttles"}
 # These functions have their own boundary, which allows no access to secrets.
 ISSUERS = {"post-app-api-keys"}
 UUIDS = random.Random(1)
@@ -316,6 +316,13 @@ class Created(unittest.TestCase):
             [deployed] = of_type(resources, "AWS::ApiGatewayV2::Stage").values()
             self.assertFalse(set(deployed["RouteSettings"]) - routes, reports)
             self.assertEqual(len(routes), len(stack.functions(resources)), reports)
+
+    def test_access_log_shows_nothing_that_can_hold_api_key(self):
+        """A header holds one, and so may a path or its parameter."""
+        [deployed] = of_type(stack.translate({})["Resources"], "AWS::ApiGatewayV2::Stage").values()
+        logged = set(json.loads(deployed["AccessLogSettings"]["Format"]).values())
+        allowed = {"requestId", "requestTime", "routeKey", "status", "identity.sourceIp", "responseLatency", "integrationErrorMessage"}
+        self.assertEqual(logged, {f"$context.{name}" for name in allowed})
 
     def test_leak_reports_can_be_off(self):
         with_reports = stack.translate({})
