@@ -28,7 +28,7 @@ run: cargo-lambda ## Run the API on this machine, with demo data; Ctrl-C stops i
 logs: ## Follow the log of `make run`, one line per request
 	@tail -n +1 -F "$${DATA_DIR:-.local}/functions.log" | cargo run --quiet --package userdocks-local -- logs
 
-test: format lint lint-openapi deny unit-and-end-to-end template validate ## Check formatting, lints, docs/openapi.yaml, dependencies and the template; run all tests
+test: format lint lint-openapi deny unit-and-end-to-end template validate ## Check formatting, lints, docs/openapi.yaml, dependencies and the template; run the main tests
 
 format:
 	cargo fmt --all --check
@@ -80,8 +80,8 @@ sam-build: sam cargo-lambda zig
 	$(LOCAL_SAM) build --config-env local
 
 # Changes the default members: the library and the functions. First runs their own tests, which take seconds. Then runs the
-# black-box tests, for the changes that those do not notice; without a first run of the unchanged code, for which cargo-mutants
-# looks for these tests in the changed packages. MUTANTS selects changes, for example --file 'shared/src/auth/**'.
+# black-box tests, for the changes that those do not notice. Skips the run of the unchanged code, because cargo-mutants would look
+# for these tests in the changed packages. MUTANTS selects changes, for example --file 'shared/src/auth/**'.
 MUTANTS ?=
 CHANGE_THE_CODE = CARGO_PROFILE_DEV_DEBUG=false PYTHON="$(CURDIR)/$(CLIENTS)/bin/python" \
   cargo mutants --output target $(MUTANTS)
