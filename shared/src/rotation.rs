@@ -5,9 +5,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use tokio::time::timeout;
-
 use crate::{
+    aws::failure_within,
     domain::{App, AppId, Secret, SecretVersionId, Timestamp},
     secrets::{Secrets, SecretsError},
 };
@@ -84,15 +83,12 @@ impl PreparedRotation {
 /// Neither a failure nor a slow AWS response may change the outcome of the rotation, which is already decided.
 async fn best_effort(rotation: &PreparedRotation, clean_up: impl Future<Output = Result<(), SecretsError>>) {
     const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(1);
-    let cause = match timeout(CLEAN_UP_TIMEOUT, clean_up).await {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no response after {CLEAN_UP_TIMEOUT:?}"),
-    };
-    tracing::warn!(
-        appId = %rotation.app.id,
-        version = %rotation.version(),
-        cause,
-        "cannot clean up the secret's staging labels; the next rotation tries again"
-    );
+    if let Some(cause) = failure_within(CLEAN_UP_TIMEOUT, clean_up).await {
+        tracing::warn!(
+            appId = %rotation.app.id,
+            version = %rotation.version(),
+            cause,
+            "cannot clean up the secret's staging labels; the next rotation tries again"
+        );
+    }
 }

@@ -30,7 +30,7 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
     let listed = revoked.first().map(|(_, key)| ListedApiKey::new(key, caller.id, cx.now)).into_iter().collect();
     let result = json(&ListSuccess::new(ListedApiKey::KIND, listed))?;
     let changes = revoked.into_iter().filter(|(read, changed)| read != changed);
-    let changes: Vec<_> = changes.map(|(read, changed)| ApiKeyChange::update(read, changed)).collect();
-    let result = write.commit_api_keys(&changes, result).await?;
+    let changes = changes.map(|(read, changed)| ApiKeyChange::update(read, changed)).collect();
+    let result = write.commit_api_keys(changes, result).await?;
     Ok(uncacheable(StatusCode::OK, result))
 }

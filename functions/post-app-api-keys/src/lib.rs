@@ -48,14 +48,14 @@ pub async fn handle(cx: Arc<Context>) -> Result<Response, Failure> {
             (issued, Some(ApiKeyChange::update(read, retired)))
         }
     };
-    let changes: Vec<_> = [ApiKeyChange::Create(key.clone().into())].into_iter().chain(retirement).collect();
+    let changes = [ApiKeyChange::Create(key.clone().into())].into_iter().chain(retirement).collect();
 
     let body = |value: Option<&str>| {
         let key = CreatedApiKey { key: ListedApiKey::new(&key, caller.id, cx.now), value };
         json(&ListSuccess::new(ListedApiKey::KIND, vec![key]))
     };
     let without_value = body(None)?;
-    let result = write.commit_api_keys(&changes, without_value.clone()).await?;
+    let result = write.commit_api_keys(changes, without_value.clone()).await?;
     cx.audit.record_subject(written_id(&result)?);
     // If the results differ, a parallel request did the same write first and created another key.
     let is_mine = result == without_value;

@@ -84,7 +84,8 @@ async fn rotate(cx: &Context, write: NewWrite<'_>) -> Result<Rotation, Failure> 
     let stored = serde_json::to_string(&mine).map_err(Failure::internal)?;
     match write.commit(prepared.app.clone(), stored.clone()).await {
         Ok(result) if result == stored => {
-            prepared.finish(secrets).await;
+            let services = Arc::clone(&cx.services);
+            cx.background.start(async move { prepared.finish(&services.secrets).await });
             Ok(mine)
         }
         Err(failure) if failure.kind != FailureKind::Conflict => Err(failure),

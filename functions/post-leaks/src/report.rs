@@ -44,20 +44,18 @@ impl<'a> Report<'a> {
     }
 
     async fn revoke(&self, cx: &Context, app: AppId, key: &ApiKey) -> Result<(), Failure> {
-        // Read before the revocation, so that nothing delays its log line.
         let issued = issued_by(cx, app, key).await;
-        if cx.services.store.revoke_leaked_api_key(app, &key.hash, cx.now).await? {
-            let url = self.0.get(&key.hash).and_then(|token| token.url);
-            tracing::warn!(
-                requestId = cx.request.id(),
-                appId = %app,
-                keyId = %key.id,
-                issued,
-                untrustedUrl = url.map(|url| self.without_tokens(url)),
-                "API key revoked after a leak report"
-            );
-        }
-        Ok(())
+        let url = self.0.get(&key.hash).and_then(|token| token.url);
+        // Before the revocation: if its response is lost, a repeated report does not find the key active.
+        tracing::warn!(
+            requestId = cx.request.id(),
+            appId = %app,
+            keyId = %key.id,
+            issued,
+            untrustedUrl = url.map(|url| self.without_tokens(url)),
+            "API key reported as leaked"
+        );
+        Ok(cx.services.store.revoke_leaked_api_key(app, &key.hash, cx.now).await?)
     }
 
     /// Replaces all reported tokens in a URL. Decodes the URL if only that shows a token.

@@ -7,10 +7,11 @@ use super::{
     services::Services,
 };
 use crate::{
-    auth::{self, Caller, Notes},
+    auth::{self, Caller},
+    aws::Background,
     domain::{ApiKey, ApiKeyId, ApiKeys, AppId, SecretVersionId, SigningKeyId, Timestamp},
     http::Request,
-    store::StoreError,
+    store::{ApiKeyChange, StoreError},
 };
 
 /// A request, and everything that is needed to handle it.
@@ -21,15 +22,16 @@ pub struct Context {
     /// The time at which the request arrived.
     pub now: Timestamp,
     route: Route,
-    notes: Notes,
+    /// Its work cannot change the response.
+    pub background: Background,
     api_key_expires_at: OnceLock<Timestamp>,
 }
 
 impl Context {
     #[must_use]
     pub fn new(route: Route, request: Request, services: Arc<Services>, now: Timestamp) -> Self {
-        let (audit, notes, api_key_expires_at) = (Audit::default(), Notes::default(), OnceLock::new());
-        Self { request, services, audit, now, route, notes, api_key_expires_at }
+        let (audit, background, api_key_expires_at) = (Audit::default(), Background::default(), OnceLock::new());
+        Self { request, services, audit, background, now, route, api_key_expires_at }
     }
 
     #[must_use]
@@ -56,14 +58,23 @@ impl Context {
         let is_first = api_key.is_some_and(|api_key| self.audit.record_api_key(api_key));
         let caller = outcome?;
         if is_first {
-            self.notes.note_use(&caller, &self.services.store, self.request.id(), self.now);
+            auth::note_use(&self.background, &caller, &self.services.store, self.request.id(), self.now);
         }
         Ok(caller)
     }
 
     /// Stores in the background which version of the secret the caller fetches.
     pub fn note_fetch(&self, caller: &Caller, version_id: SecretVersionId) {
-        self.notes.note_fetch(caller, &self.services.store, self.request.id(), version_id, self.now);
+        let (background, store) = (&self.background, &self.services.store);
+        auth::note_fetch(background, caller, store, self.request.id(), version_id, self.now);
+    }
+
+    /// Stores in the background when the index item of a changed API key expires.
+    pub fn set_index_expiry(&self, app: AppId, change: ApiKeyChange) {
+        if let ApiKeyChange::Update { changed, .. } = change {
+            let services = Arc::clone(&self.services);
+            self.background.start(async move { services.store.set_index_expiry(app, &changed).await });
+        }
     }
 
     /// Returns the expiry of the caller's API key; `None` if the key did not pass check 7 or does not expire.
@@ -97,10 +108,5 @@ impl Context {
             Some(corrupt) => Err(StoreError::from(corrupt).into()),
             None => Ok(ApiKeys::new(keys)),
         }
-    }
-
-    /// Waits for the request's background work.
-    pub async fn finish(&self) {
-        self.notes.finish().await;
     }
 }

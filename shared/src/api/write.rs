@@ -90,16 +90,16 @@ impl NewWrite<'_> {
     ///
     /// Returns the stored result, which is another one if a parallel request did the same write first.
     pub async fn commit(self, changed: App, result: String) -> Result<String, Failure> {
-        self.store(changed, &[], result).await
+        self.store(changed, Vec::new(), result).await
     }
 
     /// Stores changes of the app's API keys and the result, like [`NewWrite::commit`].
-    pub async fn commit_api_keys(self, changes: &[ApiKeyChange], result: String) -> Result<String, Failure> {
+    pub async fn commit_api_keys(self, changes: Vec<ApiKeyChange>, result: String) -> Result<String, Failure> {
         let app = self.app().clone();
         self.store(app, changes, result).await
     }
 
-    async fn store(self, changed: App, key_changes: &[ApiKeyChange], result: String) -> Result<String, Failure> {
+    async fn store(self, changed: App, key_changes: Vec<ApiKeyChange>, result: String) -> Result<String, Failure> {
         if changed == *self.app() && key_changes.is_empty() && self.caller.write_id().is_none() {
             return Ok(result);
         }
@@ -107,8 +107,13 @@ impl NewWrite<'_> {
         let (read, store) = (caller.app(), &context.services.store);
         let stored =
             caller.write_id().map(|id| StoredResult::new(id.clone(), fingerprint, result.clone(), context.now));
-        match (store.update_app_and_api_keys(read, changed, context.now, key_changes, stored.as_ref()).await, stored) {
-            (Ok(_), _) => Ok(result),
+        match (store.update_app_and_api_keys(read, changed, context.now, &key_changes, stored.as_ref()).await, stored) {
+            (Ok(_), _) => {
+                for change in key_changes {
+                    context.set_index_expiry(read.id, change);
+                }
+                Ok(result)
+            }
             (Err(StoreError::Conflict), Some(mine)) => match store.find_stored_result(read.id, &mine.id).await? {
                 Some(theirs) if theirs.is_kept(context.now) => {
                     let result = result_of_same_request(&theirs, &mine.request)?;

@@ -7,5 +7,5 @@ mod notes;
 pub use self::{
     caller::{AuthError, Caller},
     checks::{Requirement, app_id, authenticate},
-    notes::Notes,
+    notes::{note_fetch, note_use},
 };

@@ -1,6 +1,7 @@
 //! Configuration, clients, trusted certificates, reads, and the causes of failed AWS calls.
 
 mod batch_get_item;
+mod best_effort;
 mod canned;
 mod causes;
 mod clients;
@@ -13,7 +14,8 @@ mod signed_calls;
 mod trust;
 
 pub use self::{
-    batch_get_item::Item,
+    batch_get_item::{BatchGetItemOutput, Item},
+    best_effort::{Background, failure_within},
     clients::Clients,
     configuration::{Configuration, ConfigurationError, Resources},
     endpoint::{Endpoint, MalformedEndpoint},

@@ -30,7 +30,7 @@ where
     pub async fn respond(&self, event: &str, invocation_id: &str) -> Payload {
         let context = self.context(event, invocation_id, &self.services);
         let outcome = self.handle(&context).await;
-        context.finish().await;
+        context.background.finish().await;
         logs::request(&context, &outcome);
         self.payload(&context, outcome)
     }

@@ -138,23 +138,17 @@ impl Store {
         Ok(())
     }
 
-    /// Revokes a leaked key with a single conditional write. Returns `false` if the key is no longer active.
+    /// Revokes a leaked key with a single conditional write. Changes nothing if the key is no longer active.
     ///
     /// A transaction in progress only delays the write. A thief who keeps changing the key cannot prevent it.
-    pub async fn revoke_leaked_api_key(
-        &self,
-        app: AppId,
-        hash: &ApiKeyHash,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    pub async fn revoke_leaked_api_key(&self, app: AppId, hash: &ApiKeyHash, now: Timestamp) -> Result<(), StoreError> {
         let mut waits = waits_after_conflict();
         loop {
-            // If a response was lost, the SDK's retry finds its own revocation, so the condition accepts `now`.
             let update = self
                 .update_item(item::api_key_key(app, hash))
                 .update_expression("SET #revoked = :now, #updated = :now")
                 .condition_expression(
-                    "attribute_exists(#pk) AND (attribute_not_exists(#revoked) OR #revoked = :now) AND \
+                    "attribute_exists(#pk) AND attribute_not_exists(#revoked) AND \
                      (attribute_not_exists(#expires) OR #expires > :now)",
                 )
                 .expression_attribute_names("#pk", item::PK)
@@ -163,8 +157,8 @@ impl Store {
                 .expression_attribute_names("#expires", item::EXPIRES_AT)
                 .expression_attribute_values(":now", AttributeValue::S(now.to_string()));
             match send(update.send()).await {
-                Ok(_) => return Ok(true),
-                Err(error) if error.code.as_deref() == Some("ConditionalCheckFailedException") => return Ok(false),
+                Ok(_) => return Ok(()),
+                Err(error) if error.code.as_deref() == Some("ConditionalCheckFailedException") => return Ok(()),
                 Err(error) => match self.to_store_error(error) {
                     StoreError::Conflict => sleep(waits.next().ok_or(StoreError::Contended)?).await,
                     error => return Err(error),

@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// Stores changes of the app and of its API keys, and the result of an idempotent write, in one transaction, like
-    /// [`Store::update_app`].
+    /// [`Store::update_app`]. The expiry of a changed key's index item is not part of it: see [`Store::set_index_expiry`].
     ///
     /// Also fails with [`StoreError::Conflict`] if a key was changed since it was read, or if the result is stored
     /// already.
@@ -94,11 +94,6 @@ impl Store {
         });
         let app = self.change_app(read, &changed);
         self.transact(std::iter::once(app).chain(key_items).chain(result)).await?;
-        for change in key_changes {
-            if let ApiKeyChange::Update { changed, .. } = change {
-                self.set_index_expiry(read.id, changed).await;
-            }
-        }
         Ok(changed)
     }
 

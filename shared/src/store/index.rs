@@ -1,6 +1,6 @@
 //! Index items, which find an API key's app from the key's hash.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use aws_sdk_dynamodb::{
     error::BuildError,
@@ -14,7 +14,7 @@ use super::{
     transactions::into_transaction,
 };
 use crate::{
-    aws::Item,
+    aws::{Item, failure_within},
     domain::{ApiKey, ApiKeyHash, AppId},
 };
 
@@ -111,9 +111,10 @@ impl Store {
             .expression_attribute_values(":app", AttributeValue::S(app.to_string()))
     }
 
-    /// Sets the index item's expiry to that of the key's record. Best effort, because an index item without its key is
-    /// harmless.
-    pub(super) async fn set_index_expiry(&self, app: AppId, key: &ApiKey) {
+    /// Sets the index item's expiry to that of the key's record. Best effort and at most one second, because an index
+    /// item without its key is harmless.
+    pub async fn set_index_expiry(&self, app: AppId, key: &ApiKey) {
+        const EXPIRY_TIMEOUT: Duration = Duration::from_secs(1);
         let Some(expiry) = key.deletable_at() else { return };
         let update = self
             .update_item(item::index_key(&key.hash))
@@ -123,8 +124,8 @@ impl Store {
             .expression_attribute_names("#ttl", item::TTL)
             .expression_attribute_values(":app", AttributeValue::S(app.to_string()))
             .expression_attribute_values(":ttl", AttributeValue::N(expiry.seconds_since_epoch().to_string()));
-        if let Err(error) = self.update_if_possible(update).await {
-            tracing::warn!(appId = %app, keyId = %key.id, cause = %error, "cannot set the expiry of the index item");
+        if let Some(cause) = failure_within(EXPIRY_TIMEOUT, self.update_if_possible(update)).await {
+            tracing::warn!(appId = %app, keyId = %key.id, cause, "cannot set the expiry of the index item");
         }
     }
 }

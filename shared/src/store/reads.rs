@@ -11,7 +11,7 @@ use super::{
     item::{self, CorruptItem},
 };
 use crate::{
-    aws::Item,
+    aws::{BatchGetItemOutput, Item},
     domain::{ApiKey, ApiKeyHash, App, AppId, StoredResult, WriteId},
 };
 
@@ -42,7 +42,7 @@ impl Store {
     ) -> Result<Option<CallerRecords>, StoreError> {
         let mut wanted = vec![item::app_key(app), item::api_key_key(app, hash)];
         wanted.extend(write.map(|write| item::stored_result_key(app, write)));
-        let mut found = self.find_items(wanted).await?;
+        let mut found = self.find_together(wanted).await?;
         let mut take = |sk: &str| {
             let index = found.iter().position(|item| item::has_sk(item, sk))?;
             Some(found.swap_remove(index))
@@ -73,16 +73,31 @@ impl Store {
     async fn find_batch(&self, mut keys: Vec<Item>, found: &mut Vec<Item>) -> Result<(), StoreError> {
         let mut waits = RETRY_UNPROCESSED_AFTER.into_iter();
         loop {
-            let output =
-                self.dynamodb.batch_get_item(&self.table, keys).await.map_err(|error| self.to_store_error(error))?;
+            let output = self.read_batch(keys).await?;
             found.extend(output.items);
             keys = output.unprocessed_keys;
             if keys.is_empty() {
                 return Ok(());
             }
-            let wait = waits.next().ok_or_else(|| StoreError::Throttled("keys stayed unprocessed".to_owned()))?;
-            sleep(wait).await;
+            sleep(waits.next().ok_or_else(unprocessed)?).await;
         }
+    }
+
+    /// Reads the existing items of a few keys in one call. An API key that was read before its revocation must not be
+    /// accepted with an app that was read after it, so if DynamoDB leaves out a key, all are read again.
+    async fn find_together(&self, keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+        let mut waits = RETRY_UNPROCESSED_AFTER.into_iter();
+        loop {
+            let output = self.read_batch(keys.clone()).await?;
+            if output.unprocessed_keys.is_empty() {
+                return Ok(output.items);
+            }
+            sleep(waits.next().ok_or_else(unprocessed)?).await;
+        }
+    }
+
+    async fn read_batch(&self, keys: Vec<Item>) -> Result<BatchGetItemOutput, StoreError> {
+        self.dynamodb.batch_get_item(&self.table, keys).await.map_err(|error| self.to_store_error(error))
     }
 
     /// Reads an app, strongly consistent.
@@ -160,4 +175,8 @@ impl Store {
         }
         Ok(items)
     }
+}
+
+fn unprocessed() -> StoreError {
+    StoreError::Throttled("keys stayed unprocessed".to_owned())
 }

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use aws_sdk_secretsmanager::primitives::Blob;
+use serde_json::json;
 use userdocks::{
     api::Services,
     domain::{ApiKeyType, SecretVersionId},
@@ -99,6 +100,28 @@ async fn unprocessed_keys_are_read_again_in_both_implementations() {
         reader.aws.intercept(Call::unprocessed);
         let read = reader.read_caller(&reader.app.read).await;
         assert!(matches!(read, Err(StoreError::Throttled(_))), "{}: {read:?}", reader.name);
+    }
+}
+
+/// If the key is revoked between two reads, its old record must not be accepted for the app's new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn records_of_caller_come_from_one_read_in_both_implementations() {
+    for reader in Reader::both().await {
+        reader.aws.intercept(|call| {
+            if call.index > 0 {
+                return Reply::Forward;
+            }
+            let requested = call.json();
+            let keys = &requested["RequestItems"][TABLE]["Keys"];
+            // An item without attributes would be corrupt.
+            let response = json!({
+                "Responses": {TABLE: [keys[1]]},
+                "UnprocessedKeys": {TABLE: {"ConsistentRead": true, "Keys": [keys[0]]}},
+            });
+            Reply::Send(200, response.to_string())
+        });
+        assert!(reader.read_caller(&reader.app.read).await.unwrap(), "{}", reader.name);
+        assert_eq!(reader.aws.take_operations(), ["BatchGetItem"; 2], "{}", reader.name);
     }
 }
 

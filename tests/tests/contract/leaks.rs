@@ -8,15 +8,15 @@ use userdocks_test_support::{
     function::Function,
 };
 
-/// Sends fixtures to one process. Returns the log lines of revoked keys.
-async fn revocations(aws: &FakeAws, cases: &[&str]) -> Vec<Value> {
+/// Sends fixtures to one process. Returns the log lines of reported keys.
+async fn reported_keys(aws: &FakeAws, cases: &[&str]) -> Vec<Value> {
     let mut function = Function::start("post-leaks", &aws.environment()).await;
     for case in cases {
         let fixture = Fixture::named("post-leaks", case);
         fixture.assert_response(read_payload(&function.invoke(&fixture.event).await).0);
     }
     let mut lines = function.stop().await;
-    lines.retain(|line| line["message"] == "API key revoked after a leak report");
+    lines.retain(|line| line["message"] == "API key reported as leaked");
     lines
 }
 
@@ -27,7 +27,7 @@ fn id(number: usize) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn leaked_key_is_revoked_and_logged_once() {
     let aws = FakeAws::with_fixtures().await;
-    let mut lines = revocations(&aws, &["202-active-keys", "202-active-keys"]).await;
+    let mut lines = reported_keys(&aws, &["202-active-keys", "202-active-keys"]).await;
     lines.sort_by_key(|line| line["keyId"].to_string());
     let [read, write] = &lines[..] else { panic!("{lines:?}") };
     assert_eq!((&read["level"], &read["appId"]), (&json!("WARN"), &json!(ISSUING_APP)));
@@ -44,7 +44,7 @@ async fn leaked_key_is_revoked_and_logged_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn logged_url_is_cut_and_contains_no_key() {
     let aws = FakeAws::with_fixtures().await;
-    let lines = revocations(&aws, &["202-long-url", "202-url-with-token"]).await;
+    let lines = reported_keys(&aws, &["202-long-url", "202-url-with-token"]).await;
     let urls: Vec<_> = lines.iter().map(|line| line["untrustedUrl"].as_str()).collect();
     let cut = format!("https://example.com/{}", "y".repeat(492));
     assert_eq!(urls, [Some(cut.as_str()), Some("https://example.com/?key=[key]")]);

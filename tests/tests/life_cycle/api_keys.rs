@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+use tokio::time::timeout;
 use userdocks::{
     domain::{ApiKeyType, Timestamp},
     store::StoreError,
 };
-use userdocks_test_support::{app::TestKey, aws::Reply};
+use userdocks_test_support::{app::TestKey, aws::Reply, contract::read_payload, in_process::InProcess};
 
-use crate::api::Api;
+use crate::{api::Api, key_routes::post};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn last_use_of_key_is_noted_best_effort() {
@@ -44,6 +46,25 @@ async fn last_use_of_key_is_noted_best_effort() {
     store.delete_app(app.id()).await.unwrap();
     store.note_use(app.id(), &hash, noted + hour + hour).await.unwrap();
     assert_eq!(store.list_api_keys(app.id()).await.unwrap(), (vec![], vec![]), "no record is created");
+}
+
+/// The response has the only copy of the new key's value.
+#[tokio::test(flavor = "multi_thread")]
+async fn response_does_not_depend_on_expiry_of_index_item() {
+    let api = Api::start().await;
+    let app = api.create_app().await;
+    api.aws.intercept(|call| match call.operation.as_str() {
+        "UpdateItem" if call.body.contains("#ttl") => Reply::Never,
+        _ => Reply::Forward,
+    });
+    // The calls have no timeout of their own.
+    let function = InProcess::new("post-app-api-keys", api.aws.services());
+    let event = post(app.id(), app.write.value.expose(), json!({"replaces": app.read.record.id.to_string()}));
+    let response = timeout(Duration::from_secs(60), function.respond(&event.to_string())).await;
+    let (response, _) = read_payload(&response.expect("the response does not wait for the index item"));
+    let body: Value = serde_json::from_str(&response.body).unwrap();
+    assert_eq!(response.status, 201, "{body}");
+    assert!(body["items"][0]["value"].is_string(), "{body}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

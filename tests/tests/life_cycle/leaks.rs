@@ -271,7 +271,7 @@ async fn revocation_by_report_is_logged_without_key() {
     let warnings: Vec<_> = lines.iter().filter(|line| line["level"] == "WARN").collect();
     assert_eq!(warnings.len(), 3, "one line for each revoked key: {warnings:?}");
     for (warning, key) in warnings.iter().zip([&app.write, &app.read, &imported]) {
-        assert_eq!(warning["message"], "API key revoked after a leak report");
+        assert_eq!(warning["message"], "API key reported as leaked");
         assert_eq!((&warning["appId"], &warning["keyId"]), (&id.to_string().into(), &key.record.id.to_string().into()));
     }
     assert_eq!(warnings[0]["untrustedUrl"], "é".repeat(512));
@@ -281,6 +281,24 @@ async fn revocation_by_report_is_logged_without_key() {
     for key in [read, write, value(&imported)] {
         assert!(!lines.iter().any(|line| line.to_string().contains(key)), "{lines:?}");
     }
+}
+
+/// A repeated report no longer finds the key active.
+#[tokio::test(flavor = "multi_thread")]
+async fn revocation_with_lost_response_is_logged() {
+    let routes = KeyRoutes::start().await;
+    let app = routes.create_app().await;
+    let event = leaks([value(&app.read)]);
+    let mut function = Function::start("post-leaks", &routes.aws.environment()).await;
+    routes.aws.intercept_operation("UpdateItem", Reply::Lose);
+    assert_eq!(read_payload(&function.invoke(&event).await).0, failure("post-leaks", "E0000"));
+    routes.aws.forward();
+    assert!(!routes.is_accepted(app.id(), value(&app.read)).await);
+    assert_received(&read_payload(&function.invoke(&event).await).0, 1);
+    let lines = function.stop().await;
+    let logged: Vec<_> = lines.iter().filter(|line| line["message"] == "API key reported as leaked").collect();
+    assert_eq!(logged.len(), 1, "{lines:?}");
+    assert_eq!(logged[0]["keyId"], app.read.record.id.to_string());
 }
 
 /// A URL of the report may contain a key of another element, encoded or not.
