@@ -45,34 +45,34 @@ impl BatchGetItemOutput {
 }
 
 /// Builds the request for keys of one table, strongly consistent.
-pub fn request(table: &str, keys: Vec<Item>) -> Result<String, serde_json::Error> {
+pub fn request(table: &str, keys: &[Item]) -> Result<String, serde_json::Error> {
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
     struct Request<'a> {
-        request_items: HashMap<&'a str, KeysRequest>,
+        request_items: HashMap<&'a str, KeysRequest<'a>>,
     }
     #[derive(Serialize)]
     #[serde(rename_all = "PascalCase")]
-    struct KeysRequest {
-        keys: Vec<HashMap<String, Key>>,
+    struct KeysRequest<'a> {
+        keys: Vec<HashMap<&'a str, Key<'a>>>,
         consistent_read: bool,
     }
-    let keys = keys.into_iter().map(|key| key.into_iter().map(|(name, value)| (name, value.into())).collect());
+    let keys = keys.iter().map(|key| key.iter().map(|(name, value)| (name.as_str(), value.into())).collect());
     let keys = KeysRequest { keys: keys.collect(), consistent_read: true };
     serde_json::to_string(&Request { request_items: HashMap::from([(table, keys)]) })
 }
 
 /// A key attribute's value, named by its type.
 #[derive(Serialize)]
-enum Key {
-    S(String),
+enum Key<'a> {
+    S(&'a str),
     /// Keys consist of strings.
     #[serde(rename = "NULL")]
     Other(bool),
 }
 
-impl From<AttributeValue> for Key {
-    fn from(value: AttributeValue) -> Self {
+impl<'a> From<&'a AttributeValue> for Key<'a> {
+    fn from(value: &'a AttributeValue) -> Self {
         match value {
             AttributeValue::S(text) => Self::S(text),
             _ => Self::Other(true),
@@ -146,7 +146,7 @@ mod tests {
     fn request_names_every_key_and_is_consistent() {
         let key = HashMap::from([("pk".to_owned(), AttributeValue::S("a \"b\"".to_owned()))]);
         assert_eq!(
-            request("table", vec![key]).unwrap(),
+            request("table", &[key]).unwrap(),
             r#"{"RequestItems":{"table":{"Keys":[{"pk":{"S":"a \"b\""}}],"ConsistentRead":true}}}"#
         );
     }

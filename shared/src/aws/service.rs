@@ -102,7 +102,7 @@ impl DynamoDb {
     }
 
     /// Reads the items of up to 100 keys, strongly consistent.
-    pub async fn batch_get_item(&self, table: &str, keys: Vec<Item>) -> Result<BatchGetItemOutput, FailedCall> {
+    pub async fn batch_get_item(&self, table: &str, keys: &[Item]) -> Result<BatchGetItemOutput, FailedCall> {
         match &self.reads {
             Reads::Signed(calls) => {
                 let request = batch_get_item::request(table, keys).map_err(FailedCall::malformed)?;
@@ -110,7 +110,7 @@ impl DynamoDb {
                 BatchGetItemOutput::from_json(&response).map_err(FailedCall::malformed)
             }
             Reads::Sdk => {
-                let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+                let keys = KeysAndAttributes::builder().set_keys(Some(keys.to_vec())).consistent_read(true).build();
                 let keys = keys.map_err(FailedCall::other)?;
                 let response = send(self.client.batch_get_item().request_items(table, keys).send()).await?;
                 let unprocessed = response.unprocessed_keys.unwrap_or_default();

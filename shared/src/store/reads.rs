@@ -42,7 +42,7 @@ impl Store {
     ) -> Result<Option<CallerRecords>, StoreError> {
         let mut wanted = vec![item::app_key(app), item::api_key_key(app, hash)];
         wanted.extend(write.map(|write| item::stored_result_key(app, write)));
-        let mut found = self.find_together(wanted).await?;
+        let mut found = self.find_together(&wanted).await?;
         let mut take = |sk: &str| {
             let index = found.iter().position(|item| item::has_sk(item, sk))?;
             Some(found.swap_remove(index))
@@ -73,7 +73,7 @@ impl Store {
     async fn find_batch(&self, mut keys: Vec<Item>, found: &mut Vec<Item>) -> Result<(), StoreError> {
         let mut waits = RETRY_UNPROCESSED_AFTER.into_iter();
         loop {
-            let output = self.read_batch(keys).await?;
+            let output = self.read_batch(&keys).await?;
             found.extend(output.items);
             keys = output.unprocessed_keys;
             if keys.is_empty() {
@@ -85,10 +85,10 @@ impl Store {
 
     /// Reads the existing items of a few keys in one call. An API key that was read before its revocation must not be
     /// accepted with an app that was read after it, so if DynamoDB leaves out a key, all are read again.
-    async fn find_together(&self, keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
+    async fn find_together(&self, keys: &[Item]) -> Result<Vec<Item>, StoreError> {
         let mut waits = RETRY_UNPROCESSED_AFTER.into_iter();
         loop {
-            let output = self.read_batch(keys.clone()).await?;
+            let output = self.read_batch(keys).await?;
             if output.unprocessed_keys.is_empty() {
                 return Ok(output.items);
             }
@@ -96,7 +96,7 @@ impl Store {
         }
     }
 
-    async fn read_batch(&self, keys: Vec<Item>) -> Result<BatchGetItemOutput, StoreError> {
+    async fn read_batch(&self, keys: &[Item]) -> Result<BatchGetItemOutput, StoreError> {
         self.dynamodb.batch_get_item(&self.table, keys).await.map_err(|error| self.to_store_error(error))
     }
 
