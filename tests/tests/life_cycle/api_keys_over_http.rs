@@ -179,6 +179,28 @@ async fn replacement_inherits_absent_fields() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn index_item_expires_with_its_key() {
+    let routes = KeyRoutes::start().await;
+    let app = routes.create_app().await;
+    let (id, write, read_id) = (app.id(), app.write.value.expose(), app.read.record.id.to_string());
+    let hash = app.read.record.hash.as_str();
+    let expiries = async || {
+        let items = routes.items().await;
+        let [record, index] =
+            [(format!("APP#{id}"), format!("APIKEY#{hash}")), (format!("APIKEY#{hash}"), "APIKEY".into())];
+        [&items[&record], &items[&index]].map(|item| item.get("ttl").cloned())
+    };
+    assert_eq!(expiries().await, [None, None]);
+    routes.create(id, write, json!({"replaces": read_id, "overlapSeconds": 3600})).await;
+    let [of_replaced, of_index] = expiries().await;
+    assert!(of_replaced.is_some() && of_replaced == of_index, "{of_replaced:?} {of_index:?}");
+    routes.delete(id, write, &read_id).await;
+    let [of_revoked, of_index] = expiries().await;
+    assert!(of_revoked.is_some() && of_revoked == of_index, "{of_revoked:?} {of_index:?}");
+    assert_ne!(of_revoked, of_replaced, "it was revoked before its expiry");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn value_of_new_key_is_shown_once() {
     // Each call starts a process, whose log is searched for keys when it ends.
     let api = Api::start().await;
