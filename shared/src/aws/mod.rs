@@ -1,4 +1,4 @@
-//! Configuration, clients, trusted certificates, reads, and the causes of failed AWS calls.
+//! Configuration, clients, trusted certificates, reads, best-effort work, and the causes of failed AWS calls.
 
 mod batch_get_item;
 mod best_effort;

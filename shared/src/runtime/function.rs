@@ -59,15 +59,21 @@ where
 
 #[cfg(test)]
 pub mod tests {
-    use std::{future::pending, time::Duration};
+    use std::{
+        future::pending,
+        sync::atomic::{AtomicBool, Ordering::Relaxed},
+        time::{Duration, Instant},
+    };
 
     use aws_config::{BehaviorVersion, Region, SdkConfig};
     use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
+    use tokio::task::yield_now;
 
     use super::*;
     use crate::{
-        api::{Envelope, FailureKind},
+        api::{Envelope, FailureKind, uncacheable},
         aws::{Protocol, Resources, Service, SignedCalls},
+        http::StatusCode,
     };
 
     const ROUTE: Route = Route::read("/test", Envelope::List).with_deadline(Duration::from_millis(1));
@@ -102,5 +108,23 @@ pub mod tests {
         assert_eq!((&panicked["statusCode"], &panicked["body"]), (&500.into(), &expected.clone().into()));
         let late = respond(pending).await;
         assert_eq!((&late["statusCode"], &late["body"]), (&500.into(), &expected.into()));
+    }
+
+    #[tokio::test]
+    async fn background_work_ends_before_response_and_has_no_deadline() {
+        let is_done = Arc::new(AtomicBool::new(false));
+        let handler = |context: Arc<Context>| {
+            let (begun, is_done) = (Instant::now(), Arc::clone(&is_done));
+            context.background.start(async move {
+                while begun.elapsed() < 2 * ROUTE.deadline() {
+                    yield_now().await;
+                }
+                is_done.store(true, Relaxed);
+            });
+            async { Ok(uncacheable(StatusCode::OK, String::new())) }
+        };
+        let payload = Function::new(ROUTE, handler, unreachable()).respond("{}", "id").await;
+        assert_eq!(serde_json::to_value(payload).unwrap()["statusCode"], 200);
+        assert!(is_done.load(Relaxed));
     }
 }

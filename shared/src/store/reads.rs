@@ -83,8 +83,8 @@ impl Store {
         }
     }
 
-    /// Reads the existing items of a few keys in one call. An API key that was read before its revocation must not be
-    /// accepted with an app that was read after it, so if DynamoDB leaves out a key, all are read again.
+    /// Reads the existing items of a few keys in one call. If DynamoDB leaves out a key, reads all again. Otherwise an API
+    /// key that was read before its revocation could be accepted with an app that was read after it.
     async fn find_together(&self, keys: &[Item]) -> Result<Vec<Item>, StoreError> {
         let mut waits = RETRY_UNPROCESSED_AFTER.into_iter();
         loop {

@@ -29,7 +29,7 @@ pub enum TcpFault {
     ResetInResponse,
     /// Connections are closed at once.
     Closed,
-    /// Connections answer with bytes that are not HTTP.
+    /// Connections send bytes that are not HTTP.
     NoHttp,
 }
 

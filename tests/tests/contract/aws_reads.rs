@@ -12,7 +12,8 @@ use userdocks::{
 };
 use userdocks_test_support::{
     app::{TestApp, TestKey},
-    aws::{Call, FakeAws, Reply, TABLE},
+    aws::{Call, FakeAws, Reply, TABLE, signed_services},
+    tcp_proxy::{TcpFault, TcpProxy},
 };
 
 /// One implementation, and an app on a fake AWS.
@@ -122,6 +123,24 @@ async fn records_of_caller_come_from_one_read_in_both_implementations() {
         });
         assert!(reader.read_caller(&reader.app.read).await.unwrap(), "{}", reader.name);
         assert_eq!(reader.aws.take_operations(), ["BatchGetItem"; 2], "{}", reader.name);
+    }
+}
+
+/// All services of a function have the same HTTP client, but signed calls and the SDK decide on their own what to retry.
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_connection_is_retried_by_signed_calls_and_sdk() {
+    let aws = FakeAws::start().await;
+    let app = TestApp::create(&aws.services()).await.id();
+    let mut proxy = TcpProxy::start(aws.endpoint.strip_prefix("http://").unwrap().parse().unwrap()).await;
+    let store = signed_services(&proxy.endpoint(), &proxy.endpoint(), TABLE).store;
+    for fault in [TcpFault::Reset, TcpFault::ResetInResponse, TcpFault::Closed, TcpFault::NoHttp] {
+        proxy.fail(fault).await;
+        let before = proxy.accepted();
+        store.find_app(app).await.unwrap_err();
+        let after_signed_call = proxy.accepted();
+        assert!(after_signed_call > before + 1, "{fault:?}: signed call");
+        store.list_api_keys(app).await.unwrap_err();
+        assert!(proxy.accepted() > after_signed_call + 1, "{fault:?}: SDK");
     }
 }
 

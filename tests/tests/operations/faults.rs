@@ -207,10 +207,7 @@ async fn connection_fault_fails_route_in_contract_and_passes() {
             let mut function = tested.start(&proxy.endpoint()).await;
             tested.assert_success(&mut function, "the start").await;
             proxy.fail(fault).await;
-            let before = proxy.accepted();
             tested.assert_fault(&mut function, true, &format!("{fault:?}")).await;
-            let attempts = proxy.accepted() - before;
-            assert!(attempts > 1 || fault == TcpFault::Refused, "{name}: {fault:?} is retried");
             proxy.restore().await;
             tested.assert_success(&mut function, &format!("{fault:?}")).await;
 
