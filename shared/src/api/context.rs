@@ -19,11 +19,11 @@ pub struct Context {
     pub request: Request,
     pub services: Arc<Services>,
     pub audit: Audit,
+    /// Its work cannot change the response.
+    pub background: Background,
     /// The time at which the request arrived.
     pub now: Timestamp,
     route: Route,
-    /// Its work cannot change the response.
-    pub background: Background,
     api_key_expires_at: OnceLock<Timestamp>,
 }
 
@@ -70,7 +70,7 @@ impl Context {
     }
 
     /// Stores in the background when the index item of a changed API key expires.
-    pub fn set_index_expiry(&self, app: AppId, change: ApiKeyChange) {
+    pub(super) fn set_index_expiry(&self, app: AppId, change: ApiKeyChange) {
         if let ApiKeyChange::Update { changed, .. } = change {
             let services = Arc::clone(&self.services);
             self.background.start(async move { services.store.set_index_expiry(app, &changed).await });

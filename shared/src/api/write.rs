@@ -100,7 +100,7 @@ impl NewWrite<'_> {
     }
 
     async fn store(self, changed: App, key_changes: Vec<ApiKeyChange>, result: String) -> Result<String, Failure> {
-        if changed == *self.app() && key_changes.is_empty() && self.caller.write_id().is_none() {
+        if key_changes.is_empty() && changed == *self.app() && self.caller.write_id().is_none() {
             return Ok(result);
         }
         let Self { context, caller, fingerprint } = self;

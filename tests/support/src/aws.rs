@@ -151,6 +151,11 @@ impl FakeAws {
         aws
     }
 
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint.strip_prefix("http://").unwrap().parse().unwrap()
+    }
+
     /// Returns the environment of a function or of `userdocks-admin` that calls the fake.
     #[must_use]
     pub fn environment(&self) -> function::Environment {

@@ -131,7 +131,7 @@ async fn records_of_caller_come_from_one_read_in_both_implementations() {
 async fn broken_connection_is_retried_by_signed_calls_and_sdk() {
     let aws = FakeAws::start().await;
     let app = TestApp::create(&aws.services()).await.id();
-    let mut proxy = TcpProxy::start(aws.endpoint.strip_prefix("http://").unwrap().parse().unwrap()).await;
+    let mut proxy = TcpProxy::start(aws.address()).await;
     let store = signed_services(&proxy.endpoint(), &proxy.endpoint(), TABLE).store;
     for fault in [TcpFault::Reset, TcpFault::ResetInResponse, TcpFault::Closed, TcpFault::NoHttp] {
         proxy.fail(fault).await;

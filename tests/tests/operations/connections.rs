@@ -1,6 +1,6 @@
 //! The functions' connections: TLS, trust, credentials and concurrent requests.
 
-use std::{io::Write, net::SocketAddr, sync::Arc};
+use std::{io::Write, sync::Arc};
 
 use axum::{Json, Router, extract::State, http::HeaderMap, routing::get};
 use serde_json::{Value, json};
@@ -19,9 +19,8 @@ use userdocks_test_support::{
 
 /// Starts a TLS server of the authority for each service. Returns both servers and a function's environment.
 async fn fronts(authority: &Authority, aws: &FakeAws) -> (Front, Front, Environment) {
-    let address: SocketAddr = aws.endpoint.strip_prefix("http://").unwrap().parse().unwrap();
-    let dynamodb = authority.front(address, Arc::new(|_: &[u8]| {})).await.unwrap();
-    let secrets_manager = authority.front(address, Arc::new(|_: &[u8]| {})).await.unwrap();
+    let dynamodb = authority.front(aws.address(), Arc::new(|_: &[u8]| {})).await.unwrap();
+    let secrets_manager = authority.front(aws.address(), Arc::new(|_: &[u8]| {})).await.unwrap();
     let environment = aws.environment().with("AWS_ENDPOINT_URL_DYNAMODB", &dynamodb.endpoint);
     let environment = environment.with("AWS_ENDPOINT_URL_SECRETS_MANAGER", &secrets_manager.endpoint);
     (dynamodb, secrets_manager, environment)
@@ -117,7 +116,7 @@ async fn service_that_fails_at_start_fails_no_later_request() {
 async fn closed_idle_connection_costs_no_request() {
     let aws = FakeAws::with_fixtures().await;
     for name in ["get-app-keys", "get-app-secrets", "post-app-secrets"] {
-        let mut proxy = TcpProxy::start(aws.endpoint.strip_prefix("http://").unwrap().parse().unwrap()).await;
+        let mut proxy = TcpProxy::start(aws.address()).await;
         let environment = aws.environment().with("AWS_ENDPOINT_URL_DYNAMODB", proxy.endpoint());
         let environment = environment.with("AWS_ENDPOINT_URL_SECRETS_MANAGER", proxy.endpoint());
         let mut function = Function::start(name, &environment).await;

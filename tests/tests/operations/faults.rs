@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -201,8 +200,7 @@ async fn assert_logged(function: Function, fails: bool, what: &str) {
 async fn connection_fault_fails_route_in_contract_and_passes() {
     let functions = join_all(FUNCTIONS.map(|name| async move {
         let mut tested = TestedFunction::new(name).await;
-        let service: SocketAddr = tested.aws.endpoint.strip_prefix("http://").unwrap().parse().unwrap();
-        let mut proxy = TcpProxy::start(service).await;
+        let mut proxy = TcpProxy::start(tested.aws.address()).await;
         for fault in TcpFault::ALL {
             let mut function = tested.start(&proxy.endpoint()).await;
             tested.assert_success(&mut function, "the start").await;
